@@ -1,0 +1,1 @@
+"""Bundle: installs the host and the plugins listed in its metadata."""
