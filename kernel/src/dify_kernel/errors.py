@@ -44,8 +44,8 @@ __all__ = [
     "StoreRateLimited",
     "StoreUnauthorized",
     "StoreUnavailable",
-    "ToolError",
     "TooLarge",
+    "ToolError",
     "Unauthorized",
     "VectorStoreError",
 ]

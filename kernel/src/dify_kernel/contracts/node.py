@@ -1,0 +1,386 @@
+"""The node contract: a config struct, declared handles, and `run(ctx)` yielding deltas and one result.
+
+A node reaches the world only through `ctx.ports`, which the host provides and `dify_kernel.testing` fakes.
+"""
+
+from __future__ import annotations
+
+import builtins
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol
+
+import msgspec
+
+from dify_kernel.contracts.http import HttpClient
+from dify_kernel.contracts.model import (
+    Embeddings,
+    LLMDelta,
+    LLMRequest,
+    ModelInfo,
+    ModelType,
+    PromptMessage,
+    RerankHit,
+    Usage,
+)
+from dify_kernel.errors import NodeFailed
+from dify_kernel.graph.pool import Pool, Selector, Template
+from dify_kernel.graph.values import File, Value
+
+__all__ = [
+    "AgentLog",
+    "Delta",
+    "FilesPort",
+    "InlineNode",
+    "KnowledgePort",
+    "Limits",
+    "MemoryPort",
+    "ModelsPort",
+    "Node",
+    "NodeConfig",
+    "NodeContext",
+    "NodeKind",
+    "NodeResult",
+    "NodeStatus",
+    "Ports",
+    "Retrieval",
+    "RetrieverResources",
+    "RunInfo",
+    "SandboxPort",
+    "TextDelta",
+    "ToolsPort",
+    "VariableSelector",
+]
+
+
+class NodeKind(StrEnum):
+    """What a node is to the engine."""
+
+    ROOT = "root"
+    EXECUTABLE = "executable"
+    BRANCH = "branch"
+    RESPONSE = "response"
+    CONTAINER = "container"
+
+
+class NodeStatus(StrEnum):
+    """How a node ended; `exception` is a failure that an error strategy turned into outputs."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    EXCEPTION = "exception"
+
+
+class VariableSelector(msgspec.Struct, frozen=True, kw_only=True):
+    """A local name and the variable that it stands for."""
+
+    variable: str
+    value_selector: list[str] = []
+
+
+class NodeConfig(msgspec.Struct, kw_only=True):
+    """Base of every node's config: the node's `data` in the DSL. Unknown keys are ignored."""
+
+
+# -- what a run yields ---------------------------------------------------------------------------------------
+
+
+class TextDelta(msgspec.Struct, frozen=True):
+    """A piece of the output `name`, streamed while the node runs; the result repeats the whole text."""
+
+    text: str
+    name: str = "text"
+
+
+class RetrieverResources(msgspec.Struct, frozen=True):
+    """Citations, fields as in `retriever_resources` of the API."""
+
+    resources: list[dict[str, Any]]
+
+
+class AgentLog(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of an agent."""
+
+    id: str
+    label: str
+    status: str
+    parent_id: str | None = None
+    error: str | None = None
+    data: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
+
+
+class NodeResult(msgspec.Struct, kw_only=True):
+    """What a node ends with. Yielded once, last.
+
+    `handle` names the edges to take. A failed result may keep outputs (an HTTP error keeps its body). `updates` are
+    writes to variables of other owners (conversation, loop), in order.
+    """
+
+    outputs: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
+    process_data: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
+    usage: Usage | None = None
+    handle: str = "source"
+    status: NodeStatus = NodeStatus.SUCCEEDED
+    error: str = ""
+    error_type: str = ""
+    updates: list[tuple[Selector, Any]] = []
+
+
+Delta = TextDelta | RetrieverResources | AgentLog | NodeResult
+
+
+# -- ports -----------------------------------------------------------------------------------------------------
+
+
+class ModelsPort(Protocol):
+    """Models of the workspace, with its credentials. Raises the Invoke… errors."""
+
+    async def describe(self, provider: str, model: str, model_type: ModelType) -> ModelInfo:
+        """What is known about a model."""
+        ...
+
+    def llm(self, provider: str, request: LLMRequest) -> AsyncIterator[LLMDelta]:
+        """The answer as it is generated, the last delta with priced usage."""
+        ...
+
+    async def embed(
+        self, provider: str, model: str, texts: Sequence[str], *, input_type: str = "document"
+    ) -> Embeddings:
+        """One vector a text."""
+        ...
+
+    async def rerank(
+        self, provider: str, model: str, query: str, documents: Sequence[str], *, top_n: int | None = None
+    ) -> list[RerankHit]:
+        """Documents by relevance."""
+        ...
+
+
+class Retrieval(msgspec.Struct, frozen=True, kw_only=True):
+    """A question to one or more knowledge bases; the optional parts are the mappings of the DSL node."""
+
+    query: str
+    dataset_ids: list[str]
+    mode: str = "multiple"
+    top_k: int = 4
+    score_threshold: float | None = None
+    reranking_enable: bool = False
+    reranking_mode: str = "reranking_model"
+    reranking_model: dict[str, Any] | None = None
+    weights: dict[str, Any] | None = None
+    metadata_filtering_mode: str = "disabled"
+    metadata_filtering_conditions: dict[str, Any] | None = None
+    metadata_model: dict[str, Any] | None = None
+    single_model: dict[str, Any] | None = None
+    attachments: list[File] = []
+
+
+class KnowledgePort(Protocol):
+    """Knowledge bases of the workspace."""
+
+    async def retrieve(self, request: Retrieval) -> list[dict[str, Any]]:
+        """Found pieces, best first: `{content, title, metadata: {...}, files}` as the knowledge-retrieval node gives."""
+        ...
+
+
+class ToolsPort(Protocol):
+    """Tools of the workspace."""
+
+    def invoke(
+        self,
+        provider_type: str,
+        provider: str,
+        tool: str,
+        parameters: Mapping[str, Any],
+        *,
+        credential_id: str | None = None,
+    ) -> AsyncIterator[Any]:
+        """The messages of one call (`contracts.tool.ToolMessage`)."""
+        ...
+
+
+class FilesPort(Protocol):
+    """Bytes behind file values."""
+
+    async def load(self, file: File) -> bytes:
+        """The content; NotFound when it is gone."""
+        ...
+
+    async def save(self, data: bytes, *, filename: str, mime_type: str) -> File:
+        """Keep bytes that a node made, as a tool file."""
+        ...
+
+
+class SandboxPort(Protocol):
+    """Runs user code in the jail."""
+
+    async def execute(self, language: str, code: str, inputs: Mapping[str, Any], *, timeout: float = 15.0) -> Any:
+        """What `main` returned. language: python3 or javascript. CodeExecutionError holds the user's traceback."""
+        ...
+
+
+class MemoryPort(Protocol):
+    """The conversation so far."""
+
+    async def history(self, conversation_id: str, *, limit: int = 500) -> list[PromptMessage]:
+        """User and assistant messages, oldest first, at most `limit` of the newest turns."""
+        ...
+
+
+class Ports(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a node may reach."""
+
+    models: ModelsPort
+    knowledge: KnowledgePort
+    tools: ToolsPort
+    files: FilesPort
+    http: HttpClient
+    sandbox: SandboxPort
+    memory: MemoryPort
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of node behaviour; names are those of the environment variables."""
+
+    code_max_number: int = 9223372036854775807
+    code_min_number: int = -9223372036854775807
+    code_max_depth: int = 5
+    code_max_precision: int = 20
+    code_max_string_length: int = 400_000
+    code_max_string_array_length: int = 30
+    code_max_object_array_length: int = 30
+    code_max_number_array_length: int = 1000
+    code_timeout: float = 15.0
+    template_transform_max_length: int = 400_000
+    http_request_max_connect_timeout: float = 10.0
+    http_request_max_read_timeout: float = 600.0
+    http_request_max_write_timeout: float = 600.0
+    http_request_node_max_binary_size: int = 10 * 1024 * 1024
+    http_request_node_max_text_size: int = 1024 * 1024
+    http_request_node_ssl_verify: bool = True
+    max_variable_size: int = 200 * 1024
+
+
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose run this is."""
+
+    run_id: str
+    tenant_id: str = ""
+    app_id: str = ""
+    workflow_id: str = ""
+    user_id: str = ""
+    conversation_id: str | None = None
+    invoke_from: str = "service-api"
+    call_depth: int = 0
+
+
+class NodeContext:
+    """What a running node sees: its run, the values so far, the ports, and a stable key for side effects."""
+
+    __slots__ = ("attempt", "execution_id", "limits", "node_id", "pool", "ports", "run")
+
+    def __init__(
+        self,
+        *,
+        run: RunInfo,
+        node_id: str,
+        execution_id: str,
+        pool: Pool,
+        ports: Ports,
+        limits: Limits,
+        attempt: int = 0,
+    ) -> None:
+        self.run = run
+        self.node_id = node_id
+        self.execution_id = execution_id
+        self.pool = pool
+        self.ports = ports
+        self.limits = limits
+        self.attempt = attempt
+
+    @property
+    def key(self) -> str:
+        """The same text each time this node of this run is tried again: an idempotency key for side effects."""
+        return f"{self.run.run_id}:{self.execution_id}"
+
+    def get(self, selector: Sequence[str]) -> Value | None:
+        """A value, or None when missing."""
+        return self.pool.get(selector)
+
+    def require(self, selector: Sequence[str]) -> Value:
+        """A value; NodeFailed when missing."""
+        value = self.pool.get(selector)
+        if value is None:
+            raise NodeFailed(
+                f"Variable {'.'.join(selector)} not found",
+                error_type="VariableNotFoundError",
+                node_id=self.node_id,
+            )
+        return value
+
+    def render(self, template: str | Template) -> str:
+        """A text with its references replaced."""
+        return self.pool.render(template)
+
+
+# -- nodes -----------------------------------------------------------------------------------------------------
+
+
+class Node(ABC):
+    """One node of a plan. Built once per plan and shared by all its runs: keep no state of a run in it."""
+
+    #: The DSL's `data.type` and `data.version`.
+    type: ClassVar[str]
+    version: ClassVar[str] = "1"
+    Config: ClassVar[builtins.type[NodeConfig]] = NodeConfig
+    kind: ClassVar[NodeKind] = NodeKind.EXECUTABLE
+    #: A pure node is run again after a crash; an effectful one is recorded before its successors start.
+    pure: ClassVar[bool] = False
+    #: Whether `retry_config` applies.
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, node_id: str, config: Any) -> None:
+        self.id = node_id
+        self.config = config
+
+    def selectors(self) -> list[Selector]:
+        """The variables that the node reads, for validation and for the order of streams."""
+        return []
+
+    def handles(self) -> list[str]:
+        """The handles that its out-edges may carry."""
+        return ["source"]
+
+    def problems(self) -> list[str]:
+        """What is wrong with the config beyond its types, one sentence each."""
+        return []
+
+    def writes(self) -> list[Selector]:
+        """Variables of other owners that the node writes (assigner)."""
+        return []
+
+    def pieces(self) -> list[str | Selector]:
+        """For a response node: texts and selectors in the order they stream."""
+        return []
+
+    @abstractmethod
+    def run(self, ctx: NodeContext) -> AsyncIterator[Delta]:
+        """Do the work: yield deltas, then exactly one NodeResult. Raising a DifyError fails the node with it."""
+
+
+class InlineNode(Node):
+    """A node without I/O: the engine calls `evaluate` in place, without a task."""
+
+    pure = True
+
+    @abstractmethod
+    def evaluate(self, ctx: NodeContext) -> NodeResult:
+        """The result, at once."""
+
+    async def run(self, ctx: NodeContext) -> AsyncIterator[Delta]:
+        """The result as the only item."""
+        yield self.evaluate(ctx)

@@ -1,0 +1,31 @@
+"""Runs a blocking vendor client in threads, so that a plugin over one still fulfils an async contract."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+__all__ = ["Blocking"]
+
+T = TypeVar("T")
+
+
+class Blocking:
+    """A thread pool of its own for one client; `threads=1` serialises a client that is not thread-safe.
+
+    A cancelled call keeps its thread until the client returns: bound the client's own timeouts.
+    """
+
+    def __init__(self, name: str, threads: int = 8) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
+
+    async def run(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        """Call `function` in the pool and await its result or exception."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, lambda: function(*args, **kwargs))
+
+    def close(self) -> None:
+        """Let running calls end and release the threads; closing twice is harmless."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

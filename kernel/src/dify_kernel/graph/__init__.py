@@ -1,0 +1,1 @@
+"""The workflow engine: plan, values, pool, engine, events, log, output."""
