@@ -1,0 +1,1 @@
+"""What a plugin author tests with: conformance suites, in-memory references, broken variants and fakes."""
