@@ -1,0 +1,1 @@
+"""What is built: apps, their configurations, workflows, sites and tags."""

@@ -1,0 +1,1 @@
+"""The database: engine, column types, tenant-scoped repositories, outbox, migrations."""

@@ -1,0 +1,200 @@
+"""Opens the database: short reads and short write transactions, on any of three engines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+import sqlalchemy as sa
+from dify_kernel.errors import SettingsError
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from dify_host.db.errors import DatabaseError, DatabaseUnavailable, translate
+from dify_host.db.types import decode_json, encode_json
+
+__all__ = ["Database", "Dialect", "PoolSettings", "database_now", "driver_url"]
+
+Dialect = Literal["sqlite", "postgresql", "mysql"]
+
+_DRIVERS: dict[str, tuple[Dialect, str]] = {
+    "sqlite": ("sqlite", "sqlite+aiosqlite"),
+    "postgresql": ("postgresql", "postgresql+psycopg"),
+    "postgres": ("postgresql", "postgresql+psycopg"),
+    "mysql": ("mysql", "mysql+asyncmy"),
+    "mariadb": ("mysql", "mysql+asyncmy"),
+}
+_SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=10000", "foreign_keys=ON")
+_SQLITE_CONNECTIONS = 8  # each is a thread; readers beyond this many only wait for the same disk
+_WRITES = "dify_writes"
+
+
+class PoolSettings(msgspec.Struct, frozen=True):
+    """How connections are kept, times in seconds; names and defaults are those of SQLALCHEMY_*."""
+
+    pool_size: int = 30
+    max_overflow: int = 10
+    pool_recycle: int = 3600
+    pool_pre_ping: bool = False
+    pool_use_lifo: bool = False
+    pool_timeout: int = 30
+    echo: bool = False
+
+
+def driver_url(url: str) -> tuple[Dialect, URL]:
+    """Tell the engine a URL names, and return the URL with the asynchronous driver the host uses for it."""
+    try:
+        parsed = make_url(url)
+    except sa.exc.ArgumentError as exc:
+        raise SettingsError(
+            "The database URL cannot be read.", hint="Use scheme://user:password@host:port/name."
+        ) from exc
+    known = _DRIVERS.get(parsed.drivername.partition("+")[0])
+    if known is None:
+        raise SettingsError(
+            f"The database scheme {parsed.drivername!r} is not known.",
+            hint="Use sqlite, postgresql or mysql.",
+        )
+    dialect, driver = known
+    if dialect == "sqlite" and (parsed.database or ":memory:") == ":memory:":
+        raise SettingsError("SQLite needs a file.", hint="Use sqlite:///relative.db or sqlite:////absolute.db.")
+    if dialect == "mysql":
+        parsed = parsed.update_query_dict({"charset": "utf8mb4"})
+    return dialect, parsed.set(drivername=driver)
+
+
+class Database:
+    """One database and its pool of connections; opens nothing until the first `read` or `write`.
+
+    No transaction and no connection may be held across an await on the outside world.
+    """
+
+    def __init__(self, url: str, pool: PoolSettings | None = None) -> None:
+        self.dialect: Dialect
+        self.dialect, self._url = driver_url(url)
+        self._engine = _build_engine(self.dialect, self._url, pool or PoolSettings())
+        # Reads on PostgreSQL go without a transaction, which saves two round trips. MySQL would need
+        # two more for the switch, and SQLite has none to save.
+        autocommit = {"isolation_level": "AUTOCOMMIT"} if self.dialect == "postgresql" else {}
+        self._reader = self._engine.execution_options(**{_WRITES: False}, **autocommit)
+        self._writer = self._engine.execution_options(**{_WRITES: True})
+        self._turn = asyncio.Lock() if self.dialect == "sqlite" else None
+        self._turn_owner: asyncio.Task[Any] | None = None
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Lend a connection for reading; each statement sees what is committed when it starts.
+
+        Inserts, updates and deletes are refused with `DatabaseError`.
+        """
+        async with _connected(self._reader) as conn:
+            yield conn
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Lend a connection in a transaction: committed when the block ends, rolled back when it raises.
+
+        On SQLite, writers of one process take turns and the lock is taken at the start, so a transaction that
+        reads first never fails for having read. A write inside a write of the same task is a `DatabaseError`.
+        """
+        async with self._write_turn(), _connected(self._writer) as conn, conn.begin():
+            yield conn
+
+    async def close(self) -> None:
+        """Close every connection; may be called twice."""
+        await self._engine.dispose()
+
+    def __repr__(self) -> str:
+        return f"Database({self._url.render_as_string(hide_password=True)!r})"
+
+    @asynccontextmanager
+    async def _write_turn(self) -> AsyncIterator[None]:
+        """Hold this process's turn to write where the engine has a single writer."""
+        if self._turn is None:
+            yield
+            return
+        task = asyncio.current_task()
+        if task is not None and self._turn_owner is task:
+            raise DatabaseError("A write was opened inside a write.", hint="Pass the connection on instead.")
+        async with self._turn:
+            self._turn_owner = task
+            try:
+                yield
+            finally:
+                self._turn_owner = None
+
+
+async def database_now(conn: AsyncConnection) -> datetime:
+    """Return the database's clock as naive UTC: the one clock that several processes share."""
+    statement = {
+        "sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')",
+        "postgresql": "SELECT timezone('utc', clock_timestamp())",
+    }.get(conn.dialect.name, "SELECT UTC_TIMESTAMP(6)")
+    value = (await conn.execute(sa.text(statement))).scalar_one()
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+@asynccontextmanager
+async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Take a connection from the pool, and give it back."""
+    conn = engine.connect()
+    try:
+        await conn.start()
+    except sa.exc.TimeoutError as exc:
+        raise DatabaseUnavailable(
+            "Every database connection is in use.", hint="Raise SQLALCHEMY_POOL_SIZE or add processes."
+        ) from exc
+    try:
+        yield conn
+    finally:
+        # A cancelled task must still give its connection back, or the pool runs dry.
+        await asyncio.shield(conn.close())
+
+
+def _build_engine(dialect: Dialect, url: URL, pool: PoolSettings) -> AsyncEngine:
+    """Create the engine of one dialect with its listeners."""
+    options: dict[str, Any] = msgspec.structs.asdict(pool)
+    if dialect == "sqlite":
+        options |= {
+            "pool_size": min(pool.pool_size, _SQLITE_CONNECTIONS),
+            "max_overflow": 0,
+            "pool_recycle": -1,
+        }
+    else:
+        # MySQL starts at REPEATABLE READ; one level on every server means one behaviour, and no gap locks.
+        options["isolation_level"] = "READ COMMITTED"
+    engine = create_async_engine(
+        url, json_serializer=encode_json, json_deserializer=decode_json, hide_parameters=True, **options
+    )
+    sync_engine = engine.sync_engine
+    sa.event.listen(sync_engine, "handle_error", translate, retval=True)
+    sa.event.listen(sync_engine, "before_execute", _refuse_write_on_read)
+    if dialect == "sqlite":
+        sa.event.listen(sync_engine, "connect", _prepare_sqlite)
+        sa.event.listen(sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    """Set up a new SQLite connection; its driver must not open transactions of its own."""
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in _SQLITE_PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(conn: Connection) -> None:
+    """Take the write lock at once: a lock that is upgraded after a read fails however long one waits."""
+    if conn.get_execution_options().get(_WRITES, True):
+        conn.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _refuse_write_on_read(conn: Connection, clause: Any, _many: Any, _params: Any, _options: Any) -> None:
+    """Stop a change on a connection lent for reading: it would be lost on one engine and kept on another."""
+    if getattr(clause, "is_dml", False) and conn.get_execution_options().get(_WRITES) is False:
+        raise DatabaseError("A change was sent on a connection for reading.", hint="Use `write`.")

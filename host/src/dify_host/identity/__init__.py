@@ -1,0 +1,1 @@
+"""Who uses the platform: accounts, workspaces, members, end users and API keys."""

@@ -1,0 +1,1 @@
+"""What apps can look up: datasets, documents, segments and how they are indexed."""

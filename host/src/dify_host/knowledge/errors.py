@@ -1,0 +1,100 @@
+"""What can go wrong with knowledge bases, beyond the errors every domain shares."""
+
+from __future__ import annotations
+
+from dify_kernel.errors import BadInput, Conflict, Forbidden, NotFound
+
+__all__ = [
+    "ArchivedDocumentImmutable",
+    "DatasetInUse",
+    "DatasetNameDuplicate",
+    "DatasetNotFound",
+    "DatasetNotInitialized",
+    "DocumentIndexing",
+    "DocumentNotFound",
+    "ExtractionFailed",
+    "FullTextNotSupported",
+    "InvalidAction",
+    "ProviderNotInitialize",
+    "SegmentNotFound",
+    "UnsupportedFileType",
+]
+
+
+class DatasetNotFound(NotFound):
+    """The tenant has no such knowledge base."""
+
+    code = "dataset_not_found"
+
+
+class DocumentNotFound(NotFound):
+    """The knowledge base has no such document."""
+
+    code = "document_not_found"
+
+
+class SegmentNotFound(NotFound):
+    """The document has no such segment."""
+
+    code = "segment_not_found"
+
+
+class DatasetNameDuplicate(Conflict):
+    """The tenant has a knowledge base of that name already."""
+
+    code = "dataset_name_duplicate"
+
+
+class DatasetInUse(Conflict):
+    """An app uses the knowledge base, so it cannot be deleted."""
+
+    code = "dataset_in_use"
+
+
+class DatasetNotInitialized(BadInput):
+    """The knowledge base has no indexing technique yet: nothing was ever put into it."""
+
+    code = "dataset_not_initialized"
+
+
+class ProviderNotInitialize(BadInput):
+    """A high-quality knowledge base has no embedding model to work with."""
+
+    code = "provider_not_initialize"
+
+
+class DocumentIndexing(BadInput):
+    """The document is being indexed, and this cannot be done until that ends."""
+
+    code = "document_indexing"
+
+
+class ArchivedDocumentImmutable(Forbidden):
+    """An archived document cannot be changed."""
+
+    code = "archived_document_immutable"
+
+
+class InvalidAction(BadInput):
+    """The action is unknown, or the document is not in a state that allows it."""
+
+    code = "invalid_action"
+
+
+class UnsupportedFileType(BadInput):
+    """The file's extension is not supported, or its content is not what the extension says."""
+
+    code = "unsupported_file_type"
+    status = 415
+
+
+class ExtractionFailed(BadInput):
+    """The file is damaged, locked with a password, or too costly to read."""
+
+    code = "document_extraction_failed"
+
+
+class FullTextNotSupported(BadInput):
+    """The knowledge base lives in a vector store that has no full-text search."""
+
+    code = "full_text_not_supported"

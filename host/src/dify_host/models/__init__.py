@@ -1,0 +1,1 @@
+"""Which models a workspace may use, with which credentials."""

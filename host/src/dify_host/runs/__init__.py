@@ -1,0 +1,1 @@
+"""What happened: conversations, messages, workflow runs and the log they are replayed from."""

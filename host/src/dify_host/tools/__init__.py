@@ -1,0 +1,1 @@
+"""Which tools a workspace may use, with which credentials."""
