@@ -7,6 +7,7 @@ import datetime
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 Handler = Callable[["Exchange"], Awaitable[None]]
+Serve = Callable[..., Awaitable["Server"]]
 
 
 class Exchange:
@@ -80,9 +82,8 @@ class Server:
             writer.close()
 
 
-@pytest.fixture
-async def serve() -> AsyncIterator[Callable[..., Awaitable[Server]]]:
-    """`await serve(handler, address="127.0.0.1", tls=None)` gives a running Server."""
+@asynccontextmanager
+async def _servers() -> AsyncIterator[Serve]:
     running: list[asyncio.Server] = []
 
     async def start(handler: Handler, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Server:
@@ -95,6 +96,19 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[Server]]]:
     yield start
     for listener in running:
         listener.close()
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """`await serve(handler, address="127.0.0.1", tls=None)` gives a running Server."""
+    async with _servers() as start:
+        yield start
+
+
+@pytest.fixture
+def servers() -> Callable[[], AbstractAsyncContextManager[Serve]]:
+    """The same for a test that runs a loop of its own: `async with servers() as serve`."""
+    return _servers
 
 
 class Names:

@@ -11,6 +11,7 @@ import pytest
 from dify_host.net.client import GuardedClient, OutboundSettings
 from dify_kernel.contracts.http import FormPart, HttpConnectionError, HttpRequest, HttpTimeout, HttpTooLarge, Timeout
 from dify_kernel.errors import BadInput, OutboundRefused
+from dify_kernel.settings import Secret
 
 HOSTILE = [
     "http://127.0.0.1/", "http://2130706433/", "http://0x7f000001/", "http://0x7f.1/", "http://017700000001/",
@@ -34,7 +35,7 @@ async def test_hostile_addresses_are_refused(url: str, proxied: bool, serve: Any
     server = await serve(lambda exchange: exchange.reply(b"inside"))
     proxy = f"http://127.0.0.1:{server.port}" if proxied else ""
     resolver = names()
-    async with GuardedClient(OutboundSettings(ssrf_proxy_all_url=proxy), resolver=resolver) as client:
+    async with GuardedClient(OutboundSettings(ssrf_proxy_all_url=Secret(proxy)), resolver=resolver) as client:
         with pytest.raises((OutboundRefused, HttpConnectionError)) as caught:
             await client.send(HttpRequest(method="GET", url=url))
     # A host that is no address in any spelling may be asked of the resolver, and nothing answers there.

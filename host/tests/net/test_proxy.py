@@ -10,6 +10,7 @@ import pytest
 from dify_host.net.client import GuardedClient, OutboundSettings
 from dify_kernel.contracts.http import HttpConnectionError, HttpRequest
 from dify_kernel.errors import OutboundRefused, SettingsError
+from dify_kernel.settings import Secret
 
 
 class Proxy:
@@ -70,7 +71,7 @@ async def test_nothing_bypasses_the_proxy(
     """Any one variable is enough for both schemes, and an allow-list does not open a way around it."""
     plain = await serve(lambda exchange: exchange.reply(b"plain", connection="close"))
     secure = await serve(lambda exchange: exchange.reply(b"secure"), tls=authority.server("secure.test"))
-    settings = OutboundSettings(**{variable: proxy.url, "ssrf_allowed_hosts": "127.0.0.1,plain.test"})
+    settings = OutboundSettings(**{variable: Secret(proxy.url), "ssrf_allowed_hosts": "127.0.0.1,plain.test"})
     resolver = names()
     async with GuardedClient(settings, resolver=resolver, ssl_context=authority.client()) as client:
         proxy.target = plain.port
@@ -98,23 +99,23 @@ async def test_redirects_go_through_the_proxy(proxy: Proxy, names: Any, serve: A
 
     server = await serve(handler)
     proxy.target = server.port
-    async with GuardedClient(OutboundSettings(ssrf_proxy_all_url=proxy.url), resolver=names()) as client:
+    async with GuardedClient(OutboundSettings(ssrf_proxy_all_url=Secret(proxy.url)), resolver=names()) as client:
         with pytest.raises(OutboundRefused):
             await client.send(HttpRequest(method="GET", url="http://one.test/", follow_redirects=True))
     assert proxy.asked == ["GET http://one.test/", "GET http://two.test/next"]
 
 
 async def test_each_scheme_has_its_own_proxy(names: Any) -> None:
-    settings = OutboundSettings(ssrf_proxy_http_url="http://a:1", ssrf_proxy_all_url="http://c:3")
-    assert (settings.proxy_for("http"), settings.proxy_for("https")) == ("http://a:1", "http://c:3")
-    assert OutboundSettings().proxy_for("https") == ""
+    settings = OutboundSettings(ssrf_proxy_http_url=Secret("http://a:1"), ssrf_proxy_all_url=Secret("http://c:3"))
+    assert (settings.proxy_for("http").reveal(), settings.proxy_for("https").reveal()) == ("http://a:1", "http://c:3")
+    assert not OutboundSettings().proxy_for("https")
 
 
 async def test_the_proxys_own_credentials(proxy: Proxy, names: Any, serve: Any) -> None:
     server = await serve(lambda exchange: exchange.reply(connection="close"))
     proxy.target = server.port
     url = proxy.url.replace("http://", "http://user:p%40ss@")
-    async with GuardedClient(OutboundSettings(ssrf_proxy_all_url=url), resolver=names()) as client:
+    async with GuardedClient(OutboundSettings(ssrf_proxy_all_url=Secret(url)), resolver=names()) as client:
         await client.send(
             HttpRequest(method="GET", url="http://one.test/", headers=[("Proxy-Authorization", "Basic x")])
         )
@@ -131,14 +132,14 @@ async def test_the_proxys_own_credentials(proxy: Proxy, names: Any, serve: Any) 
 )
 async def test_a_proxy_that_refuses(answer: bytes, error: type[Exception], proxy: Proxy, names: Any) -> None:
     proxy.refuse = answer or b"\r\n"
-    async with GuardedClient(OutboundSettings(ssrf_proxy_all_url=proxy.url), resolver=names()) as client:
+    async with GuardedClient(OutboundSettings(ssrf_proxy_all_url=Secret(proxy.url)), resolver=names()) as client:
         with pytest.raises(error):
             await client.send(HttpRequest(method="GET", url="https://one.test/"))
 
 
 async def test_an_absent_proxy_is_not_worked_around(names: Any, serve: Any) -> None:
     server = await serve(lambda exchange: exchange.reply())
-    settings = OutboundSettings(ssrf_proxy_all_url="http://127.0.0.1:1", ssrf_allowed_hosts="127.0.0.1")
+    settings = OutboundSettings(ssrf_proxy_all_url=Secret("http://127.0.0.1:1"), ssrf_allowed_hosts="127.0.0.1")
     async with GuardedClient(settings, resolver=names()) as client:
         with pytest.raises(HttpConnectionError):
             await client.send(HttpRequest(method="GET", url=f"http://127.0.0.1:{server.port}/"))
@@ -159,4 +160,4 @@ async def test_the_environment_has_no_say(names: Any, serve: Any, monkeypatch: p
 @pytest.mark.parametrize("url", ["socks5://x:1", "proxy:3128", "http://", "http://[::1", "nonsense"])
 def test_a_malformed_proxy_setting(url: str) -> None:
     with pytest.raises(SettingsError):
-        GuardedClient(OutboundSettings(ssrf_proxy_all_url=url))
+        GuardedClient(OutboundSettings(ssrf_proxy_all_url=Secret(url)))

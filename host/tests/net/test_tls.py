@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 import uvloop
 from dify_host.net.client import GuardedClient, OutboundSettings
 from dify_kernel.contracts.http import HttpConnectionError, HttpRequest, HttpTimeout, Timeout
-
-
-@pytest.fixture(params=["asyncio", "uvloop"], autouse=True)
-def event_loop_policy(request: pytest.FixtureRequest) -> Any:
-    import asyncio
-
-    return uvloop.EventLoopPolicy() if request.param == "uvloop" else asyncio.DefaultEventLoopPolicy()
 
 
 def _client(names: Any, authority: Any) -> GuardedClient:
@@ -85,3 +79,14 @@ async def test_streams_over_tls(names: Any, authority: Any, serve: Any) -> None:
                 lines = [line async for line in answer.lines() if line]
             assert lines == [f"data: {number}" for number in range(100)]
     assert server.connections == 1
+
+
+def test_the_same_on_uvloop(names: Any, authority: Any, servers: Any) -> None:
+    async def both() -> None:
+        async with servers() as serve:
+            await test_certificates(names, authority, serve)
+            await test_streams_over_tls(names, authority, serve)
+            await test_a_server_that_speaks_no_tls(names, authority, serve)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(both())

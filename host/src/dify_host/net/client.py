@@ -12,7 +12,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import cast
+from typing import Annotated, cast
 
 import httpcore
 import httpx
@@ -26,6 +26,7 @@ from dify_kernel.contracts.http import (
     Timeout,
 )
 from dify_kernel.errors import BadInput, OutboundRefused, SettingsError
+from dify_kernel.settings import Doc, Secret
 
 from dify_host.net.backend import GuardedBackend, Resolver, resolve
 from dify_host.net.body import LineSplitter, SizeCap, charset_of, decoded, inflaters, too_large
@@ -44,15 +45,17 @@ class OutboundSettings(msgspec.Struct, frozen=True, kw_only=True):
     When any proxy is set every request goes through one: a scheme without its own uses the other's.
     """
 
-    ssrf_allowed_hosts: str = ""
-    ssrf_proxy_http_url: str = ""
-    ssrf_proxy_https_url: str = ""
-    ssrf_proxy_all_url: str = ""
-    ssrf_pool_max_connections: int = 100
-    ssrf_pool_max_keepalive_connections: int = 20
-    ssrf_pool_keepalive_expiry: float = 5.0
+    ssrf_allowed_hosts: Annotated[
+        str, Doc("Comma list of inner hosts, host:port, addresses and networks that requests may reach")
+    ] = ""
+    ssrf_proxy_http_url: Annotated[Secret, Doc("Proxy of http requests")] = Secret()
+    ssrf_proxy_https_url: Annotated[Secret, Doc("Proxy of https requests")] = Secret()
+    ssrf_proxy_all_url: Annotated[Secret, Doc("Proxy of every request")] = Secret()
+    ssrf_pool_max_connections: Annotated[int, Doc("Open connections at most", ge=1)] = 100
+    ssrf_pool_max_keepalive_connections: Annotated[int, Doc("Idle connections kept at most", ge=0)] = 20
+    ssrf_pool_keepalive_expiry: Annotated[float, Doc("Seconds an idle connection is kept", ge=0)] = 5.0
 
-    def proxy_for(self, scheme: str) -> str:
+    def proxy_for(self, scheme: str) -> Secret:
         """The address of the proxy for `http` or `https`; empty when there is none at all."""
         own, other = self.ssrf_proxy_http_url, self.ssrf_proxy_https_url
         if scheme == "https":
@@ -78,7 +81,7 @@ class GuardedClient:
     ) -> None:
         self._settings = settings = settings or OutboundSettings()
         self._policy = AddressPolicy.parse(settings.ssrf_allowed_hosts)
-        self._proxies = {scheme: _proxy(settings.proxy_for(scheme)) for scheme in ("http", "https")}
+        self._proxies = {scheme: _proxy(settings.proxy_for(scheme).reveal()) for scheme in ("http", "https")}
         self._resolver = resolver
         self._ssl_context = ssl_context
         self._userinfo = userinfo
@@ -281,8 +284,8 @@ def _proxy(address: str) -> httpcore.Proxy | None:
         return None
     try:
         url = httpx.URL(address)
-    except (httpx.InvalidURL, ValueError) as exc:
-        raise _bad_proxy() from exc
+    except (httpx.InvalidURL, ValueError):
+        raise _bad_proxy() from None  # the cause would print the address with its password
     if url.scheme not in ("http", "https") or not url.host:
         raise _bad_proxy()
     auth = (url.username, url.password) if url.userinfo else None
