@@ -30,7 +30,8 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
 
 def to_struct(row: sa.Row[Any], kind: type[T]) -> T:
     """Make a struct of a row by column name; columns the struct does not have are left out."""
-    return msgspec.convert(dict(row._mapping), kind)
+    # SQLAlchemy's keys are of a subclass of str, which msgspec does not take.
+    return msgspec.convert({str(key): value for key, value in row._mapping.items()}, kind)
 
 
 async def fetch_page(conn: AsyncConnection, query: sa.Select[Any], kind: type[T], *, page: int, limit: int) -> Page[T]:
