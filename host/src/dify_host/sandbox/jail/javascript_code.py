@@ -1,0 +1,108 @@
+"""Runs a JavaScript program in QuickJS: defines its names, calls `main` with one object, encodes what it returns.
+
+The language is ES2020 without any host object but `console`. Time is limited by the zygote's clock, memory by the
+engine's own limit (typed arrays included) under the process's limit.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+
+from .outcome import Failure
+
+__all__ = ["run"]
+
+_STACK = 4 << 20
+_FRAME_NAME = "sandbox_call"
+
+# Built-ins are taken before user code can replace them. `check` names the part of a result that JSON cannot hold.
+_PRELUDE = """
+(function (print) {
+  "use strict";
+  const stringify = JSON.stringify, parse = JSON.parse, text = String, isArray = Array.isArray;
+  const repair = (s) => s.replace(/\\p{Surrogate}/gu, "\\ufffd");
+  const show = (v) => {
+    if (typeof v === "string") return v;
+    if (v instanceof Error) return `${v}\\n${v.stack}`;
+    try { const shown = stringify(v); return shown === undefined ? text(v) : shown; } catch (e) { return text(v); }
+  };
+  const log = (...values) => { print(repair(values.map(show).join(" ")) + "\\n"); };
+  globalThis.console = { log, info: log, debug: log, warn: log, error: log };
+  class NotJSON extends Error {}
+  const refuse = (where, what) => { throw new NotJSON(`${where} ${what}`); };
+  const check = (value, where, depth) => {
+    if (depth > 100) refuse(where, "is nested too deeply, or contains itself");
+    if (typeof value === "number" && !Number.isFinite(value)) refuse(where, `is ${value}`);
+    if (typeof value === "string" && /\\p{Surrogate}/u.test(value)) refuse(where, "is text with a lone surrogate");
+    if (["function", "symbol", "bigint"].includes(typeof value)) refuse(where, `is a ${typeof value}`);
+    if (value === null || typeof value !== "object") return;
+    if (typeof value.toJSON === "function") return check(value.toJSON(), where, depth + 1);
+    if (value instanceof Map || value instanceof Set) refuse(where, `is a ${value.constructor.name}`);
+    if (isArray(value)) value.forEach((item, i) => check(item, `${where}[${i}]`, depth + 1));
+    else for (const key of Object.keys(value)) check(value[key], `${where}.${key}`, depth + 1);
+  };
+  const encode = (value) => {
+    if (value === undefined) refuse("result", "is undefined");
+    check(value, "result", 0);
+    return stringify(value);
+  };
+  let answer, failed = false, error;
+  const keep = (value) => { answer = encode(value); };
+  const sandbox_call = (main, inputs) => {
+    const value = main(parse(inputs));
+    if (value instanceof Promise) value.then(keep).catch((e) => { failed = true; error = e; });
+    else keep(value);
+  };
+  const sandbox_answer = () => { if (failed) throw error; return answer; };
+  return (what, ...values) => what === "call" ? sandbox_call(...values) : sandbox_answer();
+})(__print)
+"""
+
+
+def run(code: str, inputs: bytes, memory: int) -> bytes:
+    """Return the JSON text of what `main` returned, or of what its promise became."""
+    engine = sys.modules.get("_quickjs")
+    if engine is None:
+        raise Failure("LanguageMissing", "JavaScript needs the distribution `quickjs`. Install it: pip install quickjs")
+    context = engine.Context()
+    context.set_memory_limit(memory)
+    context.set_max_stack_size(_STACK)
+    context.add_callable("__print", sys.stdout.write)
+    try:
+        driver = context.eval(_PRELUDE)
+        context.eval("delete globalThis.__print")
+        context.eval(code)
+        main = context.eval("typeof main === 'function' ? main : null")
+        if main is None:
+            raise Failure("MainMissing", "The code defines no function named main. Add: function main(inputs) {...}")
+        driver("call", main, inputs.decode())
+        while context.execute_pending_job():
+            pass
+        answer = driver("answer")
+    except engine.JSException as exc:
+        raise _failure(str(exc), code) from None
+    if answer is None:
+        raise Failure("NeverSettled", "main returned a promise that never settles.")
+    return str(answer).encode()
+
+
+def _failure(message: str, code: str) -> Failure:
+    """Translate the engine's error text: our frames are cut, the source is named, the failing line is quoted."""
+    if message.startswith("NotJSON: "):
+        problem = message.partition(": ")[2].partition("\n")[0]
+        return Failure("NotJSON", f"main returned a value that is not JSON: {problem}.")
+    if "InternalError: out of memory" in message or "Failed obtaining QuickJS error string" in message:
+        return Failure("MemoryError", "The code used more memory than it may.")
+    lines = [line for line in message.splitlines() if line != "undefined"]
+    for position, line in enumerate(lines):
+        if line.startswith(f"    at {_FRAME_NAME} "):
+            del lines[position:]
+            break
+    place = re.search(r"<input>:(\d+)", "\n".join(lines))
+    if place and 0 < (number := int(place[1])) <= len(source := code.splitlines()):
+        lines.insert(1, f"  line {number}: {source[number - 1].strip()}")
+    kind = re.match(r"(\w*Error)\b", message)
+    if len(lines) > 60:
+        lines[30:-20] = [f"    [{len(lines) - 50} frames left out]"]
+    return Failure(kind[1] if kind else "Error", "\n".join(lines).replace("<input>", "main.js"))

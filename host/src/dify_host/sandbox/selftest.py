@@ -1,0 +1,101 @@
+"""Looks from inside at the jail just built: a run that tries each wall once, and says which of them gave way."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import msgspec
+
+__all__ = ["PROGRAM", "problems", "remedy"]
+
+PROGRAM = """
+import os
+
+def attempt(action):
+    try:
+        action()
+    except OSError as exc:
+        return type(exc).__name__
+    return "done"
+
+def main(secret):
+    import _socket
+    return {
+        "uid": os.getuid(),
+        "pid": os.getpid(),
+        "root": sorted(os.listdir("/")),
+        "host_file": attempt(lambda: os.stat(secret)),
+        "write": attempt(lambda: os.mkdir("/outside")),
+        "socket": attempt(lambda: _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)),
+        "fork": attempt(os.fork),
+        "exec": attempt(lambda: os.execv("/bin/true", ["true"])),
+        "signal": attempt(lambda: os.kill(1, 0)),
+    }
+"""
+
+
+class _Findings(msgspec.Struct):
+    uid: int
+    pid: int
+    root: list[str]
+    host_file: str
+    write: str
+    socket: str
+    fork: str
+    exec: str
+    signal: str
+
+
+def problems(answer: Any) -> tuple[str, ...]:
+    """Return what is open in the jail, as sentences; empty when it holds."""
+    seen = msgspec.convert(answer, _Findings)
+    found = [
+        f"{what} was possible"
+        for what, outcome in (
+            ("reading a file of the host", seen.host_file),
+            ("writing outside /tmp", seen.write),
+            ("opening a socket", seen.socket),
+            ("starting a process", seen.fork),
+            ("running a program", seen.exec),
+            ("sending a signal", seen.signal),
+        )
+        if outcome == "done"
+    ]
+    if seen.uid != 65534:
+        found.append(f"the user is {seen.uid}, not nobody")
+    if seen.pid != 1:
+        found.append("other processes share the pid namespace")
+    if extra := set(seen.root) & {"proc", "sys", "home", "dev", "var", "run"}:
+        found.append(f"the root holds {', '.join(sorted(extra))}")
+    return tuple(found)
+
+
+def remedy() -> str:
+    """Say what an operator can change on this machine so that user code may run."""
+    switches = (
+        ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
+        ("kernel.unprivileged_userns_clone", "0", "1"),
+        ("user.max_user_namespaces", "0", "10000"),
+    )
+    for name, closed, opened in switches:
+        if _read(f"/proc/sys/{name.replace('.', '/')}") == closed:
+            return f"Allow user namespaces (sysctl -w {name}={opened}), or use a remote code sandbox."
+    return (
+        "Let the process create user, mount and network namespaces (in Docker: --security-opt seccomp=unconfined "
+        "--security-opt apparmor=unconfined; in Kubernetes: an Unconfined seccomp and AppArmor profile), "
+        "or use a remote code sandbox."
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def host_file() -> str:
+    """Return a file which surely exists on the host and must not be seen from inside."""
+    return os.path.abspath(__file__)
