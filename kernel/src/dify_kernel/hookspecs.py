@@ -114,8 +114,8 @@ def run_event(run: Any, event: msgspec.Struct) -> None:
 def model_invoked(provider: str, model: str, model_type: str, usage: Any, error: BaseException | None) -> None:
     """See every finished model call of this process.
 
-    When: on the event loop, after the call; must return at once. Args: `usage` is a Usage or None, `error` None when the
-    call succeeded. Raises: reported once per plugin.
+    When: on the event loop, after the call; must return at once. Args: `usage` is a Usage or None, `error` None
+    when the call succeeded. Raises: reported once per plugin.
     """
 
 

@@ -82,7 +82,7 @@ class Authenticator(ABC):
 
     @abstractmethod
     async def authenticate(self, request: AuthRequest) -> Principal | None:
-        """The principal; None when the request carries no credentials of this kind; Unauthorized when they are wrong."""
+        """The principal; None when the request has no credentials of this kind; Unauthorized when they are wrong."""
 
 
 class LoginMethod(ABC):

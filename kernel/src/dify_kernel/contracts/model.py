@@ -181,7 +181,7 @@ class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     description: str = ""
-    parameters: dict[str, Any] = {"type": "object", "properties": {}}
+    parameters: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "object", "properties": {}})
 
 
 class LLMRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -261,11 +261,15 @@ class ToolCallDelta(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LLMDelta(msgspec.Struct, frozen=True, kw_only=True):
-    """One piece of an answer. The last one carries `usage` and `finish_reason` (stop length tool_calls content_filter)."""
+    """One piece of an answer. The last one carries `usage` and `finish_reason` (stop, length, tool_calls …).
+
+    `files` are whole pictures, sounds, films or documents that the model made, by bytes or by address.
+    """
 
     text: str = ""
     reasoning: str = ""
     tool_calls: list[ToolCallDelta] = []
+    files: list[ImagePart | AudioPart | VideoPart | DocumentPart] = []
     usage: Usage | None = None
     finish_reason: str | None = None
 

@@ -98,6 +98,41 @@ class RetrieverResources(msgspec.Struct, frozen=True):
 
     resources: list[dict[str, Any]]
 
+    @classmethod
+    def of(cls, pieces: Sequence[Any]) -> RetrieverResources:
+        """The citations of retrieved pieces (`KnowledgePort.retrieve`); whatever is not from a knowledge base is not."""
+        return cls([_citation(piece) for piece in pieces if _from_knowledge(piece)])
+
+
+#: The field of a citation -> the key of a retrieved piece's metadata.
+_CITATION_FIELDS = {
+    "position": "position",
+    "dataset_id": "dataset_id",
+    "dataset_name": "dataset_name",
+    "document_id": "document_id",
+    "document_name": "document_name",
+    "data_source_type": "data_source_type",
+    "segment_id": "segment_id",
+    "retriever_from": "retriever_from",
+    "score": "score",
+    "hit_count": "segment_hit_count",
+    "word_count": "segment_word_count",
+    "segment_position": "segment_position",
+    "index_node_hash": "segment_index_node_hash",
+    "page": "page",
+    "doc_metadata": "doc_metadata",
+}
+
+
+def _from_knowledge(piece: Any) -> bool:
+    metadata = piece.get("metadata") if isinstance(piece, dict) else None
+    return isinstance(metadata, dict) and metadata.get("_source") == "knowledge"
+
+
+def _citation(piece: dict[str, Any]) -> dict[str, Any]:
+    found = {name: piece["metadata"].get(key) for name, key in _CITATION_FIELDS.items()}
+    return {**found, "title": piece.get("title"), "content": piece.get("content"), "files": piece.get("files") or []}
+
 
 class AgentLog(msgspec.Struct, frozen=True, kw_only=True):
     """One step of an agent."""
@@ -114,8 +149,9 @@ class AgentLog(msgspec.Struct, frozen=True, kw_only=True):
 class NodeResult(msgspec.Struct, kw_only=True):
     """What a node ends with. Yielded once, last.
 
-    `handle` names the edges to take. A failed result may keep outputs (an HTTP error keeps its body). `updates` are
-    writes to variables of other owners (conversation, loop), in order.
+    `handle` names the edges to take. An output is plain data, or a Value where the data does not tell its type (an empty
+    list of files). A failed result may keep outputs (an HTTP error keeps its body). `updates` are writes to variables of
+    other owners (conversation, loop), in order.
     """
 
     outputs: dict[str, Any] = {}
@@ -183,7 +219,7 @@ class KnowledgePort(Protocol):
     """Knowledge bases of the workspace."""
 
     async def retrieve(self, request: Retrieval) -> list[dict[str, Any]]:
-        """Found pieces, best first: `{content, title, metadata: {...}, files}` as the knowledge-retrieval node gives."""
+        """Found pieces, best first: `{content, title, metadata, files}` as the knowledge-retrieval node gives."""
         ...
 
 
@@ -366,6 +402,10 @@ class Node(ABC):
     def pieces(self) -> list[str | Selector]:
         """For a response node: texts and selectors in the order they stream."""
         return []
+
+    def missing(self, selector: Selector) -> str:
+        """For a response node: what streams in place of a variable that does not exist."""
+        return ".".join(selector)
 
     @abstractmethod
     def run(self, ctx: NodeContext) -> AsyncIterator[Delta]:

@@ -1,7 +1,8 @@
 """The vector store contract: records of a partition in a space, searched by vector, by text, or both.
 
 A *space* is one embedding space (model and dimension); a *partition* is one knowledge base in it. A store maps
-partitions onto its native tenancy, so that ten thousand knowledge bases are not ten thousand collections.
+partitions onto its native tenancy, so that ten thousand knowledge bases are not ten thousand collections. What every
+store must check and compute the same way is in `vector_rules`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 Metadata = dict[str, Any]
-"""Metadata of a record: values are str, int, float, bool or list[str]; keys are identifiers."""
+"""Metadata of a record: values are str, int (64 bits), finite float, bool or list[str]; keys are ASCII identifiers."""
 
 
 class Space(msgspec.Struct, frozen=True):
@@ -40,7 +41,10 @@ class Space(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One stored piece. `id` is a UUID string, unique within the space; the vector need not be normalised."""
+    """One stored piece. The vector need not be normalised; the text may be empty.
+
+    `id` is a UUID in its canonical form (lower case, hyphens); the caller keeps it unique within the space.
+    """
 
     id: str
     text: str
@@ -63,8 +67,11 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
 class Compare(msgspec.Struct, frozen=True, tag="compare"):
     """`field op value`. op: eq ne in not_in lt le gt ge contains starts_with ends_with.
 
-    `in` and `not_in` take a list. `contains` is a substring of a string, or a member of a list. `ne`, `not_in` match
-    records that lack the field; every other operator does not. Text comparison is case-sensitive.
+    `eq` and `ne` take a str, int, float or bool; `in` and `not_in` a list of these; `lt le gt ge` a number; the others
+    a str. Anything else, an unknown operator, or a field that is no identifier is InvalidQuery. Values of different
+    kinds are unequal (1 equals 1.0, but neither "1" nor true). `contains` is a substring of a string, or a member of a
+    list; no other operator looks into a list. `ne`, `not_in` match records that lack the field: they negate `eq` and
+    `in` exactly; every other operator does not. Text comparison is case-sensitive and literal, without wildcards.
     """
 
     op: str
@@ -73,7 +80,7 @@ class Compare(msgspec.Struct, frozen=True, tag="compare"):
 
 
 class Exists(msgspec.Struct, frozen=True, tag="exists"):
-    """The field is present, whatever its value."""
+    """The field is present, whatever its value: an empty string, an empty list and false are values."""
 
     field: str
 
@@ -120,15 +127,18 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 class VectorStore(ABC):
     """One opened vector store. Every method may be called concurrently from one event loop.
 
-    Arguments are never mutated. A call on a space that was not created raises InvalidQuery for `upsert` and acts as on
-    an empty space otherwise. Errors: StoreUnavailable, StoreUnauthorized, StoreRateLimited, InvalidQuery.
+    Arguments are never mutated. A partition is any non-empty text and needs no creation. A call on a space that was not
+    created raises InvalidQuery for `upsert` and acts as on an empty space otherwise. A cancelled call leaves the store
+    usable. Errors: StoreUnavailable (also before `open` and after `close`), StoreUnauthorized, StoreRateLimited,
+    InvalidQuery.
     """
 
     capabilities: ClassVar[VectorCapabilities] = VectorCapabilities()
 
     @abstractmethod
     async def open(self) -> None:
-        """Connect; this is where the vendor's client is imported. Opening twice is harmless."""
+        """Connect; this is where the vendor's client is imported. Opening twice is harmless, and so is
+        opening again after `close`: a persistent store then holds what it held."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -136,7 +146,10 @@ class VectorStore(ABC):
 
     @abstractmethod
     async def create(self, space: Space) -> None:
-        """Make the space if it is missing; repeated and concurrent calls are harmless."""
+        """Make the space if it is missing; repeated and concurrent calls are harmless and keep what it holds.
+
+        InvalidQuery for a bad name, a dimension outside 1..max_dimension, or a space that exists with another one.
+        """
 
     @abstractmethod
     async def drop(self, space: Space) -> None:
@@ -144,9 +157,11 @@ class VectorStore(ABC):
 
     @abstractmethod
     async def upsert(self, space: Space, partition: str, records: Sequence[Record]) -> None:
-        """Write records, replacing by id; visible to every later call. All or, on an error, possibly some of them.
+        """Write records, replacing by id as a whole; visible to every later call. No records is harmless.
 
-        InvalidQuery when a vector has another dimension than the space, is all zeros, or holds NaN or infinity.
+        Of records with the same id in one call the last counts. InvalidQuery, with nothing written, when a vector has
+        another dimension than the space, is all zeros, or holds NaN or infinity, when an id is no UUID, or when
+        metadata is not `Metadata`. On any other error possibly some of them are written.
         """
 
     @abstractmethod
@@ -176,7 +191,8 @@ class VectorStore(ABC):
     ) -> list[Hit]:
         """The nearest records by cosine, best first, at most `top_k`, with score >= threshold.
 
-        `filter` applies before the cut to `top_k`. InvalidQuery when top_k < 1 or the dimension differs.
+        `filter` applies before the cut to `top_k`. InvalidQuery when top_k < 1 or the vector is one `upsert` refuses.
+        An engine with an approximate index may miss a near record of a large partition; a score is exact all the same.
         """
 
     async def full_text(
@@ -184,7 +200,10 @@ class VectorStore(ABC):
     ) -> list[Hit]:
         """Records that share a word with the query, best first; called only with the `full_text` capability.
 
-        Any text is a valid query: operators of the store's own language have no meaning in it.
+        Case does not matter. Chinese, Japanese and Korean text needs no spaces: two characters in sequence are a word.
+        A record with more of the query's words, or rarer ones, comes before one with fewer. Any text is a valid query:
+        operators of the store's own language have no meaning in it, and one without a word finds nothing.
+        InvalidQuery when top_k < 1.
         """
         raise NotImplementedError
 
@@ -200,19 +219,21 @@ class VectorStore(ABC):
     ) -> list[Hit]:
         """Union of `search` and `full_text` fused by the store; called only with the `hybrid` capability.
 
-        Each hit's score is its exact cosine similarity; the order is the store's fusion (reciprocal rank, k = 60).
+        Each hit's score is its exact cosine similarity; the order is the reciprocal rank fusion of both lists: the sum
+        of 1 / (60 + rank), ranks from 1, each list taken to a depth of at least `top_k`. `filter` applies to both.
         """
         raise NotImplementedError
 
     @abstractmethod
     async def get(self, space: Space, partition: str, ids: Sequence[str]) -> list[Record]:
-        """The records with these ids that exist, in the order asked."""
+        """The records with these ids that exist, in the order asked, each once; vectors come back as with `scan`."""
 
     @abstractmethod
     async def count(self, space: Space, partition: str, *, filter: Filter | None = None) -> int:
-        """How many records the partition holds."""
+        """How many records of the partition satisfy the filter; without one, how many it holds."""
 
     @abstractmethod
     async def scan(self, space: Space, partition: str, *, cursor: str | None = None, limit: int = 100) -> Page:
         """A page of all records with their vectors, in a stable order; every record that exists throughout the scan
-        appears exactly once. Vectors come back up to a positive factor (a store may keep them normalised)."""
+        appears exactly once. Vectors come back up to a positive factor (a store may keep them normalised). A page holds
+        at most `limit` records; InvalidQuery when limit < 1 or the cursor is not one that `scan` gave."""

@@ -43,20 +43,20 @@ def template_selectors(source: str) -> list[Selector]:
 class Pool:
     """Values by node and name. One writer (the run's coordinator); nodes only read.
 
-    `secrets` remembers the secret strings that were put in, so that events and logs can mask them.
+    `secrets` maps the secret strings that were put in to their names, so that events and logs can mask them.
     """
 
     __slots__ = ("_nodes", "secrets")
 
     def __init__(self) -> None:
         self._nodes: dict[str, dict[str, Value]] = {}
-        self.secrets: set[str] = set()
+        self.secrets: dict[str, str] = {}
 
     def set(self, node_id: str, name: str, data: Any) -> None:
         """Store one value, inferring its type unless it is a Value already."""
         value = infer(data)
         if value.type is ValueType.SECRET and value.data:
-            self.secrets.add(str(value.data))
+            self.secrets[str(value.data)] = name
         self._nodes.setdefault(node_id, {})[name] = value
 
     def update(self, node_id: str, values: Mapping[str, Any]) -> None:
@@ -76,8 +76,7 @@ class Pool:
             return None
         found = names.get(selector[1])
         if found is None:
-            joined = names.get(".".join(selector[1:])) if len(selector) > 2 else None
-            return joined
+            return names.get(".".join(selector[1:])) if len(selector) > 2 else None
         return follow(found, tuple(selector[2:])) if len(selector) > 2 else found
 
     def has(self, selector: Sequence[str]) -> bool:
@@ -109,17 +108,30 @@ class Pool:
                 out.append(".".join(part) if value is None else shape(value))
         return "".join(out)
 
+    def mask(self, data: Any) -> Any:
+        """Plain data with every secret string replaced by `[secret:NAME]`, wherever it stands."""
+        if isinstance(data, str):
+            for secret, name in self.secrets.items():
+                if secret in data:
+                    data = data.replace(secret, f"[secret:{name}]")
+            return data
+        if isinstance(data, dict):
+            return {key: self.mask(item) for key, item in data.items()}
+        if isinstance(data, list | tuple):
+            return [self.mask(item) for item in data]
+        return data
+
     def copy(self) -> Pool:
         """A pool of its own: names are copied, values (which are never changed in place) are shared."""
         other = Pool()
         other._nodes = {node_id: dict(names) for node_id, names in self._nodes.items()}
-        other.secrets = set(self.secrets)
+        other.secrets = dict(self.secrets)
         return other
 
     def dump(self) -> dict[str, dict[str, tuple[str, Any]]]:
-        """Everything as plain data with types, for the run log."""
+        """Everything as plain data with types, for the run log; secrets are masked, whoever loads puts them back."""
         return {
-            node_id: {name: (value.type.value, plain(value.data)) for name, value in names.items()}
+            node_id: {name: (value.type.value, self.mask(plain(value.data))) for name, value in names.items()}
             for node_id, names in self._nodes.items()
         }
 

@@ -40,7 +40,7 @@ class ValueType(StrEnum):
     NUMBER = "number"
     BOOLEAN = "boolean"
     OBJECT = "object"
-    SECRET = "secret"
+    SECRET = "secret"  # noqa: S105 - a type name
     FILE = "file"
     ARRAY_ANY = "array[any]"
     ARRAY_STRING = "array[string]"
@@ -129,7 +129,7 @@ class _Missing:
 MISSING: Final = _Missing()
 
 
-class Value(msgspec.Struct, frozen=True):
+class Value(msgspec.Struct, frozen=True, gc=False):
     """A typed value. `data` is plain: str, int, float, bool, None, dict, list, or File / list[File]."""
 
     type: ValueType
@@ -238,16 +238,24 @@ def follow(value: Value, path: tuple[str, ...]) -> Value | None:
 
 
 def plain(data: Any) -> Any:
-    """Data as JSON can carry it: files as mappings, everything else as it is."""
+    """Data as JSON can carry it: files as mappings, everything else as it is (and not copied)."""
+    kind = type(data)
+    if kind in _ATOMS:
+        return data
+    if kind is dict:
+        if all(type(item) in _ATOMS for item in data.values()):
+            return data
+        return {key: plain(item) for key, item in data.items()}
+    if kind is list:
+        return data if all(type(item) in _ATOMS for item in data) else [plain(item) for item in data]
     if isinstance(data, Value):
         return plain(data.data)
     if isinstance(data, File):
         return msgspec.to_builtins(data)
-    if isinstance(data, list):
-        return [plain(item) for item in data]
-    if isinstance(data, dict):
-        return {key: plain(item) for key, item in data.items()}
     return data
+
+
+_ATOMS: Final = frozenset((str, int, float, bool, type(None)))
 
 
 def text(value: Value) -> str:

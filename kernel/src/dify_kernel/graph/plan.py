@@ -1,0 +1,362 @@
+"""Compiles a DSL graph to an immutable plan; every problem is reported with its node id, not only the first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+from dify_kernel.contracts.node import InlineNode, Node, NodeKind
+from dify_kernel.errors import BadInput, InvalidGraph, PluginError
+from dify_kernel.graph.defaults import DefaultValue, RetryConfig, convert_default
+
+__all__ = ["Edge", "Plan", "PlanNode", "Problem", "compile_plan", "inspect_graph"]
+
+RESERVED: Final = frozenset(("sys", "env", "conversation", "rag"))
+FAIL_BRANCH: Final = "fail-branch"
+DEFAULT_VALUE: Final = "default-value"
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wrong with a graph. Errors stop it from running, warnings do not."""
+
+    code: str
+    message: str
+    node_id: str | None = None
+    severity: Literal["error", "warning"] = "error"
+
+
+class Edge(msgspec.Struct, frozen=True):
+    """One edge between two plan nodes, by their indexes."""
+
+    index: int
+    source: int
+    target: int
+    handle: str
+
+
+class PlanNode(msgspec.Struct, frozen=True, kw_only=True):
+    """One node of a plan with everything the engine asks for at run time."""
+
+    index: int
+    id: str
+    type: str
+    title: str
+    node: Node
+    inline: bool
+    branching: bool
+    strategy: str | None
+    retry: RetryConfig
+    defaults: dict[str, Any]
+    incoming: tuple[int, ...]
+    outgoing: tuple[int, ...]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A compiled graph, shared by all its runs. `nodes` is in document order, `order` topological."""
+
+    nodes: tuple[PlanNode, ...]
+    edges: tuple[Edge, ...]
+    root: int
+    order: tuple[int, ...]
+    responses: tuple[int, ...]
+    warnings: tuple[Problem, ...] = ()
+
+    def find(self, node_id: str) -> PlanNode | None:
+        """The node with that id."""
+        return next((node for node in self.nodes if node.id == node_id), None)
+
+
+Resolve = Callable[[str, str], type[Node]]
+"""Gives the node class of a type and version; PluginNotFound when nothing offers it."""
+
+
+class _Envelope(msgspec.Struct, kw_only=True):
+    type: str = ""
+    title: str = ""
+    version: str | float = "1"
+    error_strategy: str | None = None
+    default_value: list[DefaultValue] | None = None
+    retry_config: RetryConfig | None = None
+
+
+def inspect_graph(graph: Mapping[str, Any], resolve: Resolve, *, root_id: str | None = None) -> list[Problem]:
+    """Every problem of a graph, errors first; an empty list means that it compiles cleanly."""
+    try:
+        return list(compile_plan(graph, resolve, root_id=root_id).warnings)
+    except InvalidGraph as exc:
+        return list(exc.problems)
+
+
+def compile_plan(graph: Mapping[str, Any], resolve: Resolve, *, root_id: str | None = None) -> Plan:
+    """The plan of a graph `{nodes, edges}`; InvalidGraph carries every problem.
+
+    Notes and the children of containers are left out; edges from nodes that the root does not reach do not count.
+    """
+    compiler = _Compiler(resolve)
+    compiler.read_nodes(graph.get("nodes") or [])
+    compiler.read_edges(graph.get("edges") or [])
+    root = compiler.find_root(root_id)
+    plan = compiler.build(root) if root is not None else None
+    errors = [problem for problem in compiler.problems if problem.severity == "error"]
+    if plan is None or errors:
+        lines = "; ".join(f"{p.node_id}: {p.message}" if p.node_id else p.message for p in errors[:5])
+        more = f" (and {len(errors) - 5} more)" if len(errors) > 5 else ""
+        ordered = errors + [problem for problem in compiler.problems if problem.severity != "error"]
+        raise InvalidGraph(f"The graph cannot run: {lines}{more}", problems=ordered)
+    return plan
+
+
+class _Draft:
+    """A node while the plan is being made."""
+
+    __slots__ = ("data", "defaults", "envelope", "id", "node")
+
+    def __init__(self, node_id: str, data: Mapping[str, Any]) -> None:
+        self.id = node_id
+        self.data = data
+        self.envelope = _Envelope()
+        self.node: Node | None = None
+        self.defaults: dict[str, Any] = {}
+
+
+class _Compiler:
+    def __init__(self, resolve: Resolve) -> None:
+        self.resolve = resolve
+        self.problems: list[Problem] = []
+        self.drafts: dict[str, _Draft] = {}
+        self.children: set[str] = set()
+        self.edges: list[tuple[str, str, str]] = []
+
+    def problem(self, code: str, message: str, node_id: str | None = None, *, warning: bool = False) -> None:
+        self.problems.append(
+            Problem(code=code, message=message, node_id=node_id, severity="warning" if warning else "error")
+        )
+
+    # -- nodes ------------------------------------------------------------------------------------------------
+
+    def read_nodes(self, nodes: Any) -> None:
+        if not isinstance(nodes, list):
+            self.problem("invalid_graph", "`nodes` must be a list.")
+            return
+        for item in nodes:
+            if not isinstance(item, Mapping) or not isinstance(item.get("data", {}), Mapping):
+                self.problem("invalid_node", "A node must be a mapping with `id` and `data`.")
+                continue
+            if item.get("type") == "custom-note":
+                continue
+            self._read_node(item)
+
+    def _read_node(self, item: Mapping[str, Any]) -> None:
+        node_id = str(item.get("id") or "")
+        data = item.get("data") or {}
+        if not node_id:
+            self.problem("invalid_node", "A node has no `id`.")
+        elif node_id in self.drafts or node_id in self.children:
+            self.problem("duplicate_node", f"The node id {node_id!r} is used twice.", node_id)
+        elif item.get("parentId") or data.get("iteration_id") or data.get("loop_id"):
+            self.children.add(node_id)
+        else:
+            draft = _Draft(node_id, data)
+            self.drafts[node_id] = draft
+            self._read_data(draft)
+
+    def _read_data(self, draft: _Draft) -> None:
+        try:
+            draft.envelope = msgspec.convert(draft.data, _Envelope, strict=False)
+        except msgspec.ValidationError as exc:
+            self.problem("invalid_node", f"{exc}.", draft.id)
+            return
+        kind = draft.envelope.type
+        if not kind:
+            self.problem("invalid_node", "`data.type` is missing.", draft.id)
+            return
+        try:
+            cls = self.resolve(kind, str(draft.envelope.version))
+        except PluginError as exc:
+            self.problem("unknown_node", f"No installed plugin offers the node type {kind!r}: {exc.message}", draft.id)
+            return
+        try:
+            draft.node = cls(draft.id, msgspec.convert(draft.data, cls.Config, strict=False))
+        except msgspec.ValidationError as exc:
+            self.problem("invalid_node", f"{exc}.", draft.id)
+            return
+        except BadInput as exc:
+            self.problem("invalid_node", exc.description, draft.id)
+            return
+        for text in draft.node.problems():
+            self.problem("invalid_node", text, draft.id)
+        self._read_strategy(draft)
+
+    def _read_strategy(self, draft: _Draft) -> None:
+        strategy = draft.envelope.error_strategy
+        if strategy not in (None, "", FAIL_BRANCH, DEFAULT_VALUE):
+            self.problem("invalid_node", f"Unknown error strategy {strategy!r}.", draft.id)
+        for item in draft.envelope.default_value or []:
+            try:
+                draft.defaults[item.key] = convert_default(item)
+            except ValueError as exc:
+                self.problem("invalid_node", f"Default value {item.key!r}: {exc}.", draft.id)
+
+    # -- edges ------------------------------------------------------------------------------------------------
+
+    def read_edges(self, edges: Any) -> None:
+        if not isinstance(edges, list):
+            self.problem("invalid_graph", "`edges` must be a list.")
+            return
+        seen = set()
+        for item in edges:
+            if not isinstance(item, Mapping):
+                self.problem("invalid_edge", "An edge must be a mapping with `source` and `target`.")
+                continue
+            source, target = str(item.get("source") or ""), str(item.get("target") or "")
+            handle = str(item.get("sourceHandle") or "source")
+            if source in self.children or target in self.children or (source, target, handle) in seen:
+                continue
+            seen.add((source, target, handle))
+            missing = [end for end in (source, target) if end not in self.drafts]
+            if missing:
+                self.problem(
+                    "missing_node",
+                    f"An edge names the node {missing[0]!r}, which does not exist.",
+                    source if source in self.drafts else target or None,
+                )
+            else:
+                self.edges.append((source, target, handle))
+
+    # -- shape ------------------------------------------------------------------------------------------------
+
+    def find_root(self, root_id: str | None) -> str | None:
+        targets = {target for _, target, _ in self.edges}
+        kinds = {node_id: draft.node.kind for node_id, draft in self.drafts.items() if draft.node}
+        if root_id is not None:
+            if root_id in kinds:
+                return root_id
+            self.problem("invalid_root", f"The root node {root_id!r} does not exist.", root_id)
+            return None
+        roots = [node_id for node_id, kind in kinds.items() if kind is NodeKind.ROOT and node_id not in targets]
+        types = {self.drafts[node_id].envelope.type for node_id in roots}
+        if "start" in types and len(types) > 1:
+            self.problem(
+                "trigger_start_node_conflict",
+                "Start node and trigger nodes cannot coexist in the same workflow.",
+                roots[0],
+            )
+        if not roots and not any(problem.severity == "error" for problem in self.problems):
+            self.problem("invalid_root", "The graph has no start node without incoming edges.")
+        return roots[0] if roots else None
+
+    def build(self, root: str) -> Plan:
+        edges = self._reached(root)
+        alive = {root} | {target for _, target, _ in edges}
+        for node_id in self.drafts:
+            if node_id not in alive:
+                self.problem(
+                    "unreachable_node", "No path leads here from the start; the node never runs.", node_id, warning=True
+                )
+        ids = [node_id for node_id in self.drafts if node_id in alive]
+        position = {node_id: index for index, node_id in enumerate(ids)}
+        wires = tuple(Edge(i, position[s], position[t], h) for i, (s, t, h) in enumerate(edges))
+        order = self._sort(ids, wires, position[root])
+        self._check_references(ids)
+        nodes = tuple(
+            self._plan_node(index, self.drafts[node_id], wires)
+            for index, node_id in enumerate(ids)
+            if self.drafts[node_id].node is not None
+        )
+        if len(nodes) != len(ids):
+            nodes = ()
+        return Plan(
+            nodes=nodes,
+            edges=wires,
+            root=position[root],
+            order=order,
+            responses=tuple(n.index for n in nodes if n.node.kind is NodeKind.RESPONSE),
+            warnings=tuple(p for p in self.problems if p.severity == "warning"),
+        )
+
+    def _reached(self, root: str) -> list[tuple[str, str, str]]:
+        outgoing: dict[str, list[str]] = {}
+        for source, target, _ in self.edges:
+            outgoing.setdefault(source, []).append(target)
+        alive, stack = {root}, [root]
+        while stack:
+            for target in outgoing.get(stack.pop(), ()):
+                if target not in alive:
+                    alive.add(target)
+                    stack.append(target)
+        return [edge for edge in self.edges if edge[0] in alive]
+
+    def _sort(self, ids: Sequence[str], edges: Iterable[Edge], root: int) -> tuple[int, ...]:
+        """Topological order; what is left over is a cycle, and every node on one is named."""
+        waiting = [0] * len(ids)
+        outgoing: list[list[int]] = [[] for _ in ids]
+        for edge in edges:
+            waiting[edge.target] += 1
+            outgoing[edge.source].append(edge.target)
+        order, ready = [], [index for index, count in enumerate(waiting) if count == 0]
+        while ready:
+            index = ready.pop()
+            order.append(index)
+            for target in outgoing[index]:
+                waiting[target] -= 1
+                if waiting[target] == 0:
+                    ready.append(target)
+        for index in _on_cycles(outgoing, set(range(len(ids))) - set(order)):
+            self.problem(
+                "cycle", "The node lies on a cycle; a path may not lead back to where it came from.", ids[index]
+            )
+        return tuple(order)
+
+    def _check_references(self, ids: Iterable[str]) -> None:
+        known = RESERVED | self.drafts.keys() | self.children
+        for node_id in ids:
+            node = self.drafts[node_id].node
+            for selector in node.selectors() if node else []:
+                if selector and selector[0] not in known:
+                    self.problem(
+                        "missing_variable",
+                        f"Refers to {'.'.join(selector)}; no node has the id {selector[0]!r}.",
+                        node_id,
+                        warning=True,
+                    )
+
+    def _plan_node(self, index: int, draft: _Draft, edges: Iterable[Edge]) -> PlanNode:
+        node, envelope = draft.node, draft.envelope
+        if node is None:
+            raise InvalidGraph("a node without a class reached the plan", problems=self.problems)
+        strategy = envelope.error_strategy or None
+        retry = envelope.retry_config if node.retryable and envelope.retry_config else RetryConfig()
+        return PlanNode(
+            index=index,
+            id=draft.id,
+            type=envelope.type,
+            title=envelope.title,
+            node=node,
+            inline=isinstance(node, InlineNode),
+            strategy=strategy,
+            retry=retry,
+            defaults=draft.defaults,
+            branching=node.kind is NodeKind.BRANCH or strategy == FAIL_BRANCH,
+            incoming=tuple(edge.index for edge in edges if edge.target == index),
+            outgoing=tuple(edge.index for edge in edges if edge.source == index),
+        )
+
+
+def _on_cycles(outgoing: Sequence[Sequence[int]], left: set[int]) -> list[int]:
+    """Those of the left-over nodes from which a path leads back to themselves (trimming dead ends is enough)."""
+    sources: dict[int, set[int]] = {index: set() for index in left}
+    remaining = {index: {t for t in outgoing[index] if t in left} for index in left}
+    for index, targets in remaining.items():
+        for target in targets:
+            sources[target].add(index)
+    dead = [index for index, targets in remaining.items() if not targets]
+    while dead:
+        index = dead.pop()
+        left = left - {index}
+        for source in sources[index]:
+            remaining[source].discard(index)
+            if not remaining[source]:
+                dead.append(source)
+    return sorted(left)
