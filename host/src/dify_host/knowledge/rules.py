@@ -88,7 +88,8 @@ def check_rule(rule: ProcessRule, *, doc_form: str = "text_model", max_length: i
         raise BadInput("rules is required unless mode is automatic.")
     if doc_form == "hierarchical_model" and (rule.rules is None or rule.rules.subchunk_segmentation is None):
         raise BadInput(
-            "hierarchical_model needs rules.subchunk_segmentation.", hint="Use mode hierarchical with both segmentations."
+            "hierarchical_model needs rules.subchunk_segmentation.",
+            hint="Use mode hierarchical with both segmentations.",
         )
     if rule.rules is not None:
         full_doc = rule.rules.parent_mode == "full-doc"

@@ -16,13 +16,15 @@ __all__ = ["MAX_KEYWORD", "keyword_scores", "keywords", "words"]
 
 MAX_KEYWORD = 64
 
-_TOKEN = re.compile(r"(?P<wide>[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+)|[^\W_\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
-_STOPWORDS = frozenset(
+_WIDE = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_TOKEN = re.compile(rf"(?P<wide>[{_WIDE}]+)|[^\W_{_WIDE}]+")
+_COMMON = (
     "a an and are as at be but by for from had has have he her his if in into is it its no not of on or our s she so "
     "such t that the their them then there these they this to was we were what when where which who will with you your "
     "can could do does did how i me my than too very would should about also any been being because before after "
-    "的 了 是 在 和 与 及 或".split()
+    "的 了 是 在 和 与 及 或"
 )
+_STOPWORDS = frozenset(_COMMON.split())
 
 
 def words(text: str) -> list[str]:

@@ -1,0 +1,67 @@
+"""The process that reads one document: bytes on standard input, MessagePack on standard output.
+
+It lowers its own limits before it looks at a byte, has an empty environment, and cannot write a file.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+from dify_kernel.errors import DifyError
+
+from dify_host.knowledge.extract.formats import reader_of
+from dify_host.knowledge.extract.sniff import check_content
+from dify_host.knowledge.extract.text import Text
+
+__all__ = ["Answer", "main"]
+
+
+class Answer(msgspec.Struct, omit_defaults=True):
+    """What the process says: the texts, or why there are none."""
+
+    texts: list[Text] = []
+    error: str = ""
+    hint: str = ""
+    code: str = ""
+
+
+def main(extension: str, memory: int, seconds: int) -> None:
+    """Read standard input as a document of that extension; limits in bytes and CPU seconds."""
+    _limit(memory, seconds)
+    sys.stdout.buffer.write(msgspec.msgpack.encode(_answer(sys.stdin.buffer.read(), extension)))
+
+
+def _answer(data: bytes, extension: str) -> Answer:
+    try:
+        check_content(data, extension)
+        texts = reader_of(extension)(data)
+        return Answer(texts=[Text(text=_well_formed(item.text), metadata=item.metadata) for item in texts])
+    except DifyError as exc:
+        return Answer(error=exc.message, hint=exc.hint, code=exc.code)
+    except MemoryError:
+        return Answer(error="The document needs too much memory to read.", hint="Split it into smaller files.")
+    except RecursionError:
+        return Answer(error="The document is nested too deeply to read.")
+    except Exception as exc:  # whatever a parser raises, the document is what is wrong
+        return Answer(error=f"The {extension} file cannot be read: {type(exc).__name__}: {exc}.", hint="Save it again.")
+
+
+def _limit(memory: int, seconds: int) -> None:
+    try:
+        import resource
+    except ImportError:  # no such limits on this system; the parent's deadline remains
+        return
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+
+
+def _well_formed(text: str) -> str:
+    """Join surrogate pairs that a parser left apart, and replace single ones."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,56 @@
+"""The registry of formats: what reads which extension."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dify_host.knowledge.errors import UnsupportedFileType
+from dify_host.knowledge.extract.csv_rows import read_csv
+from dify_host.knowledge.extract.docx import read_docx
+from dify_host.knowledge.extract.html import read_html
+from dify_host.knowledge.extract.markdown import read_markdown
+from dify_host.knowledge.extract.pdf import read_pdf
+from dify_host.knowledge.extract.text import Text, read_text
+from dify_host.knowledge.extract.xlsx import read_xlsx
+
+__all__ = ["EXTENSIONS", "PLAIN", "extension_of", "reader_of"]
+
+Reader = Callable[[bytes], list[Text]]
+
+_READERS: dict[str, Reader] = {
+    "txt": read_text,
+    "vtt": read_text,
+    "properties": read_text,
+    "md": read_markdown,
+    "markdown": read_markdown,
+    "mdx": read_markdown,
+    "html": read_html,
+    "htm": read_html,
+    "pdf": read_pdf,
+    "docx": read_docx,
+    "csv": read_csv,
+    "xlsx": read_xlsx,
+}
+
+#: The extensions of documents, without the dot.
+EXTENSIONS = tuple(_READERS)
+
+#: Those whose bytes are the text itself.
+PLAIN = frozenset(extension for extension, reader in _READERS.items() if reader is read_text)
+
+
+def extension_of(filename: str) -> str:
+    """Return the supported extension of a file name, in lower case; UnsupportedFileType otherwise."""
+    extension = filename.rpartition(".")[2].lower() if "." in filename else ""
+    if extension not in _READERS:
+        raise UnsupportedFileType(
+            f"Files of type {extension or 'unknown'!r} cannot be read as documents.",
+            hint=f"Supported: {', '.join(EXTENSIONS)}.",
+            file=filename,
+        )
+    return extension
+
+
+def reader_of(extension: str) -> Reader:
+    """Return what reads an extension that `extension_of` gave."""
+    return _READERS[extension]
