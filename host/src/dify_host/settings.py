@@ -1,0 +1,175 @@
+"""The host's settings: environment variables under Dify's names, with embedded engines as the default.
+
+Read once at start: `HostSettings.read()`. Unset DB_* means SQLite in the data folder, unset REDIS_* an embedded Valkey
+there, unset STORAGE_TYPE files there, unset VECTOR_STORE the embedded vector store.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import msgspec
+from dify_kernel.contracts.node import Limits
+from dify_kernel.errors import SettingsError
+from dify_kernel.settings import Doc, Secret, load_settings, read_env_file
+
+__all__ = ["HostSettings", "read_environment"]
+
+
+class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting of the host; a plugin reads its own from the same environment."""
+
+    dify_data: Annotated[str, Doc("Folder of everything that the embedded engines keep.")] = ".dify"
+    secret_key: Annotated[
+        Secret, Doc("Signs tokens and links, wraps workspace keys; made on first start when unset.")
+    ] = Secret()
+    mode: Annotated[str, Doc("What `dify serve` runs: api, worker or beat.")] = "api"
+    dify_bind_address: Annotated[str, Doc("Address that the API listens on.")] = "127.0.0.1"
+    dify_port: Annotated[int, Doc("Port that the API listens on.", ge=0, le=65535)] = 5001
+    log_level: Annotated[str, Doc("debug, info, warning or error.")] = "info"
+    migration_enabled: Annotated[bool, Doc("Upgrade the database at start.")] = True
+    disabled_plugins: Annotated[list[str], Doc("Plugins to leave out: `kind:name` or distribution names.")] = []
+
+    database_url: Annotated[Secret, Doc("Whole database URL; takes the place of DB_*.")] = Secret()
+    db_type: Annotated[str, Doc("sqlite, postgresql or mysql; unset means SQLite in the data folder.")] = ""
+    db_host: Annotated[str, Doc("Database server.")] = "localhost"
+    db_port: Annotated[int, Doc("Its port; 0 means the engine's usual one.", ge=0, le=65535)] = 0
+    db_username: Annotated[str, Doc("Database user.")] = "postgres"
+    db_password: Annotated[Secret, Doc("Its password.")] = Secret()
+    db_database: Annotated[str, Doc("Database name.")] = "dify"
+    db_extras: Annotated[str, Doc("Extra query string of the connection URL.")] = ""
+    sqlalchemy_pool_size: Annotated[int, Doc("Connections kept.", ge=1)] = 10
+    sqlalchemy_max_overflow: Annotated[int, Doc("Extra connections allowed.", ge=0)] = 10
+    sqlalchemy_pool_recycle: Annotated[int, Doc("Seconds after which a connection is renewed.")] = 3600
+    sqlalchemy_pool_pre_ping: Annotated[bool, Doc("Test a connection before use.")] = False
+    sqlalchemy_pool_timeout: Annotated[int, Doc("Seconds to wait for a free connection.")] = 30
+
+    redis_host: Annotated[str, Doc("Redis or Valkey server; unset starts an embedded one.")] = ""
+    redis_port: Annotated[int, Doc("Its port.", ge=1, le=65535)] = 6379
+    redis_username: Annotated[str, Doc("Its user.")] = ""
+    redis_password: Annotated[Secret, Doc("Its password.")] = Secret()
+    redis_db: Annotated[int, Doc("Its database number.", ge=0)] = 0
+    redis_use_ssl: Annotated[bool, Doc("Connect by TLS.")] = False
+    celery_broker_url: Annotated[Secret, Doc("Another Redis for the queue (a URL); unset shares REDIS_*.")] = Secret()
+
+    storage_type: Annotated[str, Doc("Name of the storage plugin.")] = "opendal"
+    vector_store: Annotated[str, Doc("Name of the vector store plugin for new knowledge bases.")] = "sqlite"
+    vector_index_name_prefix: Annotated[str, Doc("Prefix of the spaces in the vector store.")] = "Vector_index"
+
+    console_api_url: Annotated[str, Doc("Public base of the console API.")] = ""
+    service_api_url: Annotated[str, Doc("Public base of the Service API.")] = ""
+    app_web_url: Annotated[str, Doc("Public base of published web apps.")] = ""
+    files_url: Annotated[str, Doc("Public base of signed file links.")] = ""
+    files_access_timeout: Annotated[int, Doc("Seconds that a signed file link is valid.", ge=1)] = 300
+    console_cors_allow_origins: Annotated[list[str], Doc("Origins allowed to call the console API.")] = []
+    web_api_cors_allow_origins: Annotated[list[str], Doc("Origins allowed to call the app APIs.")] = ["*"]
+
+    access_token_expire_minutes: Annotated[int, Doc("Life of a console access token.", ge=1)] = 60
+    refresh_token_expire_days: Annotated[float, Doc("Life of a console refresh token.", gt=0)] = 30
+    login_lockout_duration: Annotated[int, Doc("Seconds that an address is locked after failed logins.", ge=1)] = 86400
+    allow_register: Annotated[bool, Doc("Strangers may register.")] = False
+    allow_create_workspace: Annotated[bool, Doc("Users may make workspaces.")] = False
+    invite_expiry_hours: Annotated[int, Doc("Life of an invitation.", ge=1)] = 72
+
+    upload_file_size_limit: Annotated[int, Doc("MB of a document.", ge=1)] = 15
+    upload_image_file_size_limit: Annotated[int, Doc("MB of an image.", ge=1)] = 10
+    upload_video_file_size_limit: Annotated[int, Doc("MB of a video.", ge=1)] = 100
+    upload_audio_file_size_limit: Annotated[int, Doc("MB of a sound.", ge=1)] = 50
+    workflow_file_upload_limit: Annotated[int, Doc("Files of one workflow run.", ge=1)] = 10
+    upload_file_extension_blacklist: Annotated[list[str], Doc("Extensions that are refused.")] = []
+    request_body_max_size: Annotated[int, Doc("Bytes of a JSON body.", ge=1024)] = 10 * 1024 * 1024
+
+    app_max_execution_time: Annotated[float, Doc("Seconds of an app run.", gt=0)] = 1200
+    app_default_active_requests: Annotated[int, Doc("Runs of one app at a time; 0 = no limit.", ge=0)] = 0
+    app_max_active_requests: Annotated[int, Doc("Upper bound for all apps; 0 = no limit.", ge=0)] = 0
+    workflow_max_execution_steps: Annotated[int, Doc("Node runs of one workflow.", ge=1)] = 500
+    workflow_max_execution_time: Annotated[float, Doc("Seconds of one workflow.", gt=0)] = 1200
+    workflow_call_max_depth: Annotated[int, Doc("Workflows calling workflows.", ge=0)] = 5
+    workflow_log_retention_days: Annotated[int, Doc("Days that runs are kept when clean-up is on.", ge=1)] = 30
+    workflow_log_cleanup_enabled: Annotated[bool, Doc("Delete old runs at night.")] = False
+    max_variable_size: Annotated[int, Doc("Bytes of one variable.", ge=1024)] = 200 * 1024
+    template_transform_max_length: Annotated[int, Doc("Characters that a template node may give.", ge=1)] = 400_000
+    code_max_number: int = 9223372036854775807
+    code_min_number: int = -9223372036854775807
+    code_max_depth: int = 5
+    code_max_precision: int = 20
+    code_max_string_length: int = 400_000
+    code_max_string_array_length: int = 30
+    code_max_object_array_length: int = 30
+    code_max_number_array_length: int = 1000
+    sandbox_worker_timeout: Annotated[float, Doc("Seconds of one script.", gt=0)] = 15
+    sandbox_max_memory: Annotated[int, Doc("MB of one script.", ge=32)] = 256
+    sandbox_max_workers: Annotated[int, Doc("Scripts at a time.", ge=1)] = 4
+    http_request_max_connect_timeout: Annotated[float, Doc("Seconds.", gt=0)] = 10
+    http_request_max_read_timeout: Annotated[float, Doc("Seconds.", gt=0)] = 600
+    http_request_max_write_timeout: Annotated[float, Doc("Seconds.", gt=0)] = 600
+    http_request_node_max_binary_size: Annotated[int, Doc("Bytes of a file answer.")] = 10 * 1024 * 1024
+    http_request_node_max_text_size: Annotated[int, Doc("Bytes of a text answer.")] = 1024 * 1024
+    http_request_node_ssl_verify: Annotated[bool, Doc("Verify certificates.")] = True
+
+    indexing_max_segmentation_tokens_length: Annotated[int, Doc("Largest chunk, in characters.", ge=50)] = 4000
+    dsl_export_encrypt_dataset_id: Annotated[bool, Doc("Encrypt dataset ids in exported apps.")] = True
+
+    ssrf_allowed_hosts: Annotated[list[str], Doc("Private hosts or CIDR ranges that outbound requests may reach.")] = []
+    ssrf_proxy_http_url: Annotated[str, Doc("Outbound proxy for http.")] = ""
+    ssrf_proxy_https_url: Annotated[str, Doc("Outbound proxy for https.")] = ""
+    ssrf_proxy_all_url: Annotated[str, Doc("One outbound proxy for both.")] = ""
+    ssrf_default_connect_time_out: Annotated[float, Doc("Seconds.", gt=0)] = 5
+    ssrf_pool_max_connections: Annotated[int, Doc("Outbound connections.", ge=1)] = 100
+
+    worker_threads: Annotated[int, Doc("Jobs of one worker process at a time.", ge=1)] = 4
+
+    @classmethod
+    def read(cls, env: Mapping[str, str] | None = None) -> HostSettings:
+        """The settings of an environment; SettingsError names a bad variable."""
+        return load_settings(cls, env if env is not None else read_environment())
+
+    @property
+    def data(self) -> Path:
+        """The data folder, absolute."""
+        return Path(self.dify_data).expanduser().absolute()
+
+    @property
+    def database(self) -> str:
+        """The database URL, password included."""
+        if self.database_url:
+            return self.database_url.reveal()
+        kind = self.db_type.lower()
+        if kind in ("", "sqlite"):
+            return f"sqlite:///{self.data / 'dify.db'}"
+        if kind not in _PORTS:
+            raise SettingsError(
+                f"DB_TYPE is {self.db_type!r}.", hint="Use sqlite, postgresql or mysql.", setting="DB_TYPE"
+            )
+        user, password = quote(self.db_username, safe=""), quote(self.db_password.reveal(), safe="")
+        extras = f"?{self.db_extras}" if self.db_extras else ""
+        host = f"{self.db_host}:{self.db_port or _PORTS[kind]}"
+        return f"{_SCHEMES.get(kind, kind)}://{user}:{password}@{host}/{self.db_database}{extras}"
+
+    @property
+    def embedded_redis(self) -> bool:
+        """Whether the bus is the embedded server of the data folder."""
+        return not self.redis_host
+
+    def limits(self) -> Limits:
+        """The limits that nodes get."""
+        names = {field.name for field in msgspec.structs.fields(Limits)}
+        values: dict[str, Any] = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        return Limits(**{**values, "code_timeout": self.sandbox_worker_timeout})
+
+
+_PORTS = {"postgresql": 5432, "postgres": 5432, "mysql": 3306, "mariadb": 3306}
+_SCHEMES = {"postgres": "postgresql", "mariadb": "mysql"}
+
+
+def read_environment(*, data: str | None = None) -> dict[str, str]:
+    """The process environment over the `.env` file of the working directory; `data` sets DIFY_DATA above both."""
+    env = {**read_env_file(Path(".env")), **os.environ}
+    if data:
+        env["DIFY_DATA"] = data
+    env["DIFY_DATA"] = str(Path(env.get("DIFY_DATA") or ".dify").expanduser().absolute())
+    return env
