@@ -1,0 +1,1 @@
+"""The alembic environment: revisions of the schema, run by `dify_host.db.migrate`."""

@@ -1,0 +1,443 @@
+"""The first tables of knowledge bases, as the first revision makes them."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from dify_host.db import types
+from dify_host.db.migrations.creation import create_table
+
+
+def child_chunks() -> None:
+    """Create `child_chunks`."""
+    create_table(
+        "child_chunks",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("tenant_id", types.Id(), nullable=False),
+        sa.Column("dataset_id", types.Id(), nullable=False),
+        sa.Column("document_id", types.Id(), nullable=False),
+        sa.Column("segment_id", types.Id(), nullable=False),
+        sa.Column("position", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("content", types.LongText(), nullable=False),
+        sa.Column("word_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("index_node_id", sa.String(length=255), nullable=True),
+        sa.Column("index_node_hash", sa.String(length=255), nullable=True),
+        sa.Column("type", sa.String(length=255), server_default="automatic", nullable=False),
+        sa.Column("created_by", types.Id(), nullable=False),
+        sa.Column("updated_by", types.Id(), nullable=True),
+        sa.Column("indexing_at", types.Moment(), nullable=True),
+        sa.Column("completed_at", types.Moment(), nullable=True),
+        sa.Column("error", types.LongText(), nullable=True),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.Column("updated_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_child_chunks")),
+    )
+    op.create_index(
+        op.f("ix_child_chunks_index_node_id_dataset_id"), "child_chunks", ["index_node_id", "dataset_id"], unique=False
+    )
+    op.create_index(
+        op.f("ix_child_chunks_segment_id_position"), "child_chunks", ["segment_id", "position"], unique=False
+    )
+    op.create_index(
+        op.f("ix_child_chunks_tenant_id_dataset_id_document_id_s_f7125967"),
+        "child_chunks",
+        ["tenant_id", "dataset_id", "document_id", "segment_id", "index_node_id"],
+        unique=False,
+    )
+
+
+def dataset_collection_bindings() -> None:
+    """Create `dataset_collection_bindings`."""
+    create_table(
+        "dataset_collection_bindings",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("provider_name", sa.String(length=255), nullable=False),
+        sa.Column("model_name", sa.String(length=255), nullable=False),
+        sa.Column("type", sa.String(length=40), server_default="dataset", nullable=False),
+        sa.Column("collection_name", sa.String(length=64), nullable=False),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset_collection_bindings")),
+    )
+    op.create_index(
+        op.f("ix_dataset_collection_bindings_provider_name_model_name"),
+        "dataset_collection_bindings",
+        ["provider_name", "model_name"],
+        unique=False,
+    )
+
+
+def dataset_keyword_tables() -> None:
+    """Create `dataset_keyword_tables`."""
+    create_table(
+        "dataset_keyword_tables",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("dataset_id", types.Id(), nullable=False),
+        sa.Column("keyword_table", types.LongText(), nullable=False),
+        sa.Column("data_source_type", sa.String(length=255), server_default="database", nullable=False),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.Column("updated_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset_keyword_tables")),
+        sa.UniqueConstraint("dataset_id", name=op.f("uq_dataset_keyword_tables_dataset_id")),
+    )
+
+
+def dataset_metadata_bindings() -> None:
+    """Create `dataset_metadata_bindings`."""
+    create_table(
+        "dataset_metadata_bindings",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("tenant_id", types.Id(), nullable=False),
+        sa.Column("dataset_id", types.Id(), nullable=False),
+        sa.Column("metadata_id", types.Id(), nullable=False),
+        sa.Column("document_id", types.Id(), nullable=False),
+        sa.Column("created_by", types.Id(), nullable=False),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset_metadata_bindings")),
+        sa.UniqueConstraint(
+            "metadata_id", "document_id", name=op.f("uq_dataset_metadata_bindings_metadata_id_document_id")
+        ),
+    )
+    op.create_index(
+        op.f("ix_dataset_metadata_bindings_dataset_id"), "dataset_metadata_bindings", ["dataset_id"], unique=False
+    )
+    op.create_index(
+        op.f("ix_dataset_metadata_bindings_document_id"), "dataset_metadata_bindings", ["document_id"], unique=False
+    )
+    op.create_index(
+        op.f("ix_dataset_metadata_bindings_tenant_id"), "dataset_metadata_bindings", ["tenant_id"], unique=False
+    )
+
+
+def dataset_metadatas() -> None:
+    """Create `dataset_metadatas`."""
+    create_table(
+        "dataset_metadatas",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("tenant_id", types.Id(), nullable=False),
+        sa.Column("dataset_id", types.Id(), nullable=False),
+        sa.Column("type", sa.String(length=255), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("created_by", types.Id(), nullable=False),
+        sa.Column("updated_by", types.Id(), nullable=True),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.Column("updated_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset_metadatas")),
+        sa.UniqueConstraint("dataset_id", "name", name=op.f("uq_dataset_metadatas_dataset_id_name")),
+    )
+    op.create_index(op.f("ix_dataset_metadatas_tenant_id"), "dataset_metadatas", ["tenant_id"], unique=False)
+
+
+def dataset_permissions() -> None:
+    """Create `dataset_permissions`."""
+    create_table(
+        "dataset_permissions",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("tenant_id", types.Id(), nullable=False),
+        sa.Column("dataset_id", types.Id(), nullable=False),
+        sa.Column("account_id", types.Id(), nullable=False),
+        sa.Column("has_permission", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset_permissions")),
+        sa.UniqueConstraint("dataset_id", "account_id", name=op.f("uq_dataset_permissions_dataset_id_account_id")),
+    )
+    op.create_index(op.f("ix_dataset_permissions_account_id"), "dataset_permissions", ["account_id"], unique=False)
+    op.create_index(op.f("ix_dataset_permissions_tenant_id"), "dataset_permissions", ["tenant_id"], unique=False)
+
+
+def dataset_process_rules() -> None:
+    """Create `dataset_process_rules`."""
+    create_table(
+        "dataset_process_rules",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("dataset_id", types.Id(), nullable=False),
+        sa.Column("mode", sa.String(length=255), server_default="automatic", nullable=False),
+        sa.Column("rules", types.JsonText(), nullable=True),
+        sa.Column("created_by", types.Id(), nullable=False),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset_process_rules")),
+    )
+    op.create_index(
+        op.f("ix_dataset_process_rules_dataset_id_created_at"),
+        "dataset_process_rules",
+        ["dataset_id", "created_at"],
+        unique=False,
+    )
+
+
+def dataset_queries() -> None:
+    """Create `dataset_queries`."""
+    create_table(
+        "dataset_queries",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("dataset_id", types.Id(), nullable=False),
+        sa.Column("content", types.LongText(), nullable=False),
+        sa.Column("source", sa.String(length=255), nullable=False),
+        sa.Column("source_app_id", types.Id(), nullable=True),
+        sa.Column("created_by_role", sa.String(length=16), nullable=False),
+        sa.Column("created_by", types.Id(), nullable=False),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset_queries")),
+    )
+    op.create_index(op.f("ix_dataset_queries_created_at"), "dataset_queries", ["created_at"], unique=False)
+    op.create_index(
+        op.f("ix_dataset_queries_dataset_id_created_at"), "dataset_queries", ["dataset_id", "created_at"], unique=False
+    )
+
+
+def datasets() -> None:
+    """Create `datasets`."""
+    create_table(
+        "datasets",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("tenant_id", types.Id(), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", types.LongText(), nullable=True),
+        sa.Column("provider", sa.String(length=255), server_default="vendor", nullable=False),
+        sa.Column("permission", sa.String(length=255), server_default="only_me", nullable=False),
+        sa.Column("data_source_type", sa.String(length=255), nullable=True),
+        sa.Column("indexing_technique", sa.String(length=255), nullable=True),
+        sa.Column("index_struct", types.JsonText(), nullable=True),
+        sa.Column("embedding_model", sa.String(length=255), nullable=True),
+        sa.Column("embedding_model_provider", sa.String(length=255), nullable=True),
+        sa.Column("keyword_number", sa.Integer(), server_default=sa.text("(10)"), nullable=False),
+        sa.Column("collection_binding_id", types.Id(), nullable=True),
+        sa.Column("retrieval_model", types.Json(), nullable=True),
+        sa.Column("built_in_field_enabled", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("icon_info", types.Json(), nullable=True),
+        sa.Column("runtime_mode", sa.String(length=255), server_default="general", nullable=False),
+        sa.Column("pipeline_id", types.Id(), nullable=True),
+        sa.Column("chunk_structure", sa.String(length=255), nullable=True),
+        sa.Column("enable_api", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("is_multimodal", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("created_by", types.Id(), nullable=False),
+        sa.Column("updated_by", types.Id(), nullable=True),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.Column("updated_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_datasets")),
+    )
+    op.create_index(op.f("ix_datasets_tenant_id_created_at"), "datasets", ["tenant_id", "created_at"], unique=False)
+
+
+def document_segments() -> None:
+    """Create `document_segments`."""
+    create_table(
+        "document_segments",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("tenant_id", types.Id(), nullable=False),
+        sa.Column("dataset_id", types.Id(), nullable=False),
+        sa.Column("document_id", types.Id(), nullable=False),
+        sa.Column("position", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("content", types.LongText(), nullable=False),
+        sa.Column("answer", types.LongText(), nullable=True),
+        sa.Column("word_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("tokens", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("keywords", types.Json(), nullable=True),
+        sa.Column("index_node_id", sa.String(length=255), nullable=True),
+        sa.Column("index_node_hash", sa.String(length=255), nullable=True),
+        sa.Column("hit_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("enabled", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("disabled_at", types.Moment(), nullable=True),
+        sa.Column("disabled_by", types.Id(), nullable=True),
+        sa.Column("status", sa.String(length=255), server_default="waiting", nullable=False),
+        sa.Column("created_by", types.Id(), nullable=False),
+        sa.Column("updated_by", types.Id(), nullable=True),
+        sa.Column("indexing_at", types.Moment(), nullable=True),
+        sa.Column("completed_at", types.Moment(), nullable=True),
+        sa.Column("error", types.LongText(), nullable=True),
+        sa.Column("stopped_at", types.Moment(), nullable=True),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.Column("updated_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_document_segments")),
+    )
+    op.create_index(
+        op.f("ix_document_segments_dataset_id_status"), "document_segments", ["dataset_id", "status"], unique=False
+    )
+    op.create_index(
+        op.f("ix_document_segments_document_id_position"),
+        "document_segments",
+        ["document_id", "position"],
+        unique=False,
+    )
+    op.create_index(
+        op.f("ix_document_segments_index_node_id_dataset_id"),
+        "document_segments",
+        ["index_node_id", "dataset_id"],
+        unique=False,
+    )
+    op.create_index(op.f("ix_document_segments_tenant_id"), "document_segments", ["tenant_id"], unique=False)
+
+
+def documents() -> None:
+    """Create `documents`."""
+    create_table(
+        "documents",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("tenant_id", types.Id(), nullable=False),
+        sa.Column("dataset_id", types.Id(), nullable=False),
+        sa.Column("position", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("data_source_type", sa.String(length=255), nullable=False),
+        sa.Column("data_source_info", types.JsonText(), nullable=True),
+        sa.Column("dataset_process_rule_id", types.Id(), nullable=True),
+        sa.Column("batch", sa.String(length=255), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("created_from", sa.String(length=255), nullable=False),
+        sa.Column("created_by", types.Id(), nullable=False),
+        sa.Column("created_api_request_id", types.Id(), nullable=True),
+        sa.Column("processing_started_at", types.Moment(), nullable=True),
+        sa.Column("file_id", types.Id(), nullable=True),
+        sa.Column("word_count", sa.BigInteger(), nullable=True),
+        sa.Column("parsing_completed_at", types.Moment(), nullable=True),
+        sa.Column("cleaning_completed_at", types.Moment(), nullable=True),
+        sa.Column("splitting_completed_at", types.Moment(), nullable=True),
+        sa.Column("tokens", sa.BigInteger(), nullable=True),
+        sa.Column("indexing_latency", sa.Double(), nullable=True),
+        sa.Column("completed_at", types.Moment(), nullable=True),
+        sa.Column("is_paused", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("paused_by", types.Id(), nullable=True),
+        sa.Column("paused_at", types.Moment(), nullable=True),
+        sa.Column("error", types.LongText(), nullable=True),
+        sa.Column("stopped_at", types.Moment(), nullable=True),
+        sa.Column("indexing_status", sa.String(length=255), server_default="waiting", nullable=False),
+        sa.Column("enabled", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("disabled_at", types.Moment(), nullable=True),
+        sa.Column("disabled_by", types.Id(), nullable=True),
+        sa.Column("archived", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("archived_reason", sa.String(length=255), nullable=True),
+        sa.Column("archived_by", types.Id(), nullable=True),
+        sa.Column("archived_at", types.Moment(), nullable=True),
+        sa.Column("doc_type", sa.String(length=40), nullable=True),
+        sa.Column("doc_metadata", types.Json(), nullable=True),
+        sa.Column("doc_form", sa.String(length=255), server_default="text_model", nullable=False),
+        sa.Column("doc_language", sa.String(length=255), nullable=True),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.Column("updated_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_documents")),
+    )
+    op.create_index(op.f("ix_documents_batch"), "documents", ["batch"], unique=False)
+    op.create_index(op.f("ix_documents_dataset_id_position"), "documents", ["dataset_id", "position"], unique=False)
+    op.create_index(op.f("ix_documents_is_paused"), "documents", ["is_paused"], unique=False)
+    op.create_index(
+        op.f("ix_documents_tenant_id_dataset_id_indexing_status"),
+        "documents",
+        ["tenant_id", "dataset_id", "indexing_status"],
+        unique=False,
+    )
+
+
+def embeddings() -> None:
+    """Create `embeddings`."""
+    create_table(
+        "embeddings",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("provider_name", sa.String(length=255), nullable=False),
+        sa.Column("model_name", sa.String(length=255), nullable=False),
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.Column("embedding", types.Blob(), nullable=False),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_embeddings")),
+        sa.UniqueConstraint(
+            "model_name", "hash", "provider_name", name=op.f("uq_embeddings_model_name_hash_provider_name")
+        ),
+    )
+    op.create_index(op.f("ix_embeddings_created_at"), "embeddings", ["created_at"], unique=False)
+
+
+def external_knowledge_apis() -> None:
+    """Create `external_knowledge_apis`."""
+    create_table(
+        "external_knowledge_apis",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("tenant_id", types.Id(), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", types.LongText(), nullable=False),
+        sa.Column("settings", types.LongText(), nullable=True),
+        sa.Column("created_by", types.Id(), nullable=False),
+        sa.Column("updated_by", types.Id(), nullable=True),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.Column("updated_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_external_knowledge_apis")),
+    )
+    op.create_index(op.f("ix_external_knowledge_apis_name"), "external_knowledge_apis", ["name"], unique=False)
+    op.create_index(
+        op.f("ix_external_knowledge_apis_tenant_id"), "external_knowledge_apis", ["tenant_id"], unique=False
+    )
+
+
+def external_knowledge_bindings() -> None:
+    """Create `external_knowledge_bindings`."""
+    create_table(
+        "external_knowledge_bindings",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("tenant_id", types.Id(), nullable=False),
+        sa.Column("external_knowledge_api_id", types.Id(), nullable=False),
+        sa.Column("dataset_id", types.Id(), nullable=False),
+        sa.Column("external_knowledge_id", sa.String(length=255), nullable=False),
+        sa.Column("created_by", types.Id(), nullable=False),
+        sa.Column("updated_by", types.Id(), nullable=True),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.Column("updated_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_external_knowledge_bindings")),
+        sa.UniqueConstraint("dataset_id", name=op.f("uq_external_knowledge_bindings_dataset_id")),
+    )
+    op.create_index(
+        op.f("ix_external_knowledge_bindings_external_knowledge_api_id"),
+        "external_knowledge_bindings",
+        ["external_knowledge_api_id"],
+        unique=False,
+    )
+    op.create_index(
+        op.f("ix_external_knowledge_bindings_external_knowledge_id"),
+        "external_knowledge_bindings",
+        ["external_knowledge_id"],
+        unique=False,
+    )
+    op.create_index(
+        op.f("ix_external_knowledge_bindings_tenant_id"), "external_knowledge_bindings", ["tenant_id"], unique=False
+    )
+
+
+def segment_attachment_bindings() -> None:
+    """Create `segment_attachment_bindings`."""
+    create_table(
+        "segment_attachment_bindings",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("tenant_id", types.Id(), nullable=False),
+        sa.Column("dataset_id", types.Id(), nullable=False),
+        sa.Column("document_id", types.Id(), nullable=False),
+        sa.Column("segment_id", types.Id(), nullable=False),
+        sa.Column("attachment_id", types.Id(), nullable=False),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_segment_attachment_bindings")),
+    )
+    op.create_index(
+        op.f("ix_segment_attachment_bindings_attachment_id"),
+        "segment_attachment_bindings",
+        ["attachment_id"],
+        unique=False,
+    )
+    op.create_index(
+        op.f("ix_segment_attachment_bindings_tenant_id_dataset_i_1c1178de"),
+        "segment_attachment_bindings",
+        ["tenant_id", "dataset_id", "document_id", "segment_id"],
+        unique=False,
+    )
+
+
+TABLES = (
+    child_chunks,
+    dataset_collection_bindings,
+    dataset_keyword_tables,
+    dataset_metadata_bindings,
+    dataset_metadatas,
+    dataset_permissions,
+    dataset_process_rules,
+    dataset_queries,
+    datasets,
+    document_segments,
+    documents,
+    embeddings,
+    external_knowledge_apis,
+    external_knowledge_bindings,
+    segment_attachment_bindings,
+)
