@@ -47,6 +47,9 @@ def check_key(key: str) -> str:
 class Storage(ABC):
     """One opened object storage. Every method checks its key with `check_key` first.
 
+    A key below an object (`a/b` when `a` is one), or an object where a folder is, may be refused with StorageError, as
+    file systems do; nothing is lost then. An error names its key in `where`.
+
     Errors: ObjectNotFound, InvalidKey, StorageUnavailable, StorageError.
     """
 
@@ -82,7 +85,7 @@ class Storage(ABC):
 
     @abstractmethod
     def scan(self, prefix: str = "") -> AsyncIterator[Entry]:
-        """Every object whose key starts with `prefix` (a plain string prefix), in key order."""
+        """Every object whose key starts with `prefix` (a plain string prefix), in code-point order of the keys."""
 
     async def signed_url(self, key: str, expires: int = 300) -> str:
         """A URL that serves the object for `expires` seconds; called only with the `signed_url` capability."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar
 
@@ -77,15 +77,20 @@ def _expected_failure(test: Any) -> bool:
 
 
 async def run_suite(
-    suite: type[ContractSuite], fixtures: Callable[[], AbstractAsyncContextManager[dict[str, Any]]]
+    suite: type[ContractSuite],
+    fixtures: Callable[[], AbstractAsyncContextManager[dict[str, Any]]],
+    *,
+    only: Collection[str] | None = None,
 ) -> dict[str, str]:
     """Run every contract test with fresh fixtures and return its outcome: `passed`, `skipped`, or the failure.
 
     For the tests of a suite: the reference must pass all of it, a broken variant must fail. `fixtures` gives the
-    fixtures by name, anew for each test.
+    fixtures by name, anew for each test; `only` picks tests by name.
     """
     outcomes: dict[str, str] = {}
     for name in sorted(contract_tests(suite)):
+        if only is not None and name not in only:
+            continue
         async with fixtures() as given:
             outcomes[name] = await _run(getattr(suite(), name), given)
     return outcomes
