@@ -1,0 +1,50 @@
+"""Words of any script, and their ranking."""
+
+import math
+
+import pytest
+from dify_kernel.contracts.lexical import bm25, query_terms, runs, text_terms
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", []),
+        (" -*?。", []),
+        ("Hello, World!", [("hello", False), ("world", False)]),
+        ("snake_case e-mail", [("snake", False), ("case", False), ("e", False), ("mail", False)]),
+        ("STRASSE straße", [("strasse", False), ("strasse", False)]),
+        ("ｆｕｌｌ　ｗｉｄｔｈ", [("full", False), ("width", False)]),
+        ("使用Python3写的知识库", [("使用", True), ("python3", False), ("写的知识库", True)]),
+        ("データ 검색", [("データ", True), ("검색", True)]),
+        ("cafe\u0301", [("café", False)]),
+        ("हिन्दी", [("हिन्दी", False)]),
+        ("𠮷野家", [("𠮷野家", True)]),
+    ],
+)
+def test_runs(text, found):
+    assert list(runs(text)) == found
+
+
+def test_terms_of_unspaced_scripts():
+    assert query_terms("知识库 库 cat cat") == ["知识", "识库", "库", "cat"]
+    assert text_terms("知识库 cat cat") == ["知", "识", "库", "知识", "识库", "cat", "cat"]
+
+
+@given(st.text())
+def test_a_text_is_found_by_each_of_its_own_words(text):
+    assert set(query_terms(text)) <= set(text_terms(text))
+    assert [id for id, _ in bm25(text, {"it": text})] == (["it"] if text_terms(text) else [])
+
+
+def test_bm25_against_the_formula():
+    documents = {"a": "x y", "b": "x x z", "c": "z"}
+    rarity = math.log(1 + (3 - 2 + 0.5) / (2 + 0.5))
+
+    def score(count, length):
+        return rarity * count * 2.2 / (count + 1.2 * (0.25 + 0.75 * length / 2))
+
+    assert bm25("x", documents) == [("b", pytest.approx(score(2, 3))), ("a", pytest.approx(score(1, 2)))]
+    assert bm25("nothing", documents) == bm25("x", {}) == []
