@@ -24,7 +24,6 @@ __all__ = ["SandboxPool"]
 _MIB = 1 << 20
 _MOST_MIB = 1 << 20
 _LONGEST_SECONDS = 86_400.0
-_GRACE_SECONDS = 5.0
 _ERROR_ROOM = 1 << 17
 
 
@@ -152,7 +151,7 @@ class SandboxPool:
             self._report = SandboxReport(level="none", reasons=(exc.message,))
             raise _refusal(self._report.reasons) from exc
         try:
-            inputs = msgspec.json.encode({"secret": selftest.host_file()})
+            inputs = msgspec.json.encode({"hidden": selftest.hidden_files()})
             program = wire.join_program(selftest.PROGRAM.encode(), inputs)
             result = await self._run_in(zygote, "python3", program, 10.0, None)
             if result.result is None:
@@ -190,7 +189,7 @@ class SandboxPool:
             answer.release_writer()
             output.release_writer()
             try:
-                async with asyncio.timeout(timeout + _GRACE_SECONDS):
+                async with asyncio.timeout(timeout + self.settings.grace_seconds):
                     end = await ended
                     await answer.finished()
                     await output.finished()

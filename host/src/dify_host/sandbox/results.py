@@ -27,6 +27,8 @@ class SandboxSettings(msgspec.Struct, frozen=True, kw_only=True):
     """JSON of a run's result, bytes; a larger one is an error."""
     input_limit: int = 33_554_432
     """Code and inputs of a run together, bytes."""
+    grace_seconds: float = 5.0
+    """How long after a run's time limit the helper process may stay silent before it is replaced."""
     idle_seconds: float = 600.0
     """The helper process ends after this long without a run, and starts again with the next one."""
 

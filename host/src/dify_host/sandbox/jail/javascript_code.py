@@ -29,7 +29,7 @@ _PRELUDE = """
   };
   const log = (...values) => { print(repair(values.map(show).join(" ")) + "\\n"); };
   globalThis.console = { log, info: log, debug: log, warn: log, error: log };
-  class NotJSON extends Error {}
+  class NotJSON extends Error { get name() { return "NotJSON"; } }
   const refuse = (where, what) => { throw new NotJSON(`${where} ${what}`); };
   const check = (value, where, depth) => {
     if (depth > 100) refuse(where, "is nested too deeply, or contains itself");

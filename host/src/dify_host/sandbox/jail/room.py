@@ -25,7 +25,7 @@ from .syscalls import (
     unshare,
 )
 
-__all__ = ["NOBODY", "SCRATCH", "enter", "write_id_maps"]
+__all__ = ["NOBODY", "SCRATCH", "enter", "interpreter_folders", "write_id_maps"]
 
 NOBODY = 65534
 SCRATCH = "/tmp"  # noqa: S108 - inside the jail, where each run has its own
@@ -36,19 +36,26 @@ _FILES = ("/etc/ld.so.cache", "/etc/ld-musl-x86_64.path", "/etc/ld-musl-aarch64.
 _DATA = ("/usr/share/zoneinfo",)
 
 
-def enter(imports: list[str]) -> bool:
-    """Leave the host: afterwards this process sees no file, network, or user of it.
+def interpreter_folders() -> list[str]:
+    """Return what a plain interpreter needs to read: its standard library, shared libraries, time zones.
 
-    `imports` are the directories of the standard library. Returns whether the id of nobody exists in the new user
-    namespace, so that children can take it; without (an unprivileged host user) they are nobody in name only.
+    Call it before anything else is loaded: the folder of every shared library in use is in the list.
     """
-    wanted = [path for path in (*imports, *_library_folders(), *_DATA) if os.path.isdir(path)]
+    return [path for path in (*sys.path, *_library_folders(), *_DATA) if os.path.isdir(path)]
+
+
+def enter(folders: list[str]) -> bool:
+    """Leave the host: afterwards this process sees no file but those below `folders`, no network, no user of it.
+
+    Returns whether the id of nobody exists in the new user namespace, so that children can take it; without (an
+    unprivileged host user) they are nobody in name only.
+    """
     has_nobody = _new_user_namespace()
     unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
     mount("none", "/", None, MS_REC | MS_PRIVATE)
     mount("tmpfs", _BUILDING_SITE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=256k,nr_inodes=512")
     _copy_links()
-    for path in _outermost(wanted):
+    for path in _outermost(folders):
         os.makedirs(_BUILDING_SITE + path, exist_ok=True)
         mount(path, _BUILDING_SITE + path, None, MS_BIND | MS_REC)
     for path in _FILES:
@@ -56,7 +63,7 @@ def enter(imports: list[str]) -> bool:
             os.makedirs(os.path.dirname(_BUILDING_SITE + path), exist_ok=True)
             os.close(os.open(_BUILDING_SITE + path, os.O_CREAT, 0o444))
             mount(path, _BUILDING_SITE + path, None, MS_BIND | MS_REC)
-    _cover_installed_packages(imports)
+    _cover_installed_packages(folders)
     os.mkdir(_BUILDING_SITE + SCRATCH, 0o755)
     os.chdir(_BUILDING_SITE)
     pivot_root_here()
@@ -144,9 +151,9 @@ def _copy_links() -> None:
             os.symlink(os.readlink(path), _BUILDING_SITE + path)
 
 
-def _cover_installed_packages(imports: list[str]) -> None:
+def _cover_installed_packages(parents: list[str]) -> None:
     """Hide installed distributions: the platform's own code and its drivers are nobody's business in here."""
-    folders = {f"{parent}/{name}" for parent in imports for name in ("site-packages", "dist-packages")}
+    folders = {f"{parent}/{name}" for parent in parents for name in ("site-packages", "dist-packages")}
     folders |= {"/usr/lib/python3/dist-packages", f"{sys.prefix}/lib/python3/dist-packages"}
     for path in sorted(folders):
         if os.path.isdir(_BUILDING_SITE + path):

@@ -59,6 +59,7 @@ def serve(control_fd: int, scratch: int, javascript: str) -> None:
 
 
 def _prepare(scratch: int, javascript: str) -> Limits:
+    folders = room.interpreter_folders()
     for name in _PRELOADED:
         importlib.import_module(name)
     if javascript:
@@ -69,7 +70,7 @@ def _prepare(scratch: int, javascript: str) -> Limits:
     program = seccomp.assemble(syscalls.machine())
     procfs = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
     quiet = os.open(os.devnull, os.O_RDWR)
-    has_nobody = room.enter(list(sys.path))
+    has_nobody = room.enter(folders)
     os.dup2(quiet, 2)
     os.close(quiet)
     return Limits(scratch, _own_size(procfs), has_nobody, program, procfs)
