@@ -17,10 +17,12 @@ from dify_host.db.schema import (
 )
 
 __all__ = [
+    "api_based_extensions",
     "app_annotation_settings",
     "app_dataset_joins",
     "app_mcp_servers",
     "app_model_configs",
+    "app_triggers",
     "apps",
     "installed_apps",
     "sites",
@@ -29,6 +31,8 @@ __all__ = [
     "trace_app_config",
     "workflow_draft_variable_files",
     "workflow_draft_variables",
+    "workflow_schedule_plans",
+    "workflow_webhook_triggers",
     "workflows",
 ]
 
@@ -218,6 +222,54 @@ trace_app_config = table(
     json_text("tracing_config"),
     flag("is_active", True),
     unique("app_id", "tracing_provider"),
+)
+
+api_based_extensions = table(
+    "api_based_extensions",
+    ref("tenant_id"),
+    string("name"),
+    string("api_endpoint"),
+    long_text("api_key", null=False),
+    index("tenant_id"),
+    updated=False,
+)
+
+# What starts a published workflow besides a caller: one row a trigger node.
+app_triggers = table(
+    "app_triggers",
+    ref("tenant_id"),
+    ref("app_id"),
+    string("node_id", 64),
+    string("trigger_type", 50),
+    string("title"),
+    string("provider_name", default=""),
+    string("status", 50, default="enabled"),
+    index("tenant_id", "app_id"),
+    unique("app_id", "node_id"),
+)
+
+workflow_webhook_triggers = table(
+    "workflow_webhook_triggers",
+    ref("tenant_id"),
+    ref("app_id"),
+    string("node_id", 64),
+    string("webhook_id", 64),
+    ref("created_by"),
+    index("tenant_id"),
+    unique("app_id", "node_id"),
+    unique("webhook_id"),
+)
+
+workflow_schedule_plans = table(
+    "workflow_schedule_plans",
+    ref("tenant_id"),
+    ref("app_id"),
+    string("node_id", 64),
+    string("cron_expression"),
+    string("timezone", 64),
+    moment("next_run_at"),
+    unique("app_id", "node_id"),
+    index("next_run_at"),
 )
 
 # `type` is `app` or `knowledge`.

@@ -52,7 +52,6 @@ metadata = sa.MetaData(
         "columns": _columns_name,
         "ix": "ix_%(columns)s",
         "uq": "uq_%(columns)s",
-        "pk": "pk_%(table_name)s",
     }
 )
 

@@ -42,6 +42,7 @@ __all__ = [
     "workflow_run_events",
     "workflow_run_leases",
     "workflow_runs",
+    "workflow_trigger_logs",
 ]
 
 conversations = table(
@@ -346,6 +347,37 @@ workflow_app_logs = table(
     index("tenant_id", "app_id", "created_at"),
     index("workflow_run_id"),
     index("created_at", "id"),
+    updated=False,
+)
+
+workflow_trigger_logs = table(
+    "workflow_trigger_logs",
+    ref("tenant_id"),
+    ref("app_id"),
+    ref("workflow_id"),
+    ref("workflow_run_id", null=True),
+    string("root_node_id", null=True),
+    json_text("trigger_metadata"),
+    string("trigger_type", 50),
+    json_text("trigger_data"),
+    json_text("inputs"),
+    json_text("outputs"),
+    string("status", 50),
+    long_text("error"),
+    string("queue_name", 100),
+    string("celery_task_id", null=True),
+    string("created_by_role"),
+    string("created_by"),
+    integer("retry_count"),
+    real("elapsed_time", null=True),
+    big_integer("total_tokens", null=True),
+    moment("triggered_at"),
+    moment("finished_at"),
+    index("tenant_id", "app_id"),
+    index("status"),
+    index("created_at"),
+    index("workflow_run_id"),
+    index("workflow_id"),
     updated=False,
 )
 

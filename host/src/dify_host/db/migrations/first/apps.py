@@ -9,6 +9,21 @@ from dify_host.db import types
 from dify_host.db.migrations.creation import create_table
 
 
+def api_based_extensions() -> None:
+    """Create `api_based_extensions`."""
+    create_table(
+        "api_based_extensions",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("tenant_id", types.Id(), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("api_endpoint", sa.String(length=255), nullable=False),
+        sa.Column("api_key", types.LongText(), nullable=False),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_api_based_extensions_tenant_id"), "api_based_extensions", ["tenant_id"], unique=False)
+
+
 def app_annotation_settings() -> None:
     """Create `app_annotation_settings`."""
     create_table(
@@ -21,7 +36,7 @@ def app_annotation_settings() -> None:
         sa.Column("updated_user_id", types.Id(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_app_annotation_settings")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("app_id", name=op.f("uq_app_annotation_settings_app_id")),
     )
 
@@ -34,7 +49,7 @@ def app_dataset_joins() -> None:
         sa.Column("app_id", types.Id(), nullable=False),
         sa.Column("dataset_id", types.Id(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_app_dataset_joins")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("dataset_id", "app_id", name=op.f("uq_app_dataset_joins_dataset_id_app_id")),
     )
     op.create_index(op.f("ix_app_dataset_joins_app_id"), "app_dataset_joins", ["app_id"], unique=False)
@@ -54,7 +69,7 @@ def app_mcp_servers() -> None:
         sa.Column("parameters", types.JsonText(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_app_mcp_servers")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("server_code", name=op.f("uq_app_mcp_servers_server_code")),
         sa.UniqueConstraint("tenant_id", "app_id", name=op.f("uq_app_mcp_servers_tenant_id_app_id")),
     )
@@ -92,9 +107,29 @@ def app_model_configs() -> None:
         sa.Column("file_upload", types.JsonText(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_app_model_configs")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_app_model_configs_app_id"), "app_model_configs", ["app_id"], unique=False)
+
+
+def app_triggers() -> None:
+    """Create `app_triggers`."""
+    create_table(
+        "app_triggers",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("tenant_id", types.Id(), nullable=False),
+        sa.Column("app_id", types.Id(), nullable=False),
+        sa.Column("node_id", sa.String(length=64), nullable=False),
+        sa.Column("trigger_type", sa.String(length=50), nullable=False),
+        sa.Column("title", sa.String(length=255), nullable=False),
+        sa.Column("provider_name", sa.String(length=255), server_default="", nullable=False),
+        sa.Column("status", sa.String(length=50), server_default="enabled", nullable=False),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.Column("updated_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("app_id", "node_id", name=op.f("uq_app_triggers_app_id_node_id")),
+    )
+    op.create_index(op.f("ix_app_triggers_tenant_id_app_id"), "app_triggers", ["tenant_id", "app_id"], unique=False)
 
 
 def apps() -> None:
@@ -126,7 +161,7 @@ def apps() -> None:
         sa.Column("use_icon_as_answer_icon", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_apps")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_apps_tenant_id_created_at"), "apps", ["tenant_id", "created_at"], unique=False)
 
@@ -144,7 +179,7 @@ def installed_apps() -> None:
         sa.Column("last_used_at", types.Moment(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_installed_apps")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("tenant_id", "app_id", name=op.f("uq_installed_apps_tenant_id_app_id")),
     )
     op.create_index(op.f("ix_installed_apps_app_id"), "installed_apps", ["app_id"], unique=False)
@@ -178,7 +213,7 @@ def sites() -> None:
         sa.Column("code", sa.String(length=255), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_sites")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("code", name=op.f("uq_sites_code")),
     )
     op.create_index(op.f("ix_sites_app_id"), "sites", ["app_id"], unique=False)
@@ -194,7 +229,7 @@ def tag_bindings() -> None:
         sa.Column("target_id", types.Id(), nullable=False),
         sa.Column("created_by", types.Id(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_tag_bindings")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("tag_id", "target_id", name=op.f("uq_tag_bindings_tag_id_target_id")),
     )
     op.create_index(op.f("ix_tag_bindings_target_id"), "tag_bindings", ["target_id"], unique=False)
@@ -210,7 +245,7 @@ def tags() -> None:
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("created_by", types.Id(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_tags")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("tenant_id", "type", "name", name=op.f("uq_tags_tenant_id_type_name")),
     )
 
@@ -226,7 +261,7 @@ def trace_app_config() -> None:
         sa.Column("is_active", sa.Boolean(), server_default=sa.true(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_trace_app_config")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("app_id", "tracing_provider", name=op.f("uq_trace_app_config_app_id_tracing_provider")),
     )
 
@@ -245,7 +280,7 @@ def workflow_draft_variable_files() -> None:
         sa.Column("value_type", sa.String(length=20), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_workflow_draft_variable_files")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
         op.f("ix_workflow_draft_variable_files_tenant_id_app_id"),
@@ -275,10 +310,52 @@ def workflow_draft_variables() -> None:
         sa.Column("is_default_value", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_workflow_draft_variables")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("app_id", "node_id", "name", name=op.f("uq_workflow_draft_variables_app_id_node_id_name")),
     )
     op.create_index(op.f("ix_workflow_draft_variables_file_id"), "workflow_draft_variables", ["file_id"], unique=False)
+
+
+def workflow_schedule_plans() -> None:
+    """Create `workflow_schedule_plans`."""
+    create_table(
+        "workflow_schedule_plans",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("tenant_id", types.Id(), nullable=False),
+        sa.Column("app_id", types.Id(), nullable=False),
+        sa.Column("node_id", sa.String(length=64), nullable=False),
+        sa.Column("cron_expression", sa.String(length=255), nullable=False),
+        sa.Column("timezone", sa.String(length=64), nullable=False),
+        sa.Column("next_run_at", types.Moment(), nullable=True),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.Column("updated_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("app_id", "node_id", name=op.f("uq_workflow_schedule_plans_app_id_node_id")),
+    )
+    op.create_index(
+        op.f("ix_workflow_schedule_plans_next_run_at"), "workflow_schedule_plans", ["next_run_at"], unique=False
+    )
+
+
+def workflow_webhook_triggers() -> None:
+    """Create `workflow_webhook_triggers`."""
+    create_table(
+        "workflow_webhook_triggers",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("tenant_id", types.Id(), nullable=False),
+        sa.Column("app_id", types.Id(), nullable=False),
+        sa.Column("node_id", sa.String(length=64), nullable=False),
+        sa.Column("webhook_id", sa.String(length=64), nullable=False),
+        sa.Column("created_by", types.Id(), nullable=False),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.Column("updated_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("app_id", "node_id", name=op.f("uq_workflow_webhook_triggers_app_id_node_id")),
+        sa.UniqueConstraint("webhook_id", name=op.f("uq_workflow_webhook_triggers_webhook_id")),
+    )
+    op.create_index(
+        op.f("ix_workflow_webhook_triggers_tenant_id"), "workflow_webhook_triggers", ["tenant_id"], unique=False
+    )
 
 
 def workflows() -> None:
@@ -302,16 +379,18 @@ def workflows() -> None:
         sa.Column("rag_pipeline_variables", types.JsonText(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_workflows")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("tenant_id", "app_id", "version", name=op.f("uq_workflows_tenant_id_app_id_version")),
     )
 
 
 TABLES = (
+    api_based_extensions,
     app_annotation_settings,
     app_dataset_joins,
     app_mcp_servers,
     app_model_configs,
+    app_triggers,
     apps,
     installed_apps,
     sites,
@@ -320,5 +399,7 @@ TABLES = (
     trace_app_config,
     workflow_draft_variable_files,
     workflow_draft_variables,
+    workflow_schedule_plans,
+    workflow_webhook_triggers,
     workflows,
 )

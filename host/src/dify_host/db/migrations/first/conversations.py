@@ -24,7 +24,7 @@ def app_annotation_hit_histories() -> None:
         sa.Column("annotation_question", types.LongText(), nullable=True),
         sa.Column("annotation_content", types.LongText(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_app_annotation_hit_histories")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
         op.f("ix_app_annotation_hit_histories_annotation_id_created_at"),
@@ -68,7 +68,7 @@ def conversations() -> None:
         sa.Column("is_deleted", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_conversations")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
         op.f("ix_conversations_app_id_from_source_from_account_id"),
@@ -107,7 +107,7 @@ def dataset_retriever_resources() -> None:
         sa.Column("retriever_from", sa.String(length=32), nullable=False),
         sa.Column("created_by", types.Id(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset_retriever_resources")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
         op.f("ix_dataset_retriever_resources_message_id_position"),
@@ -148,7 +148,7 @@ def message_agent_thoughts() -> None:
         sa.Column("currency", sa.String(length=255), nullable=True),
         sa.Column("latency", sa.Double(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_message_agent_thoughts")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
         op.f("ix_message_agent_thoughts_message_id_position"),
@@ -172,7 +172,7 @@ def message_annotations() -> None:
         sa.Column("account_id", types.Id(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_message_annotations")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
         op.f("ix_message_annotations_app_id_created_at"), "message_annotations", ["app_id", "created_at"], unique=False
@@ -198,7 +198,7 @@ def message_feedbacks() -> None:
         sa.Column("from_account_id", types.Id(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_message_feedbacks")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
         op.f("ix_message_feedbacks_app_id_created_at"), "message_feedbacks", ["app_id", "created_at"], unique=False
@@ -231,7 +231,7 @@ def message_files() -> None:
         sa.Column("url", types.LongText(), nullable=True),
         sa.Column("upload_file_id", types.Id(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_message_files")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_message_files_created_by"), "message_files", ["created_by"], unique=False)
     op.create_index(op.f("ix_message_files_message_id"), "message_files", ["message_id"], unique=False)
@@ -273,7 +273,7 @@ def messages() -> None:
         sa.Column("app_mode", sa.String(length=255), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_messages")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_messages_app_id_created_at"), "messages", ["app_id", "created_at"], unique=False)
     op.create_index(
@@ -310,7 +310,7 @@ def pinned_conversations() -> None:
         sa.Column("created_by_role", sa.String(length=16), nullable=False),
         sa.Column("created_by", types.Id(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_pinned_conversations")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint(
             "app_id",
             "conversation_id",
@@ -331,7 +331,7 @@ def saved_messages() -> None:
         sa.Column("created_by_role", sa.String(length=16), nullable=False),
         sa.Column("created_by", types.Id(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_saved_messages")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint(
             "app_id",
             "message_id",

@@ -20,7 +20,7 @@ def account_integrates() -> None:
         sa.Column("encrypted_token", sa.String(length=255), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_account_integrates")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("account_id", "provider", name=op.f("uq_account_integrates_account_id_provider")),
         sa.UniqueConstraint("provider", "open_id", name=op.f("uq_account_integrates_provider_open_id")),
     )
@@ -46,7 +46,7 @@ def accounts() -> None:
         sa.Column("initialized_at", types.Moment(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_accounts")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("email", name=op.f("uq_accounts_email")),
     )
 
@@ -63,7 +63,7 @@ def api_tokens() -> None:
         sa.Column("token_hint", sa.String(length=4), nullable=False),
         sa.Column("last_used_at", types.Moment(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_api_tokens")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("token", name=op.f("uq_api_tokens_token")),
     )
     op.create_index(op.f("ix_api_tokens_app_id_type"), "api_tokens", ["app_id", "type"], unique=False)
@@ -76,7 +76,7 @@ def dify_setups() -> None:
         "dify_setups",
         sa.Column("version", sa.String(length=255), nullable=False),
         sa.Column("setup_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("version", name=op.f("pk_dify_setups")),
+        sa.PrimaryKeyConstraint("version"),
     )
 
 
@@ -94,7 +94,7 @@ def end_users() -> None:
         sa.Column("session_id", sa.String(length=255), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_end_users")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
         op.f("ix_end_users_app_id_type_session_id"), "end_users", ["app_id", "type", "session_id"], unique=False
@@ -117,7 +117,7 @@ def operation_logs() -> None:
         sa.Column("created_ip", sa.String(length=255), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_operation_logs")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_operation_logs_created_at"), "operation_logs", ["created_at"], unique=False)
     op.create_index(
@@ -140,7 +140,7 @@ def tenant_account_joins() -> None:
         sa.Column("invited_by", types.Id(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_tenant_account_joins")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("tenant_id", "account_id", name=op.f("uq_tenant_account_joins_tenant_id_account_id")),
     )
     op.create_index(op.f("ix_tenant_account_joins_account_id"), "tenant_account_joins", ["account_id"], unique=False)
@@ -155,7 +155,7 @@ def tenant_keys() -> None:
         sa.Column("wrapped_key", types.LongText(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_tenant_keys")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("tenant_id", name=op.f("uq_tenant_keys_tenant_id")),
     )
 
@@ -172,7 +172,7 @@ def tenants() -> None:
         sa.Column("custom_config", types.JsonText(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_tenants")),
+        sa.PrimaryKeyConstraint("id"),
     )
 
 

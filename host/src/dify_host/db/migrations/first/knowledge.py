@@ -31,7 +31,7 @@ def child_chunks() -> None:
         sa.Column("error", types.LongText(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_child_chunks")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
         op.f("ix_child_chunks_index_node_id_dataset_id"), "child_chunks", ["index_node_id", "dataset_id"], unique=False
@@ -57,7 +57,7 @@ def dataset_collection_bindings() -> None:
         sa.Column("type", sa.String(length=40), server_default="dataset", nullable=False),
         sa.Column("collection_name", sa.String(length=64), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset_collection_bindings")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
         op.f("ix_dataset_collection_bindings_provider_name_model_name"),
@@ -77,7 +77,7 @@ def dataset_keyword_tables() -> None:
         sa.Column("data_source_type", sa.String(length=255), server_default="database", nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset_keyword_tables")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("dataset_id", name=op.f("uq_dataset_keyword_tables_dataset_id")),
     )
 
@@ -93,7 +93,7 @@ def dataset_metadata_bindings() -> None:
         sa.Column("document_id", types.Id(), nullable=False),
         sa.Column("created_by", types.Id(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset_metadata_bindings")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint(
             "metadata_id", "document_id", name=op.f("uq_dataset_metadata_bindings_metadata_id_document_id")
         ),
@@ -122,7 +122,7 @@ def dataset_metadatas() -> None:
         sa.Column("updated_by", types.Id(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset_metadatas")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("dataset_id", "name", name=op.f("uq_dataset_metadatas_dataset_id_name")),
     )
     op.create_index(op.f("ix_dataset_metadatas_tenant_id"), "dataset_metadatas", ["tenant_id"], unique=False)
@@ -138,7 +138,7 @@ def dataset_permissions() -> None:
         sa.Column("account_id", types.Id(), nullable=False),
         sa.Column("has_permission", sa.Boolean(), server_default=sa.true(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset_permissions")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("dataset_id", "account_id", name=op.f("uq_dataset_permissions_dataset_id_account_id")),
     )
     op.create_index(op.f("ix_dataset_permissions_account_id"), "dataset_permissions", ["account_id"], unique=False)
@@ -155,7 +155,7 @@ def dataset_process_rules() -> None:
         sa.Column("rules", types.JsonText(), nullable=True),
         sa.Column("created_by", types.Id(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset_process_rules")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
         op.f("ix_dataset_process_rules_dataset_id_created_at"),
@@ -177,7 +177,7 @@ def dataset_queries() -> None:
         sa.Column("created_by_role", sa.String(length=16), nullable=False),
         sa.Column("created_by", types.Id(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset_queries")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_dataset_queries_created_at"), "dataset_queries", ["created_at"], unique=False)
     op.create_index(
@@ -214,7 +214,7 @@ def datasets() -> None:
         sa.Column("updated_by", types.Id(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_datasets")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_datasets_tenant_id_created_at"), "datasets", ["tenant_id", "created_at"], unique=False)
 
@@ -248,7 +248,7 @@ def document_segments() -> None:
         sa.Column("stopped_at", types.Moment(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_document_segments")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
         op.f("ix_document_segments_dataset_id_status"), "document_segments", ["dataset_id", "status"], unique=False
@@ -312,7 +312,7 @@ def documents() -> None:
         sa.Column("doc_language", sa.String(length=255), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_documents")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_documents_batch"), "documents", ["batch"], unique=False)
     op.create_index(op.f("ix_documents_dataset_id_position"), "documents", ["dataset_id", "position"], unique=False)
@@ -335,7 +335,7 @@ def embeddings() -> None:
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.Column("embedding", types.Blob(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_embeddings")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint(
             "model_name", "hash", "provider_name", name=op.f("uq_embeddings_model_name_hash_provider_name")
         ),
@@ -356,7 +356,7 @@ def external_knowledge_apis() -> None:
         sa.Column("updated_by", types.Id(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_external_knowledge_apis")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_external_knowledge_apis_name"), "external_knowledge_apis", ["name"], unique=False)
     op.create_index(
@@ -377,7 +377,7 @@ def external_knowledge_bindings() -> None:
         sa.Column("updated_by", types.Id(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_external_knowledge_bindings")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("dataset_id", name=op.f("uq_external_knowledge_bindings_dataset_id")),
     )
     op.create_index(
@@ -408,7 +408,7 @@ def segment_attachment_bindings() -> None:
         sa.Column("segment_id", types.Id(), nullable=False),
         sa.Column("attachment_id", types.Id(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_segment_attachment_bindings")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
         op.f("ix_segment_attachment_bindings_attachment_id"),

@@ -22,7 +22,7 @@ def workflow_app_logs() -> None:
         sa.Column("created_by_role", sa.String(length=16), nullable=False),
         sa.Column("created_by", types.Id(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_workflow_app_logs")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_workflow_app_logs_created_at_id"), "workflow_app_logs", ["created_at", "id"], unique=False)
     op.create_index(
@@ -46,7 +46,7 @@ def workflow_conversation_variables() -> None:
         sa.Column("data", types.JsonText(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", "conversation_id", name=op.f("pk_workflow_conversation_variables")),
+        sa.PrimaryKeyConstraint("id", "conversation_id"),
     )
     op.create_index(
         op.f("ix_workflow_conversation_variables_app_id"), "workflow_conversation_variables", ["app_id"], unique=False
@@ -70,7 +70,7 @@ def workflow_node_execution_offload() -> None:
         sa.Column("type", sa.String(length=20), nullable=False),
         sa.Column("file_id", types.Id(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_workflow_node_execution_offload")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint(
             "node_execution_id", "type", name=op.f("uq_workflow_node_execution_offload_node_execution_id_type")
         ),
@@ -104,7 +104,7 @@ def workflow_node_executions() -> None:
         sa.Column("created_by", types.Id(), nullable=False),
         sa.Column("finished_at", types.Moment(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_workflow_node_executions")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
         op.f("ix_workflow_node_executions_created_at_id"),
@@ -144,7 +144,7 @@ def workflow_pause_reasons() -> None:
         sa.Column("node_id", sa.String(length=255), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_workflow_pause_reasons")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_workflow_pause_reasons_pause_id"), "workflow_pause_reasons", ["pause_id"], unique=False)
 
@@ -160,7 +160,7 @@ def workflow_pauses() -> None:
         sa.Column("state_object_key", sa.String(length=255), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_workflow_pauses")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("workflow_run_id", name=op.f("uq_workflow_pauses_workflow_run_id")),
     )
 
@@ -174,7 +174,7 @@ def workflow_run_events() -> None:
         sa.Column("type", sa.String(length=64), nullable=False),
         sa.Column("payload", types.LongText(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("run_id", "seq", name=op.f("pk_workflow_run_events")),
+        sa.PrimaryKeyConstraint("run_id", "seq"),
     )
     op.create_index(op.f("ix_workflow_run_events_created_at"), "workflow_run_events", ["created_at"], unique=False)
 
@@ -187,7 +187,7 @@ def workflow_run_leases() -> None:
         sa.Column("owner", sa.String(length=255), nullable=False),
         sa.Column("token", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("expires_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("run_id", name=op.f("pk_workflow_run_leases")),
+        sa.PrimaryKeyConstraint("run_id"),
     )
     op.create_index(op.f("ix_workflow_run_leases_expires_at"), "workflow_run_leases", ["expires_at"], unique=False)
 
@@ -216,7 +216,7 @@ def workflow_runs() -> None:
         sa.Column("created_by", types.Id(), nullable=False),
         sa.Column("finished_at", types.Moment(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_workflow_runs")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
         op.f("ix_workflow_runs_app_id_status_created_at"),
@@ -230,6 +230,51 @@ def workflow_runs() -> None:
         "workflow_runs",
         ["tenant_id", "app_id", "triggered_from", "created_at"],
         unique=False,
+    )
+
+
+def workflow_trigger_logs() -> None:
+    """Create `workflow_trigger_logs`."""
+    create_table(
+        "workflow_trigger_logs",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("tenant_id", types.Id(), nullable=False),
+        sa.Column("app_id", types.Id(), nullable=False),
+        sa.Column("workflow_id", types.Id(), nullable=False),
+        sa.Column("workflow_run_id", types.Id(), nullable=True),
+        sa.Column("root_node_id", sa.String(length=255), nullable=True),
+        sa.Column("trigger_metadata", types.JsonText(), nullable=True),
+        sa.Column("trigger_type", sa.String(length=50), nullable=False),
+        sa.Column("trigger_data", types.JsonText(), nullable=True),
+        sa.Column("inputs", types.JsonText(), nullable=True),
+        sa.Column("outputs", types.JsonText(), nullable=True),
+        sa.Column("status", sa.String(length=50), nullable=False),
+        sa.Column("error", types.LongText(), nullable=True),
+        sa.Column("queue_name", sa.String(length=100), nullable=False),
+        sa.Column("celery_task_id", sa.String(length=255), nullable=True),
+        sa.Column("created_by_role", sa.String(length=255), nullable=False),
+        sa.Column("created_by", sa.String(length=255), nullable=False),
+        sa.Column("retry_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("elapsed_time", sa.Double(), nullable=True),
+        sa.Column("total_tokens", sa.BigInteger(), nullable=True),
+        sa.Column("triggered_at", types.Moment(), nullable=True),
+        sa.Column("finished_at", types.Moment(), nullable=True),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_workflow_trigger_logs_created_at"), "workflow_trigger_logs", ["created_at"], unique=False)
+    op.create_index(op.f("ix_workflow_trigger_logs_status"), "workflow_trigger_logs", ["status"], unique=False)
+    op.create_index(
+        op.f("ix_workflow_trigger_logs_tenant_id_app_id"),
+        "workflow_trigger_logs",
+        ["tenant_id", "app_id"],
+        unique=False,
+    )
+    op.create_index(
+        op.f("ix_workflow_trigger_logs_workflow_id"), "workflow_trigger_logs", ["workflow_id"], unique=False
+    )
+    op.create_index(
+        op.f("ix_workflow_trigger_logs_workflow_run_id"), "workflow_trigger_logs", ["workflow_run_id"], unique=False
     )
 
 
@@ -247,7 +292,7 @@ def outbox() -> None:
         sa.Column("claimed_until", types.Moment(), nullable=True),
         sa.Column("sent_at", types.Moment(), nullable=True),
         sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("dedupe_key", name=op.f("uq_outbox_dedupe_key")),
     )
     op.create_index(op.f("ix_outbox_sent_at_id"), "outbox", ["sent_at", "id"], unique=False)
@@ -263,5 +308,6 @@ TABLES = (
     workflow_run_events,
     workflow_run_leases,
     workflow_runs,
+    workflow_trigger_logs,
     outbox,
 )

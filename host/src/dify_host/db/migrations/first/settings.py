@@ -23,7 +23,7 @@ def tool_files() -> None:
         sa.Column("name", sa.String(length=255), server_default="", nullable=False),
         sa.Column("size", sa.BigInteger(), server_default=sa.text("(-1)"), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_tool_files")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_tool_files_conversation_id"), "tool_files", ["conversation_id"], unique=False)
     op.create_index(op.f("ix_tool_files_tenant_id_created_at"), "tool_files", ["tenant_id", "created_at"], unique=False)
@@ -49,7 +49,7 @@ def upload_files() -> None:
         sa.Column("hash", sa.String(length=64), nullable=True),
         sa.Column("source_url", types.LongText(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_upload_files")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_upload_files_key"), "upload_files", ["key"], unique=False)
     op.create_index(
@@ -74,7 +74,7 @@ def load_balancing_model_configs() -> None:
         sa.Column("enabled", sa.Boolean(), server_default=sa.true(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_load_balancing_model_configs")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
         op.f("ix_load_balancing_model_configs_tenant_id_provider_0044ddf6"),
@@ -95,7 +95,7 @@ def provider_credentials() -> None:
         sa.Column("encrypted_config", types.LongText(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_provider_credentials")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint(
             "tenant_id",
             "provider_name",
@@ -118,7 +118,7 @@ def provider_model_credentials() -> None:
         sa.Column("encrypted_config", types.LongText(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_provider_model_credentials")),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
         op.f("ix_provider_model_credentials_tenant_id_provider_n_6b7f97b6"),
@@ -141,7 +141,7 @@ def provider_model_settings() -> None:
         sa.Column("load_balancing_enabled", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_provider_model_settings")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint(
             "tenant_id",
             "provider_name",
@@ -165,7 +165,7 @@ def provider_models() -> None:
         sa.Column("is_valid", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_provider_models")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint(
             "tenant_id",
             "provider_name",
@@ -192,7 +192,7 @@ def providers() -> None:
         sa.Column("quota_used", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_providers")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint(
             "tenant_id",
             "provider_name",
@@ -214,7 +214,7 @@ def tenant_default_models() -> None:
         sa.Column("model_type", sa.String(length=40), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_tenant_default_models")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("tenant_id", "model_type", name=op.f("uq_tenant_default_models_tenant_id_model_type")),
     )
 
@@ -229,7 +229,7 @@ def tenant_preferred_model_providers() -> None:
         sa.Column("preferred_provider_type", sa.String(length=40), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_tenant_preferred_model_providers")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint(
             "tenant_id", "provider_name", name=op.f("uq_tenant_preferred_model_providers_tenant_id_provider_name")
         ),
@@ -254,7 +254,7 @@ def tool_api_providers() -> None:
         sa.Column("custom_disclaimer", types.LongText(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_tool_api_providers")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("name", "tenant_id", name=op.f("uq_tool_api_providers_name_tenant_id")),
     )
     op.create_index(op.f("ix_tool_api_providers_tenant_id"), "tool_api_providers", ["tenant_id"], unique=False)
@@ -275,7 +275,7 @@ def tool_builtin_providers() -> None:
         sa.Column("expires_at", sa.BigInteger(), server_default=sa.text("(-1)"), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_tool_builtin_providers")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint(
             "tenant_id", "provider", "name", name=op.f("uq_tool_builtin_providers_tenant_id_provider_name")
         ),
@@ -291,7 +291,7 @@ def tool_label_bindings() -> None:
         sa.Column("tool_type", sa.String(length=40), nullable=False),
         sa.Column("label_name", sa.String(length=40), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_tool_label_bindings")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("tool_id", "label_name", name=op.f("uq_tool_label_bindings_tool_id_label_name")),
     )
 
@@ -316,7 +316,7 @@ def tool_mcp_providers() -> None:
         sa.Column("encrypted_headers", types.LongText(), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_tool_mcp_providers")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("tenant_id", "name", name=op.f("uq_tool_mcp_providers_tenant_id_name")),
         sa.UniqueConstraint(
             "tenant_id", "server_identifier", name=op.f("uq_tool_mcp_providers_tenant_id_server_identifier")
@@ -344,7 +344,7 @@ def tool_workflow_providers() -> None:
         sa.Column("privacy_policy", sa.String(length=255), nullable=True),
         sa.Column("created_at", types.Moment(), nullable=False),
         sa.Column("updated_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_tool_workflow_providers")),
+        sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("name", "tenant_id", name=op.f("uq_tool_workflow_providers_name_tenant_id")),
         sa.UniqueConstraint("tenant_id", "app_id", name=op.f("uq_tool_workflow_providers_tenant_id_app_id")),
     )
