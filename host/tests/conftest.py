@@ -22,6 +22,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from .redis_fixture import redis_url as redis_url
+
 ENGINES = ("sqlite", "postgresql", "mysql")
 LOCAL_POSTGRES = "postgresql://postgres@127.0.0.1:5432/postgres"
 LOCAL_MYSQL = "mysql://root@127.0.0.1:3306/mysql"

@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from dify_host.net.client import GuardedClient, OutboundSettings
 
 Handler = Callable[["Exchange"], Awaitable[None]]
 Serve = Callable[..., Awaitable["Server"]]
@@ -129,6 +130,13 @@ class Names:
 @pytest.fixture
 def names() -> type[Names]:
     return Names
+
+
+@pytest.fixture
+def client(names: type[Names]) -> GuardedClient:
+    """May reach `allowed.test` and `other.test` (this machine), and not `refused.test`."""
+    resolver = names(allowed_test=["127.0.0.1"], other_test=["127.0.0.1"], refused_test=["127.0.0.1"])
+    return GuardedClient(OutboundSettings(ssrf_allowed_hosts=["allowed.test", "other.test"]), resolver=resolver)
 
 
 class Authority:

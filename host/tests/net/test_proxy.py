@@ -71,7 +71,7 @@ async def test_nothing_bypasses_the_proxy(
     """Any one variable is enough for both schemes, and an allow-list does not open a way around it."""
     plain = await serve(lambda exchange: exchange.reply(b"plain", connection="close"))
     secure = await serve(lambda exchange: exchange.reply(b"secure"), tls=authority.server("secure.test"))
-    settings = OutboundSettings(**{variable: Secret(proxy.url), "ssrf_allowed_hosts": "127.0.0.1,plain.test"})
+    settings = OutboundSettings(**{variable: Secret(proxy.url), "ssrf_allowed_hosts": ["127.0.0.1", "plain.test"]})
     resolver = names()
     async with GuardedClient(settings, resolver=resolver, ssl_context=authority.client()) as client:
         proxy.target = plain.port
@@ -139,7 +139,7 @@ async def test_a_proxy_that_refuses(answer: bytes, error: type[Exception], proxy
 
 async def test_an_absent_proxy_is_not_worked_around(names: Any, serve: Any) -> None:
     server = await serve(lambda exchange: exchange.reply())
-    settings = OutboundSettings(ssrf_proxy_all_url=Secret("http://127.0.0.1:1"), ssrf_allowed_hosts="127.0.0.1")
+    settings = OutboundSettings(ssrf_proxy_all_url=Secret("http://127.0.0.1:1"), ssrf_allowed_hosts=["127.0.0.1"])
     async with GuardedClient(settings, resolver=names()) as client:
         with pytest.raises(HttpConnectionError):
             await client.send(HttpRequest(method="GET", url=f"http://127.0.0.1:{server.port}/"))
@@ -151,7 +151,7 @@ async def test_the_environment_has_no_say(names: Any, serve: Any, monkeypatch: p
     server = await serve(lambda exchange: exchange.reply(b"here"))
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{elsewhere.port}")
-    async with GuardedClient(OutboundSettings(ssrf_allowed_hosts="127.0.0.1"), resolver=names()) as client:
+    async with GuardedClient(OutboundSettings(ssrf_allowed_hosts=["127.0.0.1"]), resolver=names()) as client:
         answer = await client.send(HttpRequest(method="GET", url=f"http://127.0.0.1:{server.port}/"))
     assert answer.content == b"here"
     assert elsewhere.connections == 0

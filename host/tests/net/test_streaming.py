@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from dify_host.net.body import LineSplitter, charset_of
-from dify_host.net.client import GuardedClient, OutboundSettings
+from dify_host.net.client import GuardedClient
 from dify_kernel.contracts.http import HttpRequest, HttpTimeout, HttpTooLarge, Timeout
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,13 +70,6 @@ def test_byte_order_mark_and_bad_bytes() -> None:
 )
 def test_charset(content_type: str, charset: str) -> None:
     assert charset_of(content_type) == charset
-
-
-@pytest.fixture
-def client(names: Any) -> GuardedClient:
-    return GuardedClient(
-        OutboundSettings(ssrf_allowed_hosts="allowed.test"), resolver=names(allowed_test=["127.0.0.1"])
-    )
 
 
 async def test_lines_arrive_while_the_answer_goes_on(client: GuardedClient, serve: Any) -> None:

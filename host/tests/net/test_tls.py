@@ -14,7 +14,7 @@ from dify_kernel.contracts.http import HttpConnectionError, HttpRequest, HttpTim
 def _client(names: Any, authority: Any) -> GuardedClient:
     resolver = names(secure_test=["127.0.0.1"], other_test=["127.0.0.1"])
     return GuardedClient(
-        OutboundSettings(ssrf_allowed_hosts="127.0.0.0/8"), resolver=resolver, ssl_context=authority.client()
+        OutboundSettings(ssrf_allowed_hosts=["127.0.0.0/8"]), resolver=resolver, ssl_context=authority.client()
     )
 
 
@@ -44,7 +44,7 @@ async def test_certificates(names: Any, authority: Any, serve: Any) -> None:
 
 async def test_an_unknown_authority(names: Any, authority: Any, serve: Any) -> None:
     server = await serve(lambda exchange: exchange.reply(), tls=authority.server("secure.test"))
-    settings = OutboundSettings(ssrf_allowed_hosts="127.0.0.1")
+    settings = OutboundSettings(ssrf_allowed_hosts=["127.0.0.1"])
     async with GuardedClient(settings, resolver=names(secure_test=["127.0.0.1"])) as client:
         request = HttpRequest(method="GET", url=f"https://secure.test:{server.port}/")
         with pytest.raises(HttpConnectionError, match="certificate"):

@@ -11,30 +11,45 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpcore
 
 from dify_host.net.guard import ConnectPolicy, IPAddress, literal_address
 
-__all__ = ["GuardedBackend", "Resolver", "resolve"]
+__all__ = ["GuardedBackend", "Resolver", "SystemResolver"]
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
 READ_AHEAD = 256 * 1024  # bytes buffered before the peer is asked to wait
 
 
-async def resolve(host: str, port: int) -> list[str]:
-    """Every address of a name by the system's resolver, in its order of preference; raises OSError."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+class SystemResolver:
+    """The system's resolver in threads of its own: names that hang hold up neither files nor passwords."""
+
+    def __init__(self, threads: int = 16) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="resolve")
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        """Every address of a name, in order of preference, without repeats; raises OSError."""
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._threads, _lookup, host, port)
+        return list(dict.fromkeys(found))
+
+    def close(self) -> None:
+        """Drop what waits; a lookup that runs ends by itself."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _lookup(host: str, port: int) -> list[str]:
+    return [str(sockaddr[0]) for *_, sockaddr in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
     """The network of a connection pool: nothing is connected to that the policy did not see as an address."""
 
-    def __init__(self, policy: ConnectPolicy, resolver: Resolver = resolve) -> None:
+    def __init__(self, policy: ConnectPolicy, resolver: Resolver) -> None:
         self._policy = policy
         self._resolver = resolver
 

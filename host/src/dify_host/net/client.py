@@ -28,7 +28,7 @@ from dify_kernel.contracts.http import (
 from dify_kernel.errors import BadInput, OutboundRefused, SettingsError
 from dify_kernel.settings import Doc, Secret
 
-from dify_host.net.backend import GuardedBackend, Resolver, resolve
+from dify_host.net.backend import GuardedBackend, Resolver, SystemResolver
 from dify_host.net.body import LineSplitter, SizeCap, charset_of, decoded, inflaters, too_large
 from dify_host.net.guard import AddressPolicy, OnlyPeer
 from dify_host.net.request import Outgoing, origin_of, outgoing, redirected
@@ -46,8 +46,8 @@ class OutboundSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     ssrf_allowed_hosts: Annotated[
-        str, Doc("Comma list of inner hosts, host:port, addresses and networks that requests may reach")
-    ] = ""
+        list[str], Doc("Inner hosts, host:port, addresses and networks that requests may reach")
+    ] = []
     ssrf_proxy_http_url: Annotated[Secret, Doc("Proxy of http requests")] = Secret()
     ssrf_proxy_https_url: Annotated[Secret, Doc("Proxy of https requests")] = Secret()
     ssrf_proxy_all_url: Annotated[Secret, Doc("Proxy of every request")] = Secret()
@@ -74,15 +74,15 @@ class GuardedClient:
         self,
         settings: OutboundSettings | None = None,
         *,
-        resolver: Resolver = resolve,
+        resolver: Resolver | None = None,
         ssl_context: ssl.SSLContext | None = None,
         userinfo: bool = False,
         agent: str = "Dify",
     ) -> None:
         self._settings = settings = settings or OutboundSettings()
-        self._policy = AddressPolicy.parse(settings.ssrf_allowed_hosts)
+        self._policy = AddressPolicy(settings.ssrf_allowed_hosts)
         self._proxies = {scheme: _proxy(settings.proxy_for(scheme).reveal()) for scheme in ("http", "https")}
-        self._resolver = resolver
+        self._resolver = resolver or SystemResolver()
         self._ssl_context = ssl_context
         self._userinfo = userinfo
         self._agent = agent
@@ -95,10 +95,12 @@ class GuardedClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close every connection; closing twice is allowed."""
+        """Close every connection, for good; closing twice is allowed."""
         pools, self._pools = list(self._pools.values()), {}
         for pool in pools:
             await pool.aclose()
+        if isinstance(self._resolver, SystemResolver):
+            self._resolver.close()
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send and read the whole answer; any status is an answer, not an error."""

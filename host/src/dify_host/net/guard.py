@@ -62,11 +62,6 @@ class AddressPolicy:
             if text := entry.strip():
                 self._allow(text)
 
-    @classmethod
-    def parse(cls, setting: str) -> AddressPolicy:
-        """The policy of a comma-separated list, as in SSRF_ALLOWED_HOSTS; raises SettingsError."""
-        return cls(setting.split(","))
-
     def allows_host(self, host: str, port: int) -> bool:
         """Whether the name itself is in the allow-list, for any port or for this one."""
         name = normal_host(host)
