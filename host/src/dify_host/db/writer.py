@@ -27,9 +27,9 @@ Check = Callable[[AsyncConnection], Awaitable[None]]
 
 
 class Group:
-    """Rows that live and die together in a batch: one run, one message. `check` runs first and may refuse them."""
+    """Rows that live and die together in a batch: one run, one message. `check` may refuse them all."""
 
-    __slots__ = ("check", "deletes", "inserts", "keys", "updates")
+    __slots__ = ("check", "deletes", "inserts", "keys", "statements", "updates")
 
     def __init__(self, check: Check | None = None) -> None:
         self.check = check
@@ -37,6 +37,7 @@ class Group:
         self.updates: dict[tuple[sa.Table, str], dict[str, Any]] = {}
         self.keys: dict[tuple[sa.Table, str], dict[str, Any]] = {}
         self.deletes: list[tuple[sa.Column[Any], str]] = []
+        self.statements: list[sa.Update] = []
 
     def insert(self, table: sa.Table, row: Mapping[str, Any]) -> None:
         """Add a row; a row with an `id` may still be changed by `update` before it is written."""
@@ -52,6 +53,10 @@ class Group:
             self.keys[key].update(values)
         else:
             self.updates.setdefault(key, {}).update(values)
+
+    def execute(self, statement: sa.Update) -> None:
+        """Run another change after the rows of the batch are in."""
+        self.statements.append(statement)
 
     def delete(self, column: sa.Column[Any], value: str) -> None:
         """Remove the rows whose column has the value: those of this group, and those written before."""
@@ -119,9 +124,6 @@ class BatchWriter:
 
 
 async def _apply(conn: AsyncConnection, groups: list[Group]) -> None:
-    for group in groups:
-        if group.check is not None:
-            await group.check(conn)
     inserts: dict[tuple[sa.Table, tuple[str, ...]], list[dict[str, Any]]] = {}
     for group in groups:
         for table, row in group.inserts:
@@ -140,6 +142,11 @@ async def _apply(conn: AsyncConnection, groups: list[Group]) -> None:
             .values({name: sa.bindparam(f"new_{name}") for name in names})
         )
         await conn.execute(statement, rows)
+    for group in groups:
+        for change in group.statements:
+            await conn.execute(change)
+        if group.check is not None:
+            await group.check(conn)
     deletes: dict[sa.Column[Any], list[str]] = {}
     for group in groups:
         for column, value in group.deletes:

@@ -109,6 +109,7 @@ class SqlRunLog:
 
     async def _check(self, conn: AsyncConnection) -> None:
         leases = workflow_run_leases
-        token = (await conn.execute(sa.select(leases.c.token).where(leases.c.run_id == self._run_id))).scalar()
+        query = sa.select(leases.c.token).where(leases.c.run_id == self._run_id)
+        token = (await conn.execute(query)).scalar()
         if token != self._token:
             raise RunFenced(f"Run {self._run_id} was taken over by another process.", run_id=self._run_id)

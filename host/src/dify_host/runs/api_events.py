@@ -1,0 +1,259 @@
+"""Maps the events of a run onto the API's server-sent events, field by field as clients of Dify expect them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from dify_kernel.graph.events import (
+    AgentLogged,
+    Event,
+    NodeFinished,
+    NodeRetried,
+    NodeStarted,
+    Resources,
+    RunFinished,
+    RunStarted,
+    StreamChunk,
+)
+
+from dify_host.runs.message_rows import Citations, MessageSpec
+from dify_host.runs.recorder import Creator
+
+__all__ = ["PING", "ApiEvents", "ErrorEvent", "server_sent"]
+
+PING = b"event: ping\n\n"
+_encode = msgspec.json.Encoder().encode
+
+
+class ErrorEvent(msgspec.Struct, kw_only=True):
+    """What ends a stream that cannot go on."""
+
+    event: str = "error"
+    code: str = "internal_server_error"
+    message: str = ""
+    status: int = 500
+
+
+class _Message(msgspec.Struct, kw_only=True):
+    event: str
+    conversation_id: str | msgspec.UnsetType = msgspec.UNSET
+    message_id: str
+    created_at: int
+    task_id: str
+    id: str
+    answer: str
+    from_variable_selector: tuple[str, ...] | None = None
+
+
+class _Chunk(msgspec.Struct, kw_only=True):
+    event: str = "text_chunk"
+    workflow_run_id: str
+    task_id: str
+    data: dict[str, Any]
+
+
+def server_sent(event: Any) -> bytes:
+    """One event on the wire."""
+    return b"data: " + _encode(event) + b"\n\n"
+
+
+class ApiEvents:
+    """The mapping of one run. `spec` is its message (chat and completion), None for a workflow.
+
+    `shows_workflow` adds the events of the graph (workflow and advanced-chat). Node inputs and outputs are never cut.
+    """
+
+    def __init__(
+        self,
+        *,
+        task_id: str,
+        run_id: str,
+        workflow_id: str,
+        creator: Creator,
+        spec: MessageSpec | None = None,
+        shows_workflow: bool = True,
+    ) -> None:
+        self._task_id, self._run_id, self._workflow_id = task_id, run_id, workflow_id
+        self._creator, self._spec, self._shows = creator, spec, shows_workflow
+        self._started = 0
+        self._citations = Citations()
+        self._envelope: dict[str, Any] = {"task_id": task_id}
+        if spec is not None:
+            self._envelope |= {"message_id": spec.message_id, "created_at": int(spec.created_at)}
+            if spec.mode != "completion":
+                self._envelope["conversation_id"] = spec.conversation_id
+
+    def encode(self, events: Iterable[Event]) -> bytes:
+        """What a batch of events puts on the wire; may be empty."""
+        return b"".join(server_sent(item) for event in events for item in self.convert(event))
+
+    def convert(self, event: Event) -> list[Any]:
+        """The API events of one event, in order."""
+        if isinstance(event, StreamChunk):
+            return [self._chunk(event)]
+        if isinstance(event, Resources):
+            self._citations.add(event.resources)
+            return []
+        if isinstance(event, RunStarted):
+            self._started = int(event.at)
+        graph = [self._graph(event)] if self._shows else []
+        tail = self._end(event) if isinstance(event, RunFinished) and self._spec is not None else []
+        return [item for item in [*graph, *tail] if item is not None]
+
+    # -- text -------------------------------------------------------------------------------------------------
+
+    def _chunk(self, event: StreamChunk) -> Any:
+        spec = self._spec
+        if spec is None:
+            data = {"text": event.text, "from_variable_selector": event.selector}
+            return _Chunk(workflow_run_id=self._run_id, task_id=self._task_id, data=data)
+        return _Message(
+            event="message",
+            conversation_id=msgspec.UNSET if spec.mode == "completion" else spec.conversation_id,
+            message_id=spec.message_id,
+            created_at=int(spec.created_at),
+            task_id=self._task_id,
+            id=spec.message_id,
+            answer=event.text,
+            from_variable_selector=event.selector if self._shows else None,
+        )
+
+    # -- graph ------------------------------------------------------------------------------------------------
+
+    def _graph(self, event: Event) -> dict[str, Any] | None:
+        if isinstance(event, NodeStarted):
+            return self._wrap("node_started", _node_started(event))
+        if isinstance(event, NodeFinished):
+            return self._wrap("node_finished", _node_finished(event))
+        if isinstance(event, NodeRetried):
+            return self._wrap(
+                "node_retry", {**_node_finished(event), "status": "retry", "retry_index": event.retry_index}
+            )
+        if isinstance(event, AgentLogged):
+            return self._wrap(
+                "agent_log", {"node_execution_id": event.execution_id, "node_id": event.node_id, **event.log}
+            )
+        if isinstance(event, RunStarted):
+            data = {
+                "id": self._run_id,
+                "workflow_id": self._workflow_id,
+                "inputs": event.inputs,
+                "created_at": int(event.at),
+            }
+            return self._wrap("workflow_started", data)
+        if isinstance(event, RunFinished):
+            return self._wrap("workflow_finished", self._finished(event))
+        return None
+
+    def _wrap(self, name: str, data: dict[str, Any]) -> dict[str, Any]:
+        return {"event": name, **self._envelope, "workflow_run_id": self._run_id, "data": data}
+
+    def _finished(self, event: RunFinished) -> dict[str, Any]:
+        creator = self._creator
+        by = (
+            {"id": creator.id, "name": creator.name, "email": creator.email}
+            if creator.role == "account"
+            else {"id": creator.id, "user": creator.name}
+        )
+        return {
+            "id": self._run_id,
+            "workflow_id": self._workflow_id,
+            "status": event.status,
+            "outputs": event.outputs,
+            "error": event.error or None,
+            "elapsed_time": event.elapsed_time,
+            "total_tokens": event.total_tokens,
+            "total_steps": event.total_steps,
+            "created_by": by,
+            "created_at": self._started,
+            "finished_at": int(event.at),
+            "exceptions_count": event.exceptions_count,
+            "files": _files(event.outputs),
+        }
+
+    # -- end of a message -------------------------------------------------------------------------------------
+
+    def metadata(self, event: RunFinished) -> dict[str, Any]:
+        """The metadata of the finished message."""
+        shows = self._spec is not None and self._spec.shows_citations
+        return {
+            "annotation_reply": None,
+            "retriever_resources": self._citations.items if shows else [],
+            "usage": event.usage,
+        }
+
+    def _end(self, event: RunFinished) -> list[Any]:
+        if event.status == "failed":
+            return [{**_conversation_part(self._envelope), **msgspec.to_builtins(run_error(event))}]
+        spec = self._spec
+        return [
+            {
+                "event": "message_end",
+                **self._envelope,
+                "id": spec.message_id if spec else "",
+                "metadata": self.metadata(event),
+                "files": event.outputs.get("files") or None,
+            }
+        ]
+
+
+def run_error(event: RunFinished) -> ErrorEvent:
+    """The error that a failed run shows to a chat client; model errors keep their own code."""
+    if event.error_type.startswith("Invoke"):
+        return ErrorEvent(code="completion_request_error", message=event.error, status=400)
+    return ErrorEvent(code="invalid_param", message=f"Run failed: {event.error}", status=400)
+
+
+def _conversation_part(envelope: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in envelope.items() if key != "task_id"}
+
+
+def _node_base(event: NodeStarted | NodeFinished | NodeRetried) -> dict[str, Any]:
+    return {
+        "id": event.execution_id,
+        "node_id": event.node_id,
+        "node_type": event.node_type,
+        "title": event.title,
+        "index": 1,
+        "predecessor_node_id": None,
+        "inputs": None,
+        "inputs_truncated": False,
+        "extras": {},
+        "iteration_id": None,
+        "loop_id": None,
+    }
+
+
+def _node_started(event: NodeStarted) -> dict[str, Any]:
+    return {**_node_base(event), "created_at": int(event.at), "agent_strategy": None}
+
+
+def _node_finished(event: NodeFinished | NodeRetried) -> dict[str, Any]:
+    finished = isinstance(event, NodeFinished)
+    return {
+        **_node_base(event),
+        "inputs": event.inputs or None,
+        "process_data": event.process_data or None,
+        "process_data_truncated": False,
+        "outputs": event.outputs or None,
+        "outputs_truncated": False,
+        "status": event.status if finished else "retry",
+        "error": event.error or None,
+        "elapsed_time": event.elapsed_time,
+        "execution_metadata": (event.metadata or None) if finished else None,
+        "created_at": int(event.started_at),
+        "finished_at": int(event.at),
+        "files": _files(event.outputs),
+    }
+
+
+def _files(outputs: dict[str, Any]) -> list[Any]:
+    """Every file among the outputs, one level deep."""
+    found = []
+    for value in outputs.values():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, dict) and item.get("dify_model_identity") == "__dify__file__":
+                found.append(item)
+    return found

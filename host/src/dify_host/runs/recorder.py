@@ -1,0 +1,183 @@
+"""Turns the events of a run into its rows, in the same batch as the events: the run, its nodes, its log entry."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import msgspec
+from dify_kernel.contracts.node import RunInfo
+from dify_kernel.graph.events import Event, NodeFinished, NodeStarted, RunFinished, RunStarted
+from dify_kernel.graph.log import RunLog
+
+from dify_host.db.types import new_id
+from dify_host.db.writer import Group
+from dify_host.runs.event_log import SqlRunLog
+from dify_host.runs.tables import workflow_app_logs, workflow_node_executions, workflow_runs
+
+__all__ = ["Creator", "RecordedLog", "Rows", "WorkflowRows", "moment"]
+
+
+class Creator(msgspec.Struct, frozen=True, kw_only=True):
+    """Who started a run: an end user of the API, or an account."""
+
+    role: str
+    id: str
+    name: str = ""
+    email: str = ""
+
+
+class Rows(Protocol):
+    """Watches a run's events and puts what follows from them into the group that is written with them."""
+
+    def record(self, event: Event, group: Group) -> None:
+        """Add or change rows."""
+        ...
+
+
+class RecordedLog(RunLog):
+    """A run log whose events also become rows; both are durable together."""
+
+    def __init__(self, log: SqlRunLog, rows: list[Rows]) -> None:
+        self._log = log
+        self._rows = rows
+
+    def append(self, event: Event) -> None:
+        """Keep the event and what follows from it."""
+        self._log.append(event)
+        for rows in self._rows:
+            rows.record(event, self._log.group)
+
+    async def flush(self) -> None:
+        """Return when everything is durable."""
+        await self._log.flush()
+
+    def push(self) -> None:
+        """Send what has gathered without waiting."""
+        self._log.push()
+
+
+def moment(at: float) -> datetime:
+    """Unix seconds as the database keeps time: naive UTC."""
+    return datetime.fromtimestamp(at, UTC).replace(tzinfo=None)
+
+
+class WorkflowRows:
+    """`workflow_runs`, `workflow_node_executions` and `workflow_app_logs` of one run."""
+
+    def __init__(self, run: RunInfo, creator: Creator, *, mode: str, version: str, triggered_from: str) -> None:
+        self._run, self._creator = run, creator
+        self._mode, self._version, self._triggered_from = mode, version, triggered_from
+        self._open: dict[str, NodeStarted] = {}
+        self._inputs: dict[str, Any] = {}
+
+    def record(self, event: Event, group: Group) -> None:
+        """Follow the run: its row at the start, a row a finished node, the end."""
+        if isinstance(event, NodeFinished):
+            self._open.pop(event.execution_id, None)
+            group.insert(workflow_node_executions, self._node_row(event))
+        elif isinstance(event, NodeStarted):
+            self._open[event.execution_id] = event
+        elif isinstance(event, RunStarted):
+            group.insert(workflow_runs, self._run_row(event))
+        elif isinstance(event, RunFinished):
+            self._end(event, group)
+
+    def _run_row(self, event: RunStarted) -> dict[str, Any]:
+        return {
+            "id": self._run.run_id,
+            "tenant_id": self._run.tenant_id,
+            "app_id": self._run.app_id,
+            "workflow_id": self._run.workflow_id,
+            "type": self._mode,
+            "triggered_from": self._triggered_from,
+            "version": self._version,
+            "graph": None,
+            "inputs": event.inputs,
+            "status": "running",
+            "outputs": None,
+            "error": None,
+            "elapsed_time": 0.0,
+            "total_tokens": 0,
+            "total_steps": 0,
+            "exceptions_count": 0,
+            "created_by_role": self._creator.role,
+            "created_by": self._creator.id,
+            "created_at": moment(event.at),
+            "finished_at": None,
+        }
+
+    def _node_row(self, event: NodeFinished) -> dict[str, Any]:
+        return {
+            "id": new_id(),
+            "tenant_id": self._run.tenant_id,
+            "app_id": self._run.app_id,
+            "workflow_id": self._run.workflow_id,
+            "triggered_from": "workflow-run",
+            "workflow_run_id": self._run.run_id,
+            "index": event.index,
+            "predecessor_node_id": None,
+            "node_execution_id": event.execution_id,
+            "node_id": event.node_id,
+            "node_type": event.node_type,
+            "title": event.title,
+            "inputs": event.inputs or None,
+            "process_data": event.process_data or None,
+            "outputs": event.outputs or None,
+            "status": event.status,
+            "error": event.error or None,
+            "elapsed_time": event.elapsed_time,
+            "execution_metadata": event.metadata or None,
+            "created_by_role": self._creator.role,
+            "created_by": self._creator.id,
+            "created_at": moment(event.started_at),
+            "finished_at": moment(event.started_at) + timedelta(seconds=event.elapsed_time),
+        }
+
+    def _end(self, event: RunFinished, group: Group) -> None:
+        for started in self._open.values():
+            group.insert(workflow_node_executions, self._node_row(_abandoned(started, event)))
+        group.update(
+            workflow_runs,
+            self._run.run_id,
+            {
+                "status": event.status,
+                "outputs": event.outputs,
+                "error": event.error or None,
+                "elapsed_time": event.elapsed_time,
+                "total_tokens": event.total_tokens,
+                "total_steps": event.total_steps,
+                "exceptions_count": event.exceptions_count,
+                "finished_at": moment(event.at),
+            },
+        )
+        if self._triggered_from == "app-run":
+            group.insert(
+                workflow_app_logs,
+                {
+                    "id": new_id(),
+                    "tenant_id": self._run.tenant_id,
+                    "app_id": self._run.app_id,
+                    "workflow_id": self._run.workflow_id,
+                    "workflow_run_id": self._run.run_id,
+                    "created_from": self._run.invoke_from,
+                    "created_by_role": self._creator.role,
+                    "created_by": self._creator.id,
+                    "created_at": moment(event.at),
+                },
+            )
+
+
+def _abandoned(started: NodeStarted, end: RunFinished) -> NodeFinished:
+    """A node that was still running when its run ended is kept as failed, with the run's error."""
+    return NodeFinished(
+        execution_id=started.execution_id,
+        node_id=started.node_id,
+        node_type=started.node_type,
+        title=started.title,
+        index=started.index,
+        status="failed",
+        error=end.error or end.status,
+        started_at=started.at,
+        elapsed_time=max(end.at - started.at, 0.0),
+    )
