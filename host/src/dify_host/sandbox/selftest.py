@@ -19,13 +19,19 @@ def attempt(action):
         return type(exc).__name__
     return "done"
 
+def listing(folder):
+    return os.listdir(folder) if os.path.isdir(folder) else []
+
 def main(hidden):
     import _socket
+    library = os.path.dirname(os.__file__)
     return {
         "uid": os.getuid(),
         "pid": os.getpid(),
         "root": sorted(os.listdir("/")),
         "host_file": [path for path in hidden if attempt(lambda: os.stat(path)) == "done"],
+        "writable": [path for path in ("/", library) if not os.statvfs(path).f_flag & os.ST_RDONLY],
+        "packages": listing(library + "/site-packages") + listing(library + "/dist-packages"),
         "write": attempt(lambda: os.mkdir("/outside")),
         "socket": attempt(lambda: _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)),
         "fork": attempt(os.fork),
@@ -40,6 +46,8 @@ class _Findings(msgspec.Struct):
     pid: int
     root: list[str]
     host_file: list[str]
+    writable: list[str]
+    packages: list[str]
     write: str
     socket: str
     fork: str
@@ -63,6 +71,10 @@ def problems(answer: Any) -> tuple[str, ...]:
     ]
     if seen.host_file:
         found.append(f"files of the host are visible: {', '.join(seen.host_file)}")
+    if seen.writable:
+        found.append(f"not mounted read-only: {', '.join(seen.writable)}")
+    if seen.packages:
+        found.append(f"installed packages are visible: {', '.join(seen.packages[:5])}")
     if seen.uid != 65534:
         found.append(f"the user is {seen.uid}, not nobody")
     if seen.pid != 1:
