@@ -16,7 +16,7 @@ def test_the_self_test_notices_an_open_wall(wall: str) -> None:
     holds = {"uid": 65534, "pid": 1, "root": ["lib", "tmp"], **empty, **closed}
     assert selftest.problems(holds) == ()
     assert len(selftest.problems({**holds, wall: "done"})) == 1
-    for name, seen in {"uid": 0, "pid": 7, "root": ["proc"], **dict.fromkeys(empty, ["/x"])}.items():
+    for name, seen in {"uid": 0, "pid": 7, "root": ["proc"], **{key: ["/x"] for key in empty}}.items():
         assert len(selftest.problems({**holds, name: seen})) == 1
 
 
