@@ -231,7 +231,7 @@ def _node_started(event: NodeStarted) -> dict[str, Any]:
 
 
 def _node_finished(event: NodeFinished | NodeRetried) -> dict[str, Any]:
-    finished = isinstance(event, NodeFinished)
+    status, metadata = (event.status, event.metadata) if isinstance(event, NodeFinished) else ("retry", {})
     return {
         **_node_base(event),
         "inputs": event.inputs or None,
@@ -239,10 +239,10 @@ def _node_finished(event: NodeFinished | NodeRetried) -> dict[str, Any]:
         "process_data_truncated": False,
         "outputs": event.outputs or None,
         "outputs_truncated": False,
-        "status": event.status if finished else "retry",
+        "status": status,
         "error": event.error or None,
         "elapsed_time": event.elapsed_time,
-        "execution_metadata": (event.metadata or None) if finished else None,
+        "execution_metadata": metadata or None,
         "created_at": int(event.started_at),
         "finished_at": int(event.at),
         "files": _files(event.outputs),

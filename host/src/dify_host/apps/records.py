@@ -1,0 +1,88 @@
+"""What the rest of the host sees of apps: plain records, secrets decrypted, never a table row."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+__all__ = ["AppMode", "AppRecord", "ModelConfig", "Variable", "WorkflowRecord"]
+
+AppMode = Literal["workflow", "advanced-chat", "chat", "agent-chat", "completion"]
+
+
+class AppRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One app."""
+
+    id: str
+    tenant_id: str
+    name: str
+    mode: AppMode
+    description: str | None = ""
+    icon_type: str | None = None
+    icon: str | None = None
+    icon_background: str | None = None
+    status: str = "normal"
+    enable_site: bool = False
+    enable_api: bool = False
+    app_model_config_id: str | None = None
+    workflow_id: str | None = None
+    max_active_requests: int | None = None
+    use_icon_as_answer_icon: bool = False
+    created_by: str | None = None
+    created_at: datetime
+    updated_at: datetime
+
+
+class Variable(msgspec.Struct, kw_only=True):
+    """An environment or conversation variable of a workflow; `value_type` secret holds the clear value here."""
+
+    id: str
+    name: str
+    value_type: str
+    value: Any = None
+    description: str = ""
+    selector: list[str] = []
+
+
+class WorkflowRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of an app's workflow; `version` is `draft` or the time of publishing."""
+
+    id: str
+    tenant_id: str
+    app_id: str
+    type: str
+    version: str
+    graph: dict[str, Any]
+    features: dict[str, Any]
+    environment_variables: list[Variable] = []
+    conversation_variables: list[Variable] = []
+    created_by: str = ""
+    created_at: datetime
+
+
+class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The configuration of a chat, agent-chat or completion app; mappings are as in the DSL's `model_config`."""
+
+    id: str
+    app_id: str
+    model: dict[str, Any]
+    pre_prompt: str = ""
+    prompt_type: str = "simple"
+    chat_prompt_config: dict[str, Any] = {}
+    completion_prompt_config: dict[str, Any] = {}
+    user_input_form: list[dict[str, Any]] = []
+    dataset_query_variable: str | None = None
+    dataset_configs: dict[str, Any] = {}
+    agent_mode: dict[str, Any] = {}
+    opening_statement: str | None = None
+    suggested_questions: list[str] = []
+    suggested_questions_after_answer: dict[str, Any] = {}
+    speech_to_text: dict[str, Any] = {}
+    text_to_speech: dict[str, Any] = {}
+    retriever_resource: dict[str, Any] = {}
+    more_like_this: dict[str, Any] = {}
+    sensitive_word_avoidance: dict[str, Any] = {}
+    external_data_tools: list[dict[str, Any]] = []
+    file_upload: dict[str, Any] = {}
