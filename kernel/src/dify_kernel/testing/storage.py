@@ -52,7 +52,7 @@ ODD_KEYS = (
     ".hidden/..a/b...",
     "Case.txt",
     "case.TXT",
-    "/".join(["x" * 200] * 5),
+    "/".join(["x" * 200] * 4),
 )
 
 

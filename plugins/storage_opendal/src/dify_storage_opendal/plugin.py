@@ -1,0 +1,31 @@
+"""Hook implementations: the storages `opendal` and `local`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dify_kernel.contracts.storage import Storage
+from dify_kernel.hookspecs import hookimpl
+
+from dify_storage_opendal.settings import LocalSettings, OpendalSettings
+
+
+def open_dal(settings: OpendalSettings) -> Storage:
+    """The storage of the configured service."""
+    from dify_storage_opendal.store import OpendalStorage
+
+    return OpendalStorage(settings.opendal_scheme, settings.options())
+
+
+def open_local(settings: LocalSettings) -> Storage:
+    """The storage of a local folder."""
+    from dify_storage_opendal.store import OpendalStorage
+
+    return OpendalStorage("fs", {"root": settings.root()})
+
+
+@hookimpl
+def register_storages(register: Callable[..., None]) -> None:
+    """Offer both names."""
+    register("opendal", OpendalSettings, open_dal, prefix="")
+    register("local", LocalSettings, open_local, prefix="")
