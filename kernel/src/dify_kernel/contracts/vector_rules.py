@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 import uuid
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeVar
 
 from dify_kernel.contracts.vector import (
     OPERATORS,
@@ -41,6 +41,8 @@ __all__ = [
     "matches",
     "unit",
 ]
+
+K = TypeVar("K", bound=Hashable)
 
 RRF_K = 60
 """The constant of reciprocal rank fusion."""
@@ -231,9 +233,9 @@ def clamp(score: float) -> float:
     return max(-1.0, min(1.0, score))
 
 
-def fuse(*rankings: Sequence[str]) -> list[str]:
+def fuse(*rankings: Sequence[K]) -> list[K]:
     """Ids by reciprocal rank over several rankings, best first; equal ones in the order they were first seen."""
-    scores: dict[str, float] = {}
+    scores: dict[K, float] = {}
     for ranking in rankings:
         for rank, id in enumerate(ranking, start=1):
             scores[id] = scores.get(id, 0.0) + 1.0 / (RRF_K + rank)

@@ -1,0 +1,392 @@
+"""The store: records in three parallel tables, searched by a full pass over one partition's range of keys."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import msgspec
+from dify_kernel.contracts.threads import Blocking
+from dify_kernel.contracts.vector import Filter, Hit, Page, Record, Space, VectorCapabilities, VectorStore
+from dify_kernel.contracts.vector_rules import (
+    check_filter,
+    check_limit,
+    check_partition,
+    check_query,
+    check_records,
+    check_space,
+    clamp,
+    cut,
+    fuse,
+    last_by_id,
+    unit,
+)
+from dify_kernel.errors import InvalidQuery, StoreUnavailable
+
+from dify_vdb_sqlite.database import KEY_BITS, Database
+from dify_vdb_sqlite.filters import to_sql
+from dify_vdb_sqlite.settings import SqliteVectorSettings
+from dify_vdb_sqlite.words import to_match, to_words
+
+if TYPE_CHECKING:
+    import apsw
+
+__all__ = ["SqliteVectorStore"]
+
+T = TypeVar("T")
+CHUNK = 2_000
+"""Rows deleted in one transaction, so that other processes get their turn."""
+
+
+class SqliteVectorStore(VectorStore):
+    """Exact search over one file that several processes may share. Vectors are kept normalised in single precision."""
+
+    capabilities: ClassVar[VectorCapabilities] = VectorCapabilities(full_text=True, hybrid=True, max_dimension=8192)
+
+    def __init__(self, settings: SqliteVectorSettings) -> None:
+        self._settings = settings
+        self._threads: Blocking | None = None
+        self._database: Database | None = None
+
+    async def open(self) -> None:
+        if self._threads is not None:
+            return
+        threads, database = Blocking("sqlite-vec", threads=4), Database(self._settings.path)
+        try:
+            await threads.run(database.prepare)
+        except BaseException:
+            threads.close()
+            database.close()
+            raise
+        self._threads, self._database = threads, database
+
+    async def close(self) -> None:
+        threads, database, self._threads, self._database = self._threads, self._database, None, None
+        if threads is not None and database is not None:
+            database.close()
+            threads.close()
+
+    async def create(self, space: Space) -> None:
+        check_space(space, self.capabilities.max_dimension)
+        await self._write(_create, space)
+
+    async def drop(self, space: Space) -> None:
+        while await self._write(_drop_some, space):
+            pass
+
+    async def upsert(self, space: Space, partition: str, records: Sequence[Record]) -> None:
+        check_partition(partition)
+        check_records(space, records)
+        await self._write(_upsert, space, partition, last_by_id(records))
+
+    async def delete(
+        self,
+        space: Space,
+        partition: str,
+        *,
+        ids: Sequence[str] | None = None,
+        filter: Filter | None = None,
+    ) -> None:
+        check_filter(filter)
+        while await self._write(_delete_some, space, partition, ids, filter):
+            pass
+
+    async def search(
+        self,
+        space: Space,
+        partition: str,
+        vector: Sequence[float],
+        *,
+        top_k: int = 4,
+        threshold: float | None = None,
+        filter: Filter | None = None,
+    ) -> list[Hit]:
+        check_query(space, vector, top_k, filter)
+        hits = await self._read(_search, space, partition, _blob(vector), top_k, filter)
+        return cut(hits, top_k, threshold)
+
+    async def full_text(
+        self, space: Space, partition: str, query: str, *, top_k: int = 4, filter: Filter | None = None
+    ) -> list[Hit]:
+        check_limit("top_k", top_k)
+        check_filter(filter)
+        return await self._read(_full_text, space, partition, query, top_k, filter)
+
+    async def hybrid(
+        self,
+        space: Space,
+        partition: str,
+        vector: Sequence[float],
+        query: str,
+        *,
+        top_k: int = 4,
+        filter: Filter | None = None,
+    ) -> list[Hit]:
+        check_query(space, vector, top_k, filter)
+        return await self._read(_hybrid, space, partition, _blob(vector), query, top_k, filter)
+
+    async def get(self, space: Space, partition: str, ids: Sequence[str]) -> list[Record]:
+        return await self._read(_get, space, partition, list(dict.fromkeys(ids)))
+
+    async def count(self, space: Space, partition: str, *, filter: Filter | None = None) -> int:
+        check_filter(filter)
+        return await self._read(_count, space, partition, filter)
+
+    async def scan(self, space: Space, partition: str, *, cursor: str | None = None, limit: int = 100) -> Page:
+        check_limit("limit", limit)
+        if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+            raise InvalidQuery(f"Cursor {cursor!r} is not one that scan gave.")
+        return await self._read(_scan, space, partition, int(cursor or -1), limit)
+
+    async def _read(self, function: Callable[..., T], *arguments: Any) -> T:
+        threads, database = self._opened()
+
+        def read() -> T:
+            with database.read() as db:
+                return function(db, *arguments)
+
+        return await threads.run(read)
+
+    async def _write(self, function: Callable[..., T], *arguments: Any) -> T:
+        threads, database = self._opened()
+
+        def write() -> T:
+            with database.write() as db:
+                return function(db, *arguments)
+
+        return await threads.run(write)
+
+    def _opened(self) -> tuple[Blocking, Database]:
+        if self._threads is None or self._database is None:
+            raise StoreUnavailable("The vector store is not open.", hint="Call open first.")
+        return self._threads, self._database
+
+
+# -- writing; each function is one transaction --------------------------------------------------------------------
+
+
+def _create(db: apsw.Connection, space: Space) -> None:
+    db.execute("INSERT OR IGNORE INTO spaces (name, dimension) VALUES (?, ?)", (space.name, space.dimension))
+    ((dimension,),) = _rows(db, "SELECT dimension FROM spaces WHERE name = ?", space.name)
+    if dimension != space.dimension:
+        raise InvalidQuery(f"Space {space.name} exists with dimension {dimension}, not {space.dimension}.")
+
+
+def _drop_some(db: apsw.Connection, space: Space) -> bool:
+    """Remove a chunk of the space and, when nothing is left, the space; whether to go on."""
+    of_space = "SELECT p.id FROM partitions p JOIN spaces s ON s.id = p.space_id WHERE s.name = ?"
+    for (partition,) in _rows(db, of_space, space.name):
+        rows = _rows(db, "SELECT key FROM texts WHERE partition_id = ? LIMIT ?", partition, CHUNK)
+        if rows:
+            _remove(db, [key for (key,) in rows])
+            return True
+    db.execute("DELETE FROM partitions WHERE space_id IN (SELECT id FROM spaces WHERE name = ?)", (space.name,))
+    db.execute("DELETE FROM spaces WHERE name = ?", (space.name,))
+    return False
+
+
+def _upsert(db: apsw.Connection, space: Space, name: str, records: Sequence[Record]) -> None:
+    found = _rows(db, "SELECT id, dimension FROM spaces WHERE name = ?", space.name)
+    if not found:
+        raise InvalidQuery(f"Space {space.name} was not created.", hint="Call create first.")
+    space_id, dimension = found[0]
+    if dimension != space.dimension:
+        raise InvalidQuery(f"Space {space.name} has dimension {dimension}, not {space.dimension}.")
+    db.execute("INSERT OR IGNORE INTO partitions (space_id, name) VALUES (?, ?)", (space_id, name))
+    ((partition, number),) = _rows(
+        db, "SELECT id, next FROM partitions WHERE space_id = ? AND name = ?", space_id, name
+    )
+    for record in records:
+        known = _rows(db, "SELECT key FROM texts WHERE partition_id = ? AND id = ?", partition, record.id)
+        key = known[0][0] if known else (partition << KEY_BITS) + number
+        number += 0 if known else 1
+        db.execute("REPLACE INTO texts VALUES (?, ?, ?, ?)", (key, partition, record.id, record.text))
+        metadata = msgspec.json.encode(record.metadata).decode()
+        db.execute("REPLACE INTO vectors VALUES (?, ?, jsonb(?))", (key, _blob(record.vector), metadata))
+        db.execute("REPLACE INTO terms (rowid, words) VALUES (?, ?)", (key, to_words(partition, record.text)))
+    db.execute("UPDATE partitions SET next = ? WHERE id = ?", (number, partition))
+
+
+def _delete_some(
+    db: apsw.Connection, space: Space, name: str, ids: Sequence[str] | None, filter: Filter | None
+) -> bool:
+    """Remove a chunk of what is asked; whether there may be more."""
+    partition = _partition(db, space, name)
+    condition, values = to_sql(filter)
+    if ids is not None:
+        condition += " AND id IN (SELECT value FROM json_each(?))"
+        values.append(_json(ids))
+    rows = db.execute(
+        f"SELECT key FROM texts JOIN vectors USING (key) WHERE texts.partition_id = ? AND {condition} LIMIT {CHUNK}",
+        (partition, *values),
+    )
+    keys = _keys(rows)
+    _remove(db, keys)
+    return len(keys) == CHUNK
+
+
+def _remove(db: apsw.Connection, keys: list[int]) -> None:
+    chosen = (_json(keys),)
+    db.execute("DELETE FROM terms WHERE rowid IN (SELECT value FROM json_each(?))", chosen)
+    db.execute("DELETE FROM vectors WHERE key IN (SELECT value FROM json_each(?))", chosen)
+    db.execute("DELETE FROM texts WHERE key IN (SELECT value FROM json_each(?))", chosen)
+
+
+# -- reading; each function sees one state of the file --------------------------------------------------------------
+
+
+def _nearest(
+    db: apsw.Connection, partition: int, vector: bytes, top_k: int, filter: Filter | None
+) -> list[tuple[int, float]]:
+    """Keys and scores, best first."""
+    condition, values = to_sql(filter)
+    rows = _rows(
+        db,
+        "SELECT key, vec_distance_cosine(vector, ?) AS distance FROM vectors"  # noqa: S608
+        f" WHERE key BETWEEN ? AND ? AND {condition} ORDER BY distance, key LIMIT ?",
+        vector,
+        *_range(partition),
+        *values,
+        top_k,
+    )
+    return [(key, clamp(1.0 - distance)) for key, distance in rows]
+
+
+def _worded(
+    db: apsw.Connection, partition: int, query: str, top_k: int, filter: Filter | None
+) -> list[tuple[int, float]]:
+    """Keys and ranks, best first."""
+    wanted = to_match(partition, query)
+    if not wanted:
+        return []
+    condition, values = to_sql(filter)
+    rows = _rows(
+        db,
+        "SELECT terms.rowid, bm25(terms) AS badness FROM terms JOIN vectors ON vectors.key = terms.rowid"  # noqa: S608
+        f" WHERE terms MATCH ? AND terms.rowid BETWEEN ? AND ? AND {condition}"
+        " ORDER BY badness, terms.rowid LIMIT ?",
+        wanted,
+        *_range(partition),
+        *values,
+        top_k,
+    )
+    return [(key, -badness) for key, badness in rows]
+
+
+def _search(
+    db: apsw.Connection, space: Space, name: str, vector: bytes, top_k: int, filter: Filter | None
+) -> list[Hit]:
+    return _hits(db, _nearest(db, _partition(db, space, name), vector, top_k, filter))
+
+
+def _full_text(
+    db: apsw.Connection, space: Space, name: str, query: str, top_k: int, filter: Filter | None
+) -> list[Hit]:
+    return _hits(db, _worded(db, _partition(db, space, name), query, top_k, filter))
+
+
+def _hybrid(
+    db: apsw.Connection, space: Space, name: str, vector: bytes, query: str, top_k: int, filter: Filter | None
+) -> list[Hit]:
+    partition, depth = _partition(db, space, name), max(4 * top_k, 50)
+    near = _nearest(db, partition, vector, depth, filter)
+    worded = _worded(db, partition, query, depth, filter)
+    order = fuse([key for key, _ in near], [key for key, _ in worded])[:top_k]
+    rows = _rows(
+        db,
+        "SELECT key, vec_distance_cosine(vector, ?) FROM vectors WHERE key IN (SELECT value FROM json_each(?))",
+        vector,
+        _json(order),
+    )
+    scores = {key: clamp(1.0 - distance) for key, distance in rows}
+    return _hits(db, [(key, scores[key]) for key in order])
+
+
+def _hits(db: apsw.Connection, ranked: list[tuple[int, float]]) -> list[Hit]:
+    rows = _rows(
+        db,
+        "SELECT key, id, text, json(metadata) FROM texts JOIN vectors USING (key)"
+        " WHERE key IN (SELECT value FROM json_each(?))",
+        _json([key for key, _ in ranked]),
+    )
+    held = {row[0]: row[1:] for row in rows}
+    return [
+        Hit(id=id, text=text, score=score, metadata=msgspec.json.decode(metadata))
+        for (id, text, metadata), score in ((held[key], score) for key, score in ranked)
+    ]
+
+
+def _get(db: apsw.Connection, space: Space, name: str, ids: list[str]) -> list[Record]:
+    rows = _rows(
+        db,
+        f"{_RECORDS} WHERE partition_id = ? AND id IN (SELECT value FROM json_each(?))",
+        _partition(db, space, name),
+        _json(ids),
+    )
+    found = {record.id: record for record in map(_record, rows)}
+    return [found[id] for id in ids if id in found]
+
+
+def _count(db: apsw.Connection, space: Space, name: str, filter: Filter | None) -> int:
+    partition = _partition(db, space, name)
+    if filter is None:
+        ((count,),) = _rows(db, "SELECT count(*) FROM texts WHERE partition_id = ?", partition)
+    else:
+        condition, values = to_sql(filter)
+        query = f"SELECT count(*) FROM vectors WHERE key BETWEEN ? AND ? AND {condition}"  # noqa: S608
+        ((count,),) = _rows(db, query, *_range(partition), *values)
+    return int(count)
+
+
+def _scan(db: apsw.Connection, space: Space, name: str, after: int, limit: int) -> Page:
+    first, last = _range(_partition(db, space, name))
+    rows = _rows(
+        db,
+        f"{_RECORDS} WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
+        max(first, after + 1),
+        last,
+        limit + 1,
+    )
+    page = rows[:limit]
+    return Page(records=[_record(row) for row in page], cursor=str(page[-1][0]) if len(rows) > len(page) else None)
+
+
+# -- rows and values ----------------------------------------------------------------------------------------------
+
+_RECORDS = "SELECT key, id, text, vector, json(metadata) FROM texts JOIN vectors USING (key)"
+
+
+def _rows(db: apsw.Connection, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    """All rows at once: every value is bound, and what stands in the text is made from checked names alone."""
+    return db.execute(query, values).fetchall()
+
+
+def _partition(db: apsw.Connection, space: Space, name: str) -> int:
+    """The partition's number; 0, which no row has, when the space or the partition is unknown."""
+    rows = _rows(
+        db,
+        "SELECT p.id FROM partitions p JOIN spaces s ON s.id = p.space_id WHERE s.name = ? AND p.name = ?",
+        space.name,
+        name,
+    )
+    return int(rows[0][0]) if rows else 0
+
+
+def _range(partition: int) -> tuple[int, int]:
+    return partition << KEY_BITS, ((partition + 1) << KEY_BITS) - 1
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    _, id, text, vector, metadata = row
+    floats = array.array("f")
+    floats.frombytes(vector)
+    return Record(id=id, text=text, vector=floats.tolist(), metadata=msgspec.json.decode(metadata))
+
+
+def _blob(vector: Sequence[float]) -> bytes:
+    return array.array("f", unit(vector)).tobytes()
+
+
+def _json(values: Sequence[Any]) -> str:
+    return msgspec.json.encode(list(values)).decode()

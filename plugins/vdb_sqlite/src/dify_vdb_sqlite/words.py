@@ -1,0 +1,34 @@
+"""Turns texts into rows of the full-text index, and queries into its language.
+
+Every token carries the number of its partition: a search walks only its own partition's lists, and no word of one
+partition can match in another. Chinese, Japanese and Korean are stored character by character and asked for in pairs.
+"""
+
+from __future__ import annotations
+
+from dify_kernel.contracts.lexical import query_terms, runs
+
+__all__ = ["MAX_TERMS", "to_match", "to_words"]
+
+MAX_TERMS = 256
+"""A longer query is cut: more words do not find more, they only take longer."""
+
+
+def to_words(partition: int, text: str) -> str:
+    """The tokens of a text, separated by spaces; a lone prefix keeps runs that did not touch apart."""
+    prefix = f"{partition}z"
+    words: list[str] = []
+    for run, unspaced in runs(text):
+        words.extend([prefix + char for char in run] + [prefix] if unspaced else [prefix + run])
+    return " ".join(words)
+
+
+def to_match(partition: int, query: str) -> str:
+    """The FTS5 expression that finds any word of the query; empty when there is none. It holds no user's quote."""
+    prefix = f"{partition}z"
+    unspaced = {term for run, is_unspaced in runs(query) if is_unspaced for term in query_terms(run)}
+    phrases = [
+        " ".join(prefix + char for char in term) if term in unspaced else prefix + term
+        for term in query_terms(query)[:MAX_TERMS]
+    ]
+    return " OR ".join(f'"{phrase}"' for phrase in phrases)
