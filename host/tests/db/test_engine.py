@@ -288,3 +288,26 @@ async def test_a_foreign_process_that_holds_the_lock_makes_the_database_busy(tmp
             pass
     holder.close()
     await db.close()
+
+
+async def test_a_connection_that_the_server_ends_is_unavailable_once_and_then_replaced(database: Database) -> None:
+    if database.dialect == "sqlite":
+        pytest.skip("SQLite has no server")
+    mine, kill = {
+        "postgresql": ("SELECT pg_backend_pid()", "SELECT pg_terminate_backend({})"),
+        "mysql": ("SELECT connection_id()", "KILL {}"),
+    }[database.dialect]
+
+    async def lose_connection() -> None:
+        async with database.write() as conn:
+            number = (await conn.execute(sa.text(mine))).scalar_one()
+            async with database.read() as other:
+                await other.execute(sa.text(kill.format(int(number))))
+            await conn.execute(accounts.insert().values(account()))
+
+    with pytest.raises(DatabaseUnavailable) as caught:
+        await lose_connection()
+    assert caught.value.retryable
+    async with database.write() as conn:
+        await conn.execute(accounts.insert().values(account()))
+    assert await count(database) == 1

@@ -28,7 +28,8 @@ _DRIVERS: dict[str, tuple[Dialect, str]] = {
     "mysql": ("mysql", "mysql+asyncmy"),
     "mariadb": ("mysql", "mysql+asyncmy"),
 }
-_SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=10000", "foreign_keys=ON")
+# The timeout comes first: switching to WAL needs a lock too.
+_SQLITE_PRAGMAS = ("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON")
 _SQLITE_CONNECTIONS = 8  # each is a thread; readers beyond this many only wait for the same disk
 _WRITES = "dify_writes"
 

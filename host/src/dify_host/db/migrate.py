@@ -180,6 +180,6 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     """Leave transactions to us, so that the lock and the whole upgrade are one; wait long for the lock."""
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute(f"PRAGMA busy_timeout={_LOCK_SECONDS * 1000}")
+    cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dify_host.db.schema import (
+    bare_table,
     big_integer,
     blob,
     flag,
@@ -23,6 +24,7 @@ __all__ = [
     "child_chunks",
     "dataset_collection_bindings",
     "dataset_keyword_tables",
+    "dataset_keywords",
     "dataset_metadata_bindings",
     "dataset_metadatas",
     "dataset_permissions",
@@ -202,6 +204,17 @@ dataset_keyword_tables = table(
     long_text("keyword_table", null=False),
     string("data_source_type", default="database"),
     unique("dataset_id"),
+)
+
+# The inverted index of economy datasets, a row a word and segment.
+dataset_keywords = bare_table(
+    "dataset_keywords",
+    ref("dataset_id", primary_key=True),
+    string("keyword", 64, primary_key=True),
+    ref("segment_id", primary_key=True),
+    ref("document_id"),
+    index("segment_id"),
+    index("document_id"),
 )
 
 # Vectors that were computed once: `embedding` is raw little-endian float32.

@@ -82,6 +82,20 @@ def dataset_keyword_tables() -> None:
     )
 
 
+def dataset_keywords() -> None:
+    """Create `dataset_keywords`."""
+    create_table(
+        "dataset_keywords",
+        sa.Column("dataset_id", types.Id(), nullable=False),
+        sa.Column("keyword", sa.String(length=64), nullable=False),
+        sa.Column("segment_id", types.Id(), nullable=False),
+        sa.Column("document_id", types.Id(), nullable=False),
+        sa.PrimaryKeyConstraint("dataset_id", "keyword", "segment_id"),
+    )
+    op.create_index(op.f("ix_dataset_keywords_document_id"), "dataset_keywords", ["document_id"], unique=False)
+    op.create_index(op.f("ix_dataset_keywords_segment_id"), "dataset_keywords", ["segment_id"], unique=False)
+
+
 def dataset_metadata_bindings() -> None:
     """Create `dataset_metadata_bindings`."""
     create_table(
@@ -428,6 +442,7 @@ TABLES = (
     child_chunks,
     dataset_collection_bindings,
     dataset_keyword_tables,
+    dataset_keywords,
     dataset_metadata_bindings,
     dataset_metadatas,
     dataset_permissions,
