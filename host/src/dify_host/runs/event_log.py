@@ -64,7 +64,7 @@ class SqlRunLogStore(RunLogStore):
 
 
 class SqlRunLog:
-    """The open log of one run. Rows that belong to the run go into `group`, so that they are written with its events."""
+    """The open log of one run. Rows that belong to the run go into `group`, to be written with its events."""
 
     def __init__(
         self, writer: BatchWriter, run_id: str, *, token: int, last: int, ended: bool, held: bool = False
