@@ -217,13 +217,10 @@ def _delete_some(
     if ids is not None:
         condition += " AND id IN (SELECT value FROM json_each(?))"
         values.append(_json(ids))
-    rows = db.execute(
-        f"SELECT key FROM texts JOIN vectors USING (key) WHERE texts.partition_id = ? AND {condition} LIMIT {CHUNK}",
-        (partition, *values),
-    )
-    keys = _keys(rows)
-    _remove(db, keys)
-    return len(keys) == CHUNK
+    query = f"SELECT key FROM texts JOIN vectors USING (key) WHERE partition_id = ? AND {condition} LIMIT ?"  # noqa: S608
+    rows = _rows(db, query, partition, *values, CHUNK)
+    _remove(db, [key for (key,) in rows])
+    return len(rows) == CHUNK
 
 
 def _remove(db: apsw.Connection, keys: list[int]) -> None:
@@ -320,7 +317,7 @@ def _hits(db: apsw.Connection, ranked: list[tuple[int, float]]) -> list[Hit]:
 def _get(db: apsw.Connection, space: Space, name: str, ids: list[str]) -> list[Record]:
     rows = _rows(
         db,
-        f"{_RECORDS} WHERE partition_id = ? AND id IN (SELECT value FROM json_each(?))",
+        _RECORDS + " WHERE partition_id = ? AND id IN (SELECT value FROM json_each(?))",  # noqa: S608
         _partition(db, space, name),
         _json(ids),
     )
@@ -343,7 +340,7 @@ def _scan(db: apsw.Connection, space: Space, name: str, after: int, limit: int) 
     first, last = _range(_partition(db, space, name))
     rows = _rows(
         db,
-        f"{_RECORDS} WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
+        _RECORDS + " WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
         max(first, after + 1),
         last,
         limit + 1,
