@@ -1,0 +1,1 @@
+"""The nodes every graph needs: start, end, answer, if-else, template-transform, aggregator, assigner."""
