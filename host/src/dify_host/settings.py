@@ -58,7 +58,6 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     storage_type: Annotated[str, Doc("Name of the storage plugin.")] = "opendal"
     vector_store: Annotated[str, Doc("Name of the vector store plugin for new knowledge bases.")] = "sqlite"
-    vector_index_name_prefix: Annotated[str, Doc("Prefix of the spaces in the vector store.")] = "Vector_index"
 
     console_api_url: Annotated[str, Doc("Public base of the console API.")] = ""
     service_api_url: Annotated[str, Doc("Public base of the Service API.")] = ""
@@ -111,15 +110,7 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     http_request_node_max_text_size: Annotated[int, Doc("Bytes of a text answer.")] = 1024 * 1024
     http_request_node_ssl_verify: Annotated[bool, Doc("Verify certificates.")] = True
 
-    indexing_max_segmentation_tokens_length: Annotated[int, Doc("Largest chunk, in characters.", ge=50)] = 4000
     dsl_export_encrypt_dataset_id: Annotated[bool, Doc("Encrypt dataset ids in exported apps.")] = True
-
-    ssrf_allowed_hosts: Annotated[list[str], Doc("Private hosts or CIDR ranges that outbound requests may reach.")] = []
-    ssrf_proxy_http_url: Annotated[str, Doc("Outbound proxy for http.")] = ""
-    ssrf_proxy_https_url: Annotated[str, Doc("Outbound proxy for https.")] = ""
-    ssrf_proxy_all_url: Annotated[str, Doc("One outbound proxy for both.")] = ""
-    ssrf_default_connect_time_out: Annotated[float, Doc("Seconds.", gt=0)] = 5
-    ssrf_pool_max_connections: Annotated[int, Doc("Outbound connections.", ge=1)] = 100
 
     worker_threads: Annotated[int, Doc("Jobs of one worker process at a time.", ge=1)] = 4
 

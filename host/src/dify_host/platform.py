@@ -1,0 +1,304 @@
+"""The composition root: everything a process needs, opened once, and the services of one workspace."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import redis.asyncio as redis
+from dify_kernel.contracts.model import ProviderPorts
+from dify_kernel.contracts.node import Ports, RunInfo
+from dify_kernel.contracts.storage import Storage
+from dify_kernel.graph.engine import RunLimits
+from dify_kernel.registry import Registry
+from dify_kernel.settings import load_settings
+
+from dify_host.apps.repository import AppRepository
+from dify_host.apps.service import AppService
+from dify_host.db.engine import Database, PoolSettings
+from dify_host.db.migrate import upgrade
+from dify_host.db.tenant import Tenant
+from dify_host.db.types import new_id
+from dify_host.db.writer import BatchWriter
+from dify_host.files.service import FileService
+from dify_host.identity.api_keys import ApiKeys
+from dify_host.identity.authentication import AuthService
+from dify_host.identity.end_users import EndUsers
+from dify_host.identity.secret_key import read_secret_key
+from dify_host.identity.tenant_keys import TenantKeys
+from dify_host.jobs.embedded import redis_url
+from dify_host.knowledge.datasets import DatasetService
+from dify_host.knowledge.documents import DocumentService
+from dify_host.knowledge.indexing import Indexer
+from dify_host.knowledge.retrieval import KnowledgeRuntime
+from dify_host.knowledge.segments import SegmentService
+from dify_host.knowledge.settings import KnowledgeSettings
+from dify_host.knowledge.vectors import VectorStores
+from dify_host.models.providers import ProviderService
+from dify_host.models.runtime import ModelRuntime, ProviderPool
+from dify_host.net.client import GuardedClient, OutboundSettings
+from dify_host.net.crypto import KeyRing, TenantCipher
+from dify_host.runs.event_log import SqlRunLogStore
+from dify_host.runs.memory import ConversationMemory
+from dify_host.runs.programs import Programs
+from dify_host.runs.service import RunService
+from dify_host.sandbox import SandboxPool, SandboxSettings
+from dify_host.settings import HostSettings
+from dify_host.tools.runtime import ToolRuntime
+
+__all__ = ["Platform", "Role", "Workspace"]
+
+Role = Literal["api", "worker", "beat", "cli"]
+
+
+class Platform:
+    """One process's parts. `opened` builds and closes them in order; nothing connects before it is used."""
+
+    def __init__(self, env: Mapping[str, str], *, role: Role) -> None:
+        self.env = dict(env)
+        self.role = role
+        self.settings = HostSettings.read(self.env)
+        self.registry = Registry(disabled=self.settings.disabled_plugins)
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{new_id()[-8:]}"
+        self._workspaces: OrderedDict[str, Workspace] = OrderedDict()
+        self.storage: Storage
+        self.db: Database
+        self.redis: redis.Redis
+        self.http: GuardedClient
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, env: Mapping[str, str], *, role: Role) -> AsyncIterator[Platform]:
+        """A platform whose database is at the newest version and whose parts are closed at the end."""
+        platform = cls(env, role=role)
+        async with AsyncExitStack() as stack:
+            await platform._open(stack)
+            yield platform
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        settings = self.settings
+        settings.data.mkdir(parents=True, exist_ok=True)
+        self.env.setdefault("DIFY_DATA", str(settings.data))
+        self.secret_key = read_secret_key(settings)
+        self.keyring = KeyRing(self.secret_key)
+        if settings.migration_enabled:
+            await upgrade(settings.database)
+        self.db = Database(settings.database, _pool(settings))
+        stack.push_async_callback(self.db.close)
+        self.redis = redis.Redis.from_url(redis_url(settings))
+        stack.push_async_callback(self.redis.aclose)
+        self.http = await stack.enter_async_context(GuardedClient(load_settings(OutboundSettings, self.env)))
+        self.storage = self.registry.get("storage", settings.storage_type).build(self.env)
+        await self.storage.open()
+        stack.push_async_callback(self.storage.close)
+        self.vectors = VectorStores.from_registry(self.registry, self.env, default=settings.vector_store)
+        stack.push_async_callback(self.vectors.close)
+        self.sandbox = SandboxPool(
+            SandboxSettings(concurrency=settings.sandbox_max_workers, memory_mb=settings.sandbox_max_memory)
+        )
+        stack.push_async_callback(self.sandbox.close)
+        self.provider_ports = ProviderPorts(http=self.http, data_dir=str(settings.data))
+        self.providers = ProviderPool(self.registry, self.provider_ports)
+        stack.push_async_callback(self.providers.close)
+        self.writer = BatchWriter(self.db)
+        self.writer.start()
+        stack.push_async_callback(self.writer.close)
+        self.registry.start_watchers()
+        stack.push_async_callback(self._close_runs)
+
+    async def _close_runs(self) -> None:
+        if "runs" in self.__dict__:
+            await self.runs.close()
+
+    # -- shared services --------------------------------------------------------------------------------------
+
+    @cached_property
+    def tenant_keys(self) -> TenantKeys:
+        """The data keys of workspaces."""
+        return TenantKeys(self.db, self.keyring)
+
+    @cached_property
+    def auth(self) -> AuthService:
+        """Who is calling."""
+        return AuthService(
+            self.db, registry=self.registry, redis=self.redis, settings=self.settings, secret_key=self.secret_key
+        )
+
+    @cached_property
+    def programs(self) -> Programs:
+        """Compiled apps."""
+        return Programs(self.registry)
+
+    @cached_property
+    def knowledge_settings(self) -> KnowledgeSettings:
+        """Settings of knowledge bases."""
+        return load_settings(KnowledgeSettings, self.env)
+
+    @cached_property
+    def indexer(self) -> Indexer:
+        """Runs indexing jobs."""
+        return Indexer(
+            self.db,
+            self.storage,
+            self.vectors,
+            self.models_of,
+            settings=self.knowledge_settings,
+            notify=self._document_indexed,
+        )
+
+    @cached_property
+    def runs(self) -> RunService:
+        """The runs of this process."""
+        settings = self.settings
+        return RunService(
+            log_store=SqlRunLogStore(self.db, self.writer),
+            registry=self.registry,
+            ports=self.ports,
+            memory=lambda tenant: ConversationMemory(self.db, tenant),
+            limits=settings.limits(),
+            run_limits=RunLimits(
+                max_steps=settings.workflow_max_execution_steps,
+                max_time=min(settings.workflow_max_execution_time, settings.app_max_execution_time),
+            ),
+            owner=self.owner,
+            max_active=settings.app_max_active_requests or settings.app_default_active_requests,
+        )
+
+    def models_of(self, tenant: Tenant) -> ModelRuntime:
+        """The models of a workspace, with its credentials."""
+        return ModelRuntime(
+            self.db, tenant, self.registry, self.tenant_keys, self.providers, notify=self.registry.notify
+        )
+
+    def files_of(self, tenant: Tenant) -> FileService:
+        """The files of a workspace."""
+        return FileService(self.db, tenant, self.storage, self.settings, secret_key=self.secret_key)
+
+    def ports(self, tenant: Tenant, run: RunInfo) -> Ports:
+        """What the nodes of one run may reach."""
+        models = self.models_of(tenant)
+        return Ports(
+            models=models,
+            knowledge=self.knowledge_of(tenant, models, app_id=run.app_id, user_id=run.user_id),
+            tools=ToolRuntime(),
+            files=self.files_of(tenant),
+            http=self.http,
+            sandbox=self.sandbox,
+            memory=ConversationMemory(self.db, tenant),
+        )
+
+    def knowledge_of(self, tenant: Tenant, models: ModelRuntime, **source: Any) -> KnowledgeRuntime:
+        """Retrieval over the knowledge bases of a workspace."""
+        return KnowledgeRuntime(self.db, tenant, self.vectors, models, **source)
+
+    async def workspace(self, tenant: Tenant) -> Workspace:
+        """The services of one workspace; kept for the most recent ones."""
+        found = self._workspaces.get(tenant.id)
+        if found is None:
+            found = Workspace(self, tenant, await self.tenant_keys.cipher(tenant))
+            self._workspaces[tenant.id] = found
+            while len(self._workspaces) > 512:
+                self._workspaces.popitem(last=False)
+        self._workspaces.move_to_end(tenant.id)
+        return found
+
+    def _document_indexed(self, tenant_id: str, dataset_id: str, document_id: str, status: str) -> None:
+        self.registry.notify(
+            "document_indexed", tenant_id=tenant_id, dataset_id=dataset_id, document_id=document_id, status=status
+        )
+
+
+class Workspace:
+    """The services of one workspace; every one is bound to its tenant."""
+
+    def __init__(self, platform: Platform, tenant: Tenant, cipher: TenantCipher) -> None:
+        self.tenant = tenant
+        self.cipher = cipher
+        self._platform = platform
+
+    @cached_property
+    def app_repository(self) -> AppRepository:
+        """Apps as the rest of the host sees them."""
+        return AppRepository(self._platform.db, self.tenant, self.cipher)
+
+    @cached_property
+    def apps(self) -> AppService:
+        """Import, export, publish."""
+        return AppService(
+            self._platform.db, self.tenant, self.cipher, self._platform.registry, settings=self._platform.settings
+        )
+
+    @cached_property
+    def models(self) -> ModelRuntime:
+        """Model calls."""
+        return self._platform.models_of(self.tenant)
+
+    @cached_property
+    def providers(self) -> ProviderService:
+        """Model providers and their credentials."""
+        platform = self._platform
+        return ProviderService(platform.db, self.tenant, platform.registry, platform.tenant_keys, platform.providers)
+
+    @cached_property
+    def files(self) -> FileService:
+        """Uploads."""
+        return self._platform.files_of(self.tenant)
+
+    @cached_property
+    def end_users(self) -> EndUsers:
+        """The callers' users."""
+        return EndUsers(self._platform.db, self.tenant)
+
+    @cached_property
+    def api_keys(self) -> ApiKeys:
+        """App and dataset keys."""
+        return ApiKeys(self._platform.db, self.tenant)
+
+    @cached_property
+    def memory(self) -> ConversationMemory:
+        """Conversations as runs read them."""
+        return ConversationMemory(self._platform.db, self.tenant)
+
+    @cached_property
+    def datasets(self) -> DatasetService:
+        """Knowledge bases."""
+        platform = self._platform
+        return DatasetService(platform.db, self.tenant, platform.vectors, settings=platform.knowledge_settings)
+
+    @cached_property
+    def documents(self) -> DocumentService:
+        """Documents of knowledge bases."""
+        platform = self._platform
+        return DocumentService(platform.db, self.tenant, platform.storage, settings=platform.knowledge_settings)
+
+    @cached_property
+    def segments(self) -> SegmentService:
+        """Segments of documents."""
+        platform = self._platform
+        return SegmentService(platform.db, self.tenant, platform.vectors, self.models)
+
+    @cached_property
+    def retrieval(self) -> KnowledgeRuntime:
+        """Search in knowledge bases."""
+        return self._platform.knowledge_of(self.tenant, self.models)
+
+
+def _pool(settings: HostSettings) -> PoolSettings:
+    return PoolSettings(
+        pool_size=settings.sqlalchemy_pool_size,
+        max_overflow=settings.sqlalchemy_max_overflow,
+        pool_recycle=settings.sqlalchemy_pool_recycle,
+        pool_pre_ping=settings.sqlalchemy_pool_pre_ping,
+        pool_timeout=settings.sqlalchemy_pool_timeout,
+    )
+
+
+def data_folder(env: Mapping[str, str]) -> Path:
+    """The data folder that an environment names."""
+    return HostSettings.read(env).data
