@@ -1,0 +1,88 @@
+"""Every command of the workspace. Sessions over packages are built from the folder list, never a hand-kept matrix.
+
+`nox -s lint types tests` is what a change must pass; `live` runs real servers and models, `bench` prints ratios,
+`wheels` installs the smallest bundle from built wheels into an empty environment and runs an app there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+PLUGINS = sorted(path.parent.name for path in (ROOT / "plugins").glob("*/pyproject.toml"))
+TYPED = ["kernel/src", "host/src", *(f"plugins/{name}/src" for name in PLUGINS)]
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "types", "tests"]
+
+
+def uv(session: nox.Session, *args: str, groups: tuple[str, ...] = ("test",), **env: str) -> None:
+    """Run a command in the workspace's environment with every package and these dependency groups."""
+    chosen = [part for group in groups for part in ("--group", group)]
+    session.run("uv", "run", "--all-packages", *chosen, *args, external=True, env={**os.environ, **env})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff, and who may import whom."""
+    uv(session, "ruff", "check", ".", groups=("lint",))
+    uv(session, "ruff", "format", "--check", ".", groups=("lint",))
+    uv(session, "lint-imports", groups=("lint",))
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy --strict over every package's source."""
+    uv(session, "mypy", *TYPED, groups=("lint", "test"))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Everything that runs without a model: unit, contract and end-to-end tests, two processes side by side."""
+    args = session.posargs or ["-n", "2", "--dist", "loadgroup", "-m", "not live and not bench", "-q"]
+    uv(session, "pytest", *args)
+
+
+@nox.session
+def live(session: nox.Session) -> None:
+    """Tests against real models and servers that take time to start."""
+    uv(session, "pytest", "-m", "live", "-q", *session.posargs, groups=("test", "live"))
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Print the figures of tests/benchmarks beside a floor measured in the same run."""
+    uv(session, "pytest", "tests/benchmarks", "-m", "bench", "-q", "-s", "-p", "no:xdist", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("plugin", PLUGINS)
+def contract(session: nox.Session, plugin: str) -> None:
+    """The tests of one plugin: its contract suite and its own."""
+    uv(session, "pytest", f"plugins/{plugin}", "-q", *session.posargs)
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build every wheel, install the smallest bundle into an empty environment, start it, run an app."""
+    work = Path(tempfile.mkdtemp(prefix="dify-wheels-"))
+    try:
+        session.run("uv", "build", "--all-packages", "--wheel", "-q", "-o", str(work / "dist"), external=True)
+        session.run("uv", "venv", "-q", str(work / "venv"), external=True)
+        python = str(work / "venv" / "bin" / "python")
+        find = ["--find-links", str(work / "dist"), "--python", python]
+        session.run("uv", "pip", "install", "-q", *find, "dify", external=True)
+        session.run(
+            python,
+            str(ROOT / "tests" / "wheels" / "smoke.py"),
+            str(ROOT / "examples"),
+            external=True,
+            env={**os.environ, "DIFY_DATA": str(work / "data")},
+        )
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
