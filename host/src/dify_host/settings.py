@@ -65,7 +65,9 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     files_url: Annotated[str, Doc("Public base of signed file links.")] = ""
     files_access_timeout: Annotated[int, Doc("Seconds that a signed file link is valid.", ge=1)] = 300
     console_cors_allow_origins: Annotated[list[str], Doc("Origins allowed to call the console API.")] = []
-    web_api_cors_allow_origins: Annotated[list[str], Doc("Origins allowed to call the app APIs.")] = ["*"]
+    web_api_cors_allow_origins: Annotated[list[str], Doc("Origins allowed to call the app APIs.")] = msgspec.field(
+        default_factory=lambda: ["*"]
+    )
 
     access_token_expire_minutes: Annotated[int, Doc("Life of a console access token.", ge=1)] = 60
     refresh_token_expire_days: Annotated[float, Doc("Life of a console refresh token.", gt=0)] = 30

@@ -1,0 +1,1 @@
+"""Work that is done later: the embedded queue server, broker, actors, outbox relay, worker and schedule."""
