@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["AppMode", "AppRecord", "ModelConfig", "Variable", "WorkflowRecord"]
+__all__ = ["AppMode", "AppRecord", "ModelConfig", "SiteRecord", "Variable", "WorkflowRecord"]
 
 AppMode = Literal["workflow", "advanced-chat", "chat", "agent-chat", "completion"]
 
@@ -58,8 +58,41 @@ class WorkflowRecord(msgspec.Struct, frozen=True, kw_only=True):
     features: dict[str, Any]
     environment_variables: list[Variable] = []
     conversation_variables: list[Variable] = []
+    hash: str | None = None
+    marked_name: str = ""
+    marked_comment: str | None = None
     created_by: str = ""
     created_at: datetime
+    updated_by: str | None = None
+    updated_at: datetime | None = None
+
+
+class SiteRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The web page of an app; `code` is the random name in its address."""
+
+    id: str
+    app_id: str
+    code: str
+    title: str
+    icon_type: str | None = None
+    icon: str | None = None
+    icon_background: str | None = None
+    description: str | None = None
+    default_language: str = "en-US"
+    chat_color_theme: str | None = None
+    chat_color_theme_inverted: bool = False
+    copyright: str | None = None
+    privacy_policy: str | None = None
+    show_workflow_steps: bool = True
+    use_icon_as_answer_icon: bool = False
+    custom_disclaimer: str | None = None
+    customize_domain: str | None = None
+    customize_token_strategy: str = "not_allow"  # noqa: S105 - a policy, no token
+    prompt_public: bool = False
+    status: str = "normal"
+    created_by: str | None = None
+    created_at: datetime
+    updated_at: datetime
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
