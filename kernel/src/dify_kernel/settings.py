@@ -11,9 +11,17 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
 
-from dify_kernel.errors import SettingsError
+from dify_kernel.errors import BadInput, SettingsError
 
-__all__ = ["Doc", "Secret", "describe_settings", "load_settings", "read_env_file"]
+__all__ = [
+    "Doc",
+    "Secret",
+    "decode_struct",
+    "describe_settings",
+    "encode_struct",
+    "load_settings",
+    "read_env_file",
+]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -115,6 +123,35 @@ def load_settings(struct: type[T], env: Mapping[str, str] | None = None, *, pref
                 f"{variable} is {shown}: {exc}.", hint=_meaning(hints[field.name]), setting=variable
             ) from exc
     return struct(**values)
+
+
+def decode_struct(data: Mapping[str, Any], struct: type[T]) -> T:
+    """Fill a struct from decoded JSON, as a provider's credentials are: strings become Secret where that is the type.
+
+    Lax like a form: `"5"` is an int and `"true"` a bool. BadInput names the field and never shows a value.
+    """
+    try:
+        return msgspec.convert(data, struct, strict=False, dec_hook=_to_secret)
+    except msgspec.ValidationError as exc:
+        raise BadInput(f"{struct.__name__}: {exc}.", struct=struct.__name__) from None
+
+
+def encode_struct(value: msgspec.Struct) -> dict[str, Any]:
+    """A struct as JSON-ready values with its secrets revealed: only for what is encrypted next."""
+    revealed = msgspec.to_builtins(value, enc_hook=_from_secret)
+    return dict(revealed)
+
+
+def _to_secret(kind: type, value: Any) -> Any:
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    raise TypeError(f"Expected `str`, got `{type(value).__name__}`")  # msgspec adds the field
+
+
+def _from_secret(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise TypeError(f"{type(value).__name__} is not a setting")
 
 
 def describe_settings(struct: type[msgspec.Struct], *, prefix: str = "") -> list[SettingInfo]:
