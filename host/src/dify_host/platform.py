@@ -44,7 +44,9 @@ from dify_host.models.providers import ProviderService
 from dify_host.models.runtime import ModelRuntime, ProviderPool
 from dify_host.net.client import GuardedClient, OutboundSettings
 from dify_host.net.crypto import KeyRing, TenantCipher
+from dify_host.runs.commands import RunCommands
 from dify_host.runs.event_log import SqlRunLogStore
+from dify_host.runs.live_apps import LiveApps
 from dify_host.runs.memory import ConversationMemory
 from dify_host.runs.programs import Programs
 from dify_host.runs.service import RunService
@@ -113,6 +115,8 @@ class Platform:
         stack.push_async_callback(self._close_runs)
 
     async def _close_runs(self) -> None:
+        if "commands" in self.__dict__:
+            await self.commands.close()
         if "runs" in self.__dict__:
             await self.runs.close()
 
@@ -134,6 +138,16 @@ class Platform:
     def programs(self) -> Programs:
         """Compiled apps."""
         return Programs(self.registry)
+
+    @cached_property
+    def live_apps(self) -> LiveApps:
+        """Apps as their callers find them."""
+        return LiveApps(self.programs)
+
+    @cached_property
+    def commands(self) -> RunCommands:
+        """Stops for runs of any process."""
+        return RunCommands(self.redis, self.runs)
 
     @cached_property
     def knowledge_settings(self) -> KnowledgeSettings:

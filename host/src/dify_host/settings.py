@@ -30,6 +30,7 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     mode: Annotated[str, Doc("What `dify serve` runs: api, worker or beat.")] = "api"
     dify_bind_address: Annotated[str, Doc("Address that the API listens on.")] = "127.0.0.1"
     dify_port: Annotated[int, Doc("Port that the API listens on.", ge=0, le=65535)] = 5001
+    deploy_env: Annotated[str, Doc("PRODUCTION or DEVELOPMENT; the X-Env header.")] = "PRODUCTION"
     log_level: Annotated[str, Doc("debug, info, warning or error.")] = "info"
     migration_enabled: Annotated[bool, Doc("Upgrade the database at start.")] = True
     disabled_plugins: Annotated[list[str], Doc("Plugins to leave out: `kind:name` or distribution names.")] = []

@@ -21,7 +21,7 @@ from dify_kernel.graph.events import (
 from dify_host.runs.message_rows import Citations, MessageSpec
 from dify_host.runs.recorder import Creator
 
-__all__ = ["PING", "ApiEvents", "ErrorEvent", "server_sent"]
+__all__ = ["PING", "ApiEvents", "ErrorEvent", "run_error", "server_sent"]
 
 PING = b"event: ping\n\n"
 _encode = msgspec.json.Encoder().encode
@@ -174,6 +174,10 @@ class ApiEvents:
         }
 
     # -- end of a message -------------------------------------------------------------------------------------
+
+    def cite(self, resources: list[dict[str, Any]]) -> None:
+        """Take citations that did not come as events (a run that was waited for)."""
+        self._citations.add(resources)
 
     def metadata(self, event: RunFinished) -> dict[str, Any]:
         """The metadata of the finished message."""

@@ -1,0 +1,1 @@
+"""The HTTP foundation that every audience shares: errors, callers, streams, headers."""

@@ -1,0 +1,41 @@
+"""Headers of every answer: version and environment, and CORS for browsers on allowed origins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from litestar.config.cors import CORSConfig
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["VersionHeaders", "cors"]
+
+
+class VersionHeaders:
+    """Adds `X-Version` and `X-Env` to every HTTP answer; pure ASGI, as it runs for each request."""
+
+    def __init__(self, app: ASGIApp, *, version: str, environment: str) -> None:
+        self._app = app
+        self._headers = [(b"x-version", version.encode()), (b"x-env", environment.encode())]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and add the headers when the answer starts."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *self._headers]
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
+
+
+def cors(origins: Sequence[str]) -> CORSConfig:
+    """Who may call the app APIs from a browser."""
+    return CORSConfig(
+        allow_origins=list(origins),
+        allow_methods=["GET", "PUT", "POST", "DELETE", "OPTIONS", "PATCH"],
+        allow_headers=["Content-Type", "X-App-Code", "X-App-Passport", "Authorization", "Last-Event-ID"],
+        expose_headers=["X-Version", "X-Env", "X-Trace-Id"],
+    )

@@ -1,0 +1,243 @@
+"""Run an app: workflows, chats, completions; blocking or streaming; and stop them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from dify_kernel.contracts.node import RunInfo
+from dify_kernel.errors import BadInput, DifyError, InvokeError
+from dify_kernel.graph.events import RunFinished
+from litestar import Controller, Request, Response, post
+from litestar.response import Stream
+
+from dify_host.db.types import Id
+from dify_host.http.callers import AppCaller, platform_of
+from dify_host.http.sse import event_stream
+from dify_host.runs.api_events import run_error
+from dify_host.runs.commands import StopCommand
+from dify_host.runs.live_apps import Audience, LiveApp
+from dify_host.runs.recorder import Creator
+from dify_host.runs.service import RunRequest, StartedRun
+from dify_host.service.shapes import FileObject, Success
+
+__all__ = ["RunController"]
+
+Mode = Literal["blocking", "streaming"]
+
+
+class RunBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Body of `/workflows/run`."""
+
+    inputs: dict[str, Any]
+    user: str | int | float
+    response_mode: Mode | None = None
+    files: list[FileObject] | None = None
+    trace_id: str | None = None
+
+
+class CompletionBody(RunBody, kw_only=True, forbid_unknown_fields=True):
+    """Body of `/completion-messages`."""
+
+    query: str = ""
+    retriever_from: str = "dev"
+
+
+class ChatBody(CompletionBody, kw_only=True, forbid_unknown_fields=True):
+    """Body of `/chat-messages`."""
+
+    query: str
+    conversation_id: str | None = None
+    auto_generate_name: bool = True
+    workflow_id: str | None = None
+
+
+class StopBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Body of the stop routes."""
+
+    user: str | int | float
+
+
+class RunFailed(BadInput):
+    """A run that was waited for has failed."""
+
+
+class RunController(Controller):
+    """Routes that run an app, and those that stop it."""
+
+    path = "/"
+    tags = ("Runs",)
+
+    @post("/workflows/run", status_code=200)
+    async def run_workflow(
+        self, data: RunBody, caller: AppCaller, request: Request[Any, Any, Any]
+    ) -> Response[Any] | Stream:
+        """Run the app's published workflow."""
+        return await _run(request, caller, data, "workflow")
+
+    @post("/workflows/{workflow_id:str}/run", status_code=200)
+    async def run_version(
+        self, workflow_id: str, data: RunBody, caller: AppCaller, request: Request[Any, Any, Any]
+    ) -> Response[Any] | Stream:
+        """Run one published version."""
+        return await _run(request, caller, data, "workflow", workflow_id=workflow_id)
+
+    @post("/chat-messages", status_code=200)
+    async def chat(self, data: ChatBody, caller: AppCaller, request: Request[Any, Any, Any]) -> Response[Any] | Stream:
+        """Send a message to a chat app."""
+        return await _run(
+            request, caller, data, "chat", workflow_id=data.workflow_id, conversation_id=data.conversation_id
+        )
+
+    @post("/completion-messages", status_code=200)
+    async def complete(
+        self, data: CompletionBody, caller: AppCaller, request: Request[Any, Any, Any]
+    ) -> Response[Any] | Stream:
+        """Run a completion app."""
+        return await _run(request, caller, data, "completion")
+
+    @post("/workflows/tasks/{task_id:str}/stop", status_code=200)
+    async def stop_workflow(
+        self, task_id: str, data: StopBody, caller: AppCaller, request: Request[Any, Any, Any]
+    ) -> Success:
+        """Stop a run of this app; an unknown one is no error."""
+        return await _stop(request, caller, data, task_id, "workflow")
+
+    @post(["/chat-messages/{task_id:str}/stop"], status_code=200)
+    async def stop_chat(
+        self, task_id: str, data: StopBody, caller: AppCaller, request: Request[Any, Any, Any]
+    ) -> Success:
+        """Stop a message of this user."""
+        return await _stop(request, caller, data, task_id, "chat")
+
+    @post("/completion-messages/{task_id:str}/stop", status_code=200)
+    async def stop_completion(
+        self, task_id: str, data: StopBody, caller: AppCaller, request: Request[Any, Any, Any]
+    ) -> Success:
+        """Stop a completion of this user."""
+        return await _stop(request, caller, data, task_id, "completion")
+
+
+async def _run(
+    request: Request[Any, Any, Any],
+    caller: AppCaller,
+    data: RunBody,
+    audience: Audience,
+    *,
+    workflow_id: str | None = None,
+    conversation_id: str | None = None,
+) -> Response[Any] | Stream:
+    platform = platform_of(request)
+    repository = caller.workspace.app_repository
+    live = await platform.live_apps.find(repository, caller.app_id, audience, workflow_id=workflow_id)
+    conversation_id = _conversation(conversation_id)
+    user = str(data.user)
+    if not user:
+        raise BadInput("Arg user must be provided.", field="user")
+    end_user = await caller.workspace.end_users.get_or_create(caller.app_id, user)
+    creator = Creator(role="end_user", id=end_user.id, name=user)
+    files = [await caller.workspace.files.resolve(item) for item in data.files or [] if item.get("transfer_method")]
+    started = await platform.runs.start(
+        live.program,
+        RunRequest(
+            tenant=caller.tenant,
+            app=live.app,
+            creator=creator,
+            user_id=user,
+            inputs=await _inputs(caller, live, data.inputs),
+            query=getattr(data, "query", ""),
+            files=files,
+            conversation_id=conversation_id,
+            introduction=live.introduction,
+        ),
+    )
+    if data.response_mode == "streaming":
+        return event_stream(started)
+    finished = await started.handle.wait()
+    if started.spec is None:
+        return Response(_workflow_answer(started, finished, started.handle.run))
+    return Response(_message_answer(started, finished, live))
+
+
+async def _inputs(caller: AppCaller, live: LiveApp, given: dict[str, Any]) -> dict[str, Any]:
+    """The inputs with file objects in the place of what names them."""
+    values = dict(given)
+    for item in live.program.form:
+        value = values.get(item.variable)
+        if item.type == "file" and isinstance(value, dict):
+            values[item.variable] = await caller.workspace.files.resolve(value)
+        elif item.type == "file-list" and isinstance(value, list):
+            values[item.variable] = [
+                await caller.workspace.files.resolve(part) if isinstance(part, dict) else part for part in value
+            ]
+    return values
+
+
+def _conversation(conversation_id: str | None) -> str | None:
+    if not conversation_id or not conversation_id.strip():
+        return None
+    bound = Id().process_bind_param(conversation_id, None)  # type: ignore[arg-type]
+    return str(bound)
+
+
+def _workflow_answer(started: StartedRun, finished: RunFinished, run: RunInfo) -> dict[str, Any]:
+    return {
+        "task_id": run.run_id,
+        "workflow_run_id": run.run_id,
+        "data": {
+            "id": run.run_id,
+            "workflow_id": run.workflow_id,
+            "status": finished.status,
+            "outputs": finished.outputs,
+            "error": finished.error or None,
+            "elapsed_time": finished.elapsed_time,
+            "total_tokens": finished.total_tokens,
+            "total_steps": finished.total_steps,
+            "created_at": int(started.created_at),
+            "finished_at": int(finished.at),
+        },
+    }
+
+
+def _message_answer(started: StartedRun, finished: RunFinished, live: LiveApp) -> dict[str, Any]:
+    if finished.status == "failed":
+        raise _failed(finished)
+    spec = started.spec
+    if spec is None:
+        raise DifyError("A message run has no message.", run_id=started.handle.run.run_id)
+    resources = started.handle.outcome.resources if started.handle.outcome else []
+    started.events.cite(resources)
+    answer = {
+        "event": "message",
+        "task_id": started.handle.run.run_id,
+        "id": spec.message_id,
+        "message_id": spec.message_id,
+        "conversation_id": spec.conversation_id,
+        "mode": live.app.mode,
+        "answer": finished.outputs.get("answer", ""),
+        "metadata": started.events.metadata(finished),
+        "created_at": int(spec.created_at),
+    }
+    if live.app.mode == "completion":
+        del answer["conversation_id"]
+    return answer
+
+
+def _failed(finished: RunFinished) -> DifyError:
+    error = run_error(finished)
+    if error.code == InvokeError.code:
+        return InvokeError(error.message)
+    return RunFailed(error.message)
+
+
+async def _stop(
+    request: Request[Any, Any, Any], caller: AppCaller, data: StopBody, task_id: str, audience: Audience
+) -> Success:
+    platform = platform_of(request)
+    await platform.live_apps.record(caller.workspace.app_repository, caller.app_id, audience)
+    user_id = None
+    if audience != "workflow":
+        end_user = await caller.workspace.end_users.get_or_create(caller.app_id, str(data.user))
+        user_id = end_user.id
+    await platform.commands.stop(StopCommand(task_id=task_id, app_id=caller.app_id, user_id=user_id))
+    return Success()
