@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from dify_kernel.errors import NotImplementedYet
 
-from dify_host.knowledge.rules import ProcessRule, Segmentation
+from dify_host.knowledge.rules import ProcessRule, Rules, Segmentation
 from dify_host.knowledge.split import split_fixed, split_recursive
 
-__all__ = ["Chunk", "chunk_texts", "estimate_tokens", "text_hash"]
+__all__ = ["Chunk", "chunk_texts", "cut_children", "estimate_tokens", "text_hash"]
 
 # What a cut may leave at the head of a chunk. No bracket, hash or Latin exclamation mark: those open something.
 _LEADING = re.compile(r"^[\s.,:;?。．，、；：？！…·]+")
@@ -54,6 +54,12 @@ def chunk_texts(texts: Sequence[str], rule: ProcessRule, doc_form: str) -> list[
     return [Chunk(content=content) for content in contents if content]
 
 
+def cut_children(content: str, rules: Rules) -> list[str]:
+    """Return the child chunks of a parent's content, in order."""
+    inner = rules.subchunk_segmentation or rules.segmentation
+    return [child for piece in _fixed(content, inner) if (child := _LEADING.sub("", piece))]
+
+
 def _split(text: str, rule: ProcessRule) -> list[str]:
     part = rule.effective.segmentation
     if rule.mode == "automatic":
@@ -63,12 +69,11 @@ def _split(text: str, rule: ProcessRule) -> list[str]:
 
 def _parents(texts: Sequence[str], rule: ProcessRule) -> Iterator[Chunk]:
     rules = rule.effective
-    inner = rules.subchunk_segmentation or rules.segmentation
     whole = rules.parent_mode == "full-doc"
     parents = ["\n".join(texts).strip()] if whole else [piece for text in texts for piece in _split(text, rule)]
     for parent in parents:
         content = parent if whole else parent.removeprefix(".").removeprefix("。").strip()
-        children = [child for piece in _fixed(content, inner) if (child := _LEADING.sub("", piece))]
+        children = cut_children(content, rules)
         if children:
             yield Chunk(content=content, children=children)
 

@@ -47,7 +47,7 @@ def split_recursive(text: str, *, max_length: int, overlap: int = 0) -> list[str
     """
     overlap = min(overlap, max_length // 2)
     grain = max(1, (overlap or max_length) // 8)
-    return [chunk for chunk in _merge(_pieces(text, 0, max_length, grain), max_length, overlap) if chunk]
+    return list(_merge(_pieces(text, 0, max_length, grain), max_length, overlap))
 
 
 def _pieces(text: str, level: int, max_length: int, grain: int) -> Iterator[str]:
@@ -72,12 +72,16 @@ def _merge(pieces: Iterator[str], max_length: int, overlap: int) -> Iterator[str
     """Join pieces greedily; after each chunk keep the pieces at its end that the overlap allows."""
     window: deque[str] = deque()
     size = 0
+    fresh = False  # whether the window holds more than what was repeated and white space
     for piece in pieces:
         if size + len(piece) > max_length:
-            yield "".join(window).strip()
+            if fresh:
+                yield "".join(window).strip()
+            fresh = False
             while window and (size > overlap or size + len(piece) > max_length):
                 size -= len(window.popleft())
         window.append(piece)
         size += len(piece)
-    if window:
+        fresh = fresh or not piece.isspace()
+    if fresh:
         yield "".join(window).strip()

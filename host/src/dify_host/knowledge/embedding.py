@@ -1,0 +1,144 @@
+"""Embeds texts through the cache table: what was embedded once with a model is never sent again."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import math
+import sys
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from dify_kernel.contracts.model import ModelType
+from dify_kernel.contracts.node import ModelsPort
+from dify_kernel.errors import InvokeError
+
+from dify_host.db.engine import Database
+from dify_host.db.statements import insert_missing
+from dify_host.db.types import new_id
+from dify_host.knowledge.chunk import text_hash
+from dify_host.knowledge.tables import embeddings
+
+__all__ = ["DEFAULT_BATCH", "Embedder", "unit"]
+
+#: Texts a call when the model does not say how many it takes.
+DEFAULT_BATCH = 16
+_LOOKUP = 500
+
+Vector = list[float]
+
+
+def unit(vector: Sequence[float]) -> Vector | None:
+    """The vector at length 1; None when it has no direction: empty, zero, NaN or infinite."""
+    length = math.sqrt(sum(number * number for number in vector))
+    if not length or not math.isfinite(length):
+        return None
+    return [number / length for number in vector]
+
+
+class Embedder:
+    """One embedding model of one tenant, before the cache. Vectors have length 1."""
+
+    def __init__(self, db: Database, models: ModelsPort, provider: str, model: str) -> None:
+        self._db = db
+        self._models = models
+        self._provider = provider
+        self._model = model
+
+    async def batch_size(self) -> int:
+        """How many texts the model takes in one call."""
+        info = await self._models.describe(self._provider, self._model, ModelType.TEXT_EMBEDDING)
+        return info.max_chunks or DEFAULT_BATCH
+
+    async def query(self, text: str) -> Vector:
+        """The vector of a question; InvokeError when the model gives none that can be used."""
+        answer = await self._models.embed(self._provider, self._model, [text], input_type="query")
+        vector = unit(answer.vectors[0]) if len(answer.vectors) == 1 else None
+        if vector is None:
+            raise InvokeError(
+                f"Model {self._model} gave no usable vector for the query.", hint="Check the model.", model=self._model
+            )
+        return vector
+
+    async def documents(self, texts: Sequence[str]) -> list[Vector | None]:
+        """One vector a text, in order; None where the model gave one without direction (NaN, zero).
+
+        Misses are sent in batches side by side; each batch is kept as soon as it is back.
+        """
+        hashes = [text_hash(text) for text in texts]
+        known: dict[str, Vector | None] = dict(await self._cached(set(hashes)))
+        missing = {key: text for key, text in zip(hashes, texts, strict=True) if key not in known}
+        if missing:
+            size = await self.batch_size()
+            items = list(missing.items())
+            batches = [dict(items[start : start + size]) for start in range(0, len(items), size)]
+            for answer in await _side_by_side([self._embed(batch) for batch in batches]):
+                known.update(answer)
+        return [known[key] for key in hashes]
+
+    async def _embed(self, batch: dict[str, str]) -> dict[str, Vector | None]:
+        """Embed one batch of hash -> text, and keep what can be used."""
+        answer = await self._models.embed(self._provider, self._model, list(batch.values()))
+        if len(answer.vectors) != len(batch):
+            raise InvokeError(
+                f"Model {self._model} gave {len(answer.vectors)} vectors for {len(batch)} texts.",
+                hint="Lower the model's max_chunks, or use another model.",
+                model=self._model,
+            )
+        vectors = dict(zip(batch, map(unit, answer.vectors), strict=True))
+        rows = [
+            {
+                "id": new_id(),
+                "provider_name": self._provider,
+                "model_name": self._model,
+                "hash": key,
+                "embedding": _pack(vector),
+            }
+            for key, vector in vectors.items()
+            if vector is not None
+        ]
+        async with self._db.write() as conn:
+            await insert_missing(conn, embeddings, rows, key=["model_name", "hash", "provider_name"])
+        return vectors
+
+    async def _cached(self, hashes: set[str]) -> dict[str, Vector]:
+        ordered = sorted(hashes)
+        found: dict[str, Vector] = {}
+        async with self._db.read() as conn:
+            for start in range(0, len(ordered), _LOOKUP):
+                query = sa.select(embeddings.c.hash, embeddings.c.embedding).where(
+                    embeddings.c.model_name == self._model,
+                    embeddings.c.provider_name == self._provider,
+                    embeddings.c.hash.in_(ordered[start : start + _LOOKUP]),
+                )
+                found.update({row.hash: _unpack(row.embedding) for row in await conn.execute(query)})
+        return found
+
+
+async def _side_by_side(calls: Sequence[Coroutine[Any, Any, dict[str, Vector | None]]]) -> list[dict[str, Any]]:
+    """Await all; when one fails, the others are cancelled and its own error is raised."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+def _pack(vector: Vector) -> bytes:
+    """Write as little-endian float32."""
+    packed = array.array("f", vector)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tobytes()
+
+
+def _unpack(data: bytes) -> Vector:
+    packed = array.array("f")
+    packed.frombytes(bytes(data))
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tolist()

@@ -1,0 +1,224 @@
+"""Puts segments into the index of their dataset and takes them out: vectors for high quality, words for economy.
+
+Ids in the index are kept in the rows before anything is written, so that writing again replaces and never doubles.
+No transaction is open while the model or the store is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from dify_kernel.contracts.node import ModelsPort
+from dify_kernel.contracts.vector import Compare, Filter, Record, VectorStore
+from dify_kernel.errors import BadInput
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dify_host.db.statements import insert_missing
+from dify_host.db.types import utc_now
+from dify_host.knowledge.embedding import Embedder, Vector
+from dify_host.knowledge.errors import ProviderNotInitialize
+from dify_host.knowledge.records import ChildChunk, Dataset, IndexStruct, Segment
+from dify_host.knowledge.repository import KnowledgeRepository
+from dify_host.knowledge.tables import child_chunks, dataset_keywords, datasets, document_segments
+from dify_host.knowledge.vectors import VectorStores
+from dify_host.knowledge.words import MAX_KEYWORD, keywords, words
+
+__all__ = ["IndexWriter", "embedder_of"]
+
+_DELETE_GROUP = 500
+
+
+class _Node(msgspec.Struct, frozen=True):
+    """One text to embed: a segment, or a child of one."""
+
+    id: str
+    text: str
+    hash: str
+    segment: Segment
+
+
+def embedder_of(repository: KnowledgeRepository, models: ModelsPort, dataset: Dataset) -> Embedder:
+    """The embedder of a high-quality dataset; ProviderNotInitialize when it names no model."""
+    if not dataset.embedding_model or not dataset.embedding_model_provider or dataset.index is None:
+        raise ProviderNotInitialize(
+            f"Knowledge base {dataset.name} has no embedding model.",
+            hint="Choose an embedding model in its settings.",
+            dataset_id=dataset.id,
+        )
+    return Embedder(repository.db, models, dataset.embedding_model_provider, dataset.embedding_model)
+
+
+class IndexWriter:
+    """Writes for one tenant."""
+
+    def __init__(self, repository: KnowledgeRepository, stores: VectorStores, models: ModelsPort) -> None:
+        self._repository = repository
+        self._stores = stores
+        self._models = models
+
+    async def batch_size(self, dataset: Dataset) -> int:
+        """How many segments are worth writing at once: a few calls of the embedding model."""
+        if dataset.indexing_technique != "high_quality":
+            return 100
+        return 4 * await embedder_of(self._repository, self._models, dataset).batch_size()
+
+    async def write(self, dataset: Dataset, segments: Sequence[Segment]) -> None:
+        """Index the segments; afterwards each is `completed`, or `error` when its text gave no usable vector.
+
+        When the dataset got another technique or model meanwhile, they stay as they are, for another call.
+        """
+        if dataset.indexing_technique == "high_quality":
+            failed = await self._write_vectors(dataset, segments)
+            async with self._repository.db.write() as conn:
+                if await self._is_current(conn, dataset):
+                    await self._settle(conn, segments, failed)
+            return
+        async with self._repository.db.write() as conn:
+            if await self._is_current(conn, dataset):
+                await self._write_words(conn, dataset, segments)
+                await self._settle(conn, segments, set())
+
+    async def remove_document(self, dataset: Dataset, document_id: str) -> None:
+        """Take everything of a document out of the index."""
+        async with self._repository.db.write() as conn:
+            await conn.execute(self._own_words(dataset).where(dataset_keywords.c.document_id == document_id))
+        await self._delete(dataset, filter=Compare("eq", "document_id", document_id))
+
+    async def remove_nodes(self, dataset: Dataset, node_ids: Sequence[str], segment_ids: Sequence[str] = ()) -> None:
+        """Take vectors out by their index ids, and words by their segments."""
+        if segment_ids:
+            async with self._repository.db.write() as conn:
+                await conn.execute(self._own_words(dataset).where(dataset_keywords.c.segment_id.in_(segment_ids)))
+        for start in range(0, len(node_ids), _DELETE_GROUP):
+            await self._delete(dataset, ids=list(node_ids[start : start + _DELETE_GROUP]))
+
+    async def remove_dataset(self, dataset: Dataset) -> None:
+        """Take the whole dataset out of the index that it has by this struct."""
+        if dataset.indexing_technique != "high_quality":
+            async with self._repository.db.write() as conn:
+                await conn.execute(self._own_words(dataset))
+        await self._delete(dataset)
+
+    # -- vectors -----------------------------------------------------------------------------------------------
+
+    async def _write_vectors(self, dataset: Dataset, segments: Sequence[Segment]) -> set[str]:
+        """Embed and upsert; return the ids of segments that gave no vector."""
+        nodes = await self._nodes(segments)
+        vectors = await embedder_of(self._repository, self._models, dataset).documents([node.text for node in nodes])
+        usable = [(node, vector) for node, vector in zip(nodes, vectors, strict=True) if vector is not None]
+        if usable:
+            index = await self._with_dimension(dataset, len(usable[0][1]))
+            assert index.space is not None
+            store = await self._stores.ready(index.store, index.space)
+            await store.upsert(index.space, dataset.id, [_record(node, vector) for node, vector in usable])
+        return {node.segment.id for node, vector in zip(nodes, vectors, strict=True) if vector is None}
+
+    async def _nodes(self, segments: Sequence[Segment]) -> list[_Node]:
+        """What to embed: the children where there are any, else the segment."""
+        async with self._repository.db.read() as conn:
+            children = await self._repository.children(conn, [segment.id for segment in segments])
+        by_segment: dict[str, list[ChildChunk]] = {}
+        for child in children:
+            by_segment.setdefault(child.segment_id, []).append(child)
+        nodes = []
+        for segment in segments:
+            items: Sequence[Segment | ChildChunk] = by_segment.get(segment.id) or [segment]
+            for item in items:
+                nodes.append(_Node(item.index_node_id or item.id, item.content, item.index_node_hash or "", segment))
+        return nodes
+
+    async def _with_dimension(self, dataset: Dataset, dimension: int) -> IndexStruct:
+        """Record the dimension at the first vector; BadInput when the model has changed it since."""
+        index = dataset.index
+        assert index is not None
+        if index.dimension == dimension:
+            return index
+        if index.dimension:
+            raise BadInput(
+                f"The embedding model now gives vectors of {dimension} numbers, and the knowledge base holds vectors "
+                f"of {index.dimension}.",
+                hint="Choose the embedding model anew, which indexes everything again.",
+                dataset_id=dataset.id,
+            )
+        known = msgspec.structs.replace(index, dimension=dimension)
+        dataset.index_struct = known.stored()
+        async with self._repository.db.write() as conn:
+            change = self._repository.scoped_update(datasets, {"index_struct": dataset.index_struct})
+            same_model = datasets.c.collection_binding_id == dataset.collection_binding_id
+            await conn.execute(change.where(datasets.c.id == dataset.id, same_model))
+        return known
+
+    async def _delete(self, dataset: Dataset, *, ids: list[str] | None = None, filter: Filter | None = None) -> None:
+        index = dataset.index
+        if index is not None and index.space is not None:
+            store: VectorStore = await self._stores.open(index.store)
+            await store.delete(index.space, dataset.id, ids=ids, filter=filter)
+
+    # -- words -------------------------------------------------------------------------------------------------
+
+    async def _write_words(self, conn: AsyncConnection, dataset: Dataset, segments: Sequence[Segment]) -> None:
+        """Replace the words of the segments, and choose the keywords of those that have none."""
+        ids = [segment.id for segment in segments]
+        await conn.execute(self._own_words(dataset).where(dataset_keywords.c.segment_id.in_(ids)))
+        rows = []
+        for segment in segments:
+            if segment.keywords is None:
+                segment.keywords = keywords(segment.content, dataset.keyword_number)
+                change = self._repository.scoped_update(document_segments, {"keywords": segment.keywords})
+                await conn.execute(change.where(document_segments.c.id == segment.id))
+            given = {keyword.lower()[:MAX_KEYWORD] for keyword in segment.keywords}
+            for word in sorted(given.union(words(segment.content), words(" ".join(segment.keywords)))):
+                rows.append(
+                    {
+                        "dataset_id": dataset.id,
+                        "keyword": word,
+                        "segment_id": segment.id,
+                        "document_id": segment.document_id,
+                    }
+                )
+        await insert_missing(conn, dataset_keywords, rows, key=["dataset_id", "keyword", "segment_id"])
+
+    def _own_words(self, dataset: Dataset) -> sa.Delete:
+        return dataset_keywords.delete().where(
+            dataset_keywords.c.dataset_id == dataset.id,
+            self._repository.reached_through(dataset_keywords.c.dataset_id, root=datasets),
+        )
+
+    # -- rows --------------------------------------------------------------------------------------------------
+
+    async def _is_current(self, conn: AsyncConnection, dataset: Dataset) -> bool:
+        """Whether the dataset is still indexed as this struct says; keeps it so until the transaction ends."""
+        row = await self._repository.dataset(conn, dataset.id, lock=True)
+        return (row.indexing_technique, row.collection_binding_id) == (
+            dataset.indexing_technique,
+            dataset.collection_binding_id,
+        )
+
+    async def _settle(self, conn: AsyncConnection, segments: Sequence[Segment], failed: set[str]) -> None:
+        """Record how the segments ended."""
+        now = utc_now()
+        finished = [segment.id for segment in segments if segment.id not in failed]
+        await self._mark(conn, finished, status="completed", completed_at=now, error=None, stopped_at=None)
+        if failed:
+            message = "The embedding model gave no usable vector for this text."
+            await self._mark(conn, sorted(failed), status="error", stopped_at=now, error=message)
+        change = self._repository.scoped_update(child_chunks, {"completed_at": now})
+        await conn.execute(change.where(child_chunks.c.segment_id.in_(finished)))
+
+    async def _mark(self, conn: AsyncConnection, ids: list[str], **values: Any) -> None:
+        change = self._repository.scoped_update(document_segments, values)
+        await conn.execute(change.where(document_segments.c.id.in_(ids)))
+
+
+def _record(node: _Node, vector: Vector) -> Record:
+    metadata = {
+        "doc_id": node.id,
+        "dataset_id": node.segment.dataset_id,
+        "document_id": node.segment.document_id,
+        "doc_hash": node.hash,
+        "doc_type": "text",
+    }
+    return Record(id=node.id, text=node.text, vector=vector, metadata=metadata)

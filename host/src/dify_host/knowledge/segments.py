@@ -1,0 +1,442 @@
+"""Segments and child chunks of one tenant's documents: list, add, change, switch, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from dify_kernel.errors import BadInput, NotFound, NotImplementedYet
+from msgspec import UNSET, UnsetType
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dify_host.db.engine import Database
+from dify_host.db.repository import Page, fetch_page, to_struct
+from dify_host.db.tenant import Tenant
+from dify_host.db.types import new_id, utc_now
+from dify_host.knowledge.chunk import cut_children, estimate_tokens, text_hash
+from dify_host.knowledge.errors import SegmentNotFound
+from dify_host.knowledge.index_writer import IndexWriter
+from dify_host.knowledge.records import ChildChunk, Dataset, Document, Segment
+from dify_host.knowledge.repository import KnowledgeRepository
+from dify_host.knowledge.rules import Rules
+from dify_host.knowledge.settings import KnowledgeSettings
+from dify_host.knowledge.tables import child_chunks, document_segments, documents, segment_attachment_bindings
+
+__all__ = ["ChildChunkView", "NewSegment", "SegmentChanges", "SegmentService", "SegmentView", "segment_view"]
+
+
+class NewSegment(msgspec.Struct, kw_only=True):
+    """A segment that a person adds."""
+
+    content: str
+    answer: str | None = None
+    keywords: list[str] | None = None
+    attachment_ids: list[str] = []
+
+
+class SegmentChanges(msgspec.Struct, kw_only=True):
+    """What to change; what is not given stays. `regenerate_child_chunks` cuts the children anew from the content."""
+
+    content: str | UnsetType = UNSET
+    answer: str | UnsetType = UNSET
+    keywords: list[str] | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+    regenerate_child_chunks: bool = False
+
+
+class ChildChunkView(msgspec.Struct, kw_only=True):
+    """A child chunk as the API shows it."""
+
+    id: str
+    segment_id: str
+    content: str
+    position: int
+    word_count: int
+    type: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class SegmentView(msgspec.Struct, kw_only=True):
+    """A segment as the API shows it."""
+
+    id: str
+    position: int
+    document_id: str
+    content: str
+    sign_content: str
+    answer: str | None
+    word_count: int
+    tokens: int
+    keywords: list[str]
+    index_node_id: str | None
+    index_node_hash: str | None
+    hit_count: int
+    enabled: bool
+    disabled_at: datetime | None
+    disabled_by: str | None
+    status: str
+    created_by: str
+    created_at: datetime
+    updated_by: str | None
+    updated_at: datetime
+    indexing_at: datetime | None
+    completed_at: datetime | None
+    error: str | None
+    stopped_at: datetime | None
+    child_chunks: list[ChildChunkView] = []
+    attachments: list[dict[str, Any]] = []
+
+
+def segment_view(segment: Segment, children: Sequence[ChildChunk] = ()) -> SegmentView:
+    """The view of a segment with these children."""
+    values = msgspec.structs.asdict(segment)
+    values |= {
+        "keywords": segment.keywords or [],
+        "sign_content": segment.content,
+        "child_chunks": [_child_view(child) for child in children],
+    }
+    return msgspec.convert(values, SegmentView)
+
+
+class SegmentService:
+    """The segments of one tenant's documents; what it changes is in the index when the call returns."""
+
+    def __init__(
+        self, db: Database, tenant: Tenant, writer: IndexWriter, *, settings: KnowledgeSettings | None = None
+    ) -> None:
+        self._db = db
+        self._writer = writer
+        self._settings = settings or KnowledgeSettings()
+        self._rows = KnowledgeRepository(db, tenant)
+
+    # -- segments --------------------------------------------------------------------------------------------
+
+    async def find(
+        self,
+        dataset_id: str,
+        document_id: str,
+        *,
+        page: int = 1,
+        limit: int = 20,
+        status: Sequence[str] = (),
+        keyword: str = "",
+        enabled: bool | None = None,
+    ) -> Page[SegmentView]:
+        """List by position, at most 100 a page, with child chunks."""
+        query = self._rows.scoped_select(document_segments).where(document_segments.c.document_id == document_id)
+        if status:
+            query = query.where(document_segments.c.status.in_(status))
+        if keyword:
+            query = query.where(sa.func.lower(document_segments.c.content).contains(keyword.lower(), autoescape=True))
+        if enabled is not None:
+            query = query.where(document_segments.c.enabled.is_(enabled))
+        query = query.order_by(document_segments.c.position, document_segments.c.id)
+        async with self._db.read() as conn:
+            await self._rows.document(conn, dataset_id, document_id)
+            found = await fetch_page(conn, query, Segment, page=page, limit=min(limit, 100))
+            data = await self._views(conn, found.data)
+        return Page(data=data, page=found.page, limit=found.limit, total=found.total, has_more=found.has_more)
+
+    async def get(self, dataset_id: str, document_id: str, segment_id: str) -> SegmentView:
+        """Show one with its child chunks."""
+        async with self._db.read() as conn:
+            return (await self._views(conn, [await self._rows.segment(conn, dataset_id, document_id, segment_id)]))[0]
+
+    async def create(
+        self, dataset_id: str, document_id: str, new: Sequence[NewSegment], user_id: str
+    ) -> list[SegmentView]:
+        """Add segments at the end of a completed document; when the index fails, each keeps the error."""
+        self._check(new)
+        async with self._db.write() as conn:
+            dataset = await self._rows.dataset(conn, dataset_id)
+            document = await self._rows.document(conn, dataset_id, document_id, lock=True)
+            _refuse_unready(document)
+            highest = self._rows.scoped_select(document_segments, sa.func.max(document_segments.c.position))
+            last = (await conn.execute(highest.where(document_segments.c.document_id == document_id))).scalar_one() or 0
+            rows = [_row(dataset, document, item, last + n, user_id) for n, item in enumerate(new, 1)]
+            await conn.execute(self._rows.scoped_insert(document_segments, rows))
+            if document.doc_form == "hierarchical_model":
+                rule = (await self._rows.process_rule(conn, document.dataset_process_rule_id)).effective
+                for row in rows:
+                    await self._add_children(conn, dataset, str(row["id"]), document_id, row["content"], rule, user_id)
+            await self._count(conn, document_id)
+        ids = [str(row["id"]) for row in rows]
+        await self._index(dataset, ids)
+        async with self._db.read() as conn:
+            return await self._views(conn, await self._by_id(conn, ids))
+
+    async def update(
+        self, dataset_id: str, document_id: str, segment_id: str, changes: SegmentChanges, user_id: str
+    ) -> SegmentView:
+        """Change a segment; a new content is in the index when the call returns."""
+        async with self._db.write() as conn:
+            dataset = await self._rows.dataset(conn, dataset_id)
+            segment = await self._rows.segment(conn, dataset_id, document_id, segment_id)
+            _refuse_busy(segment, changes)
+            values: dict[str, Any] = {"updated_by": user_id}
+            if not isinstance(changes.answer, UnsetType):
+                values["answer"] = changes.answer
+            if not isinstance(changes.keywords, UnsetType):
+                values["keywords"] = changes.keywords
+            if not isinstance(changes.enabled, UnsetType):
+                off = {"disabled_at": utc_now(), "disabled_by": user_id}
+                values |= {"enabled": changes.enabled} | (dict.fromkeys(off) if changes.enabled else off)
+            content = segment.content if isinstance(changes.content, UnsetType) else changes.content.strip()
+            if not content:
+                raise BadInput("Content is empty")
+            rewrite = content != segment.content or "keywords" in values
+            if rewrite:
+                values.setdefault("keywords", segment.keywords if content == segment.content else None)
+                values |= _content_values(dataset, content) | {"status": "indexing", "indexing_at": utc_now()}
+            await self._change(conn, segment_id, values)
+            await self._count(conn, document_id)
+            stale = await self._new_children(conn, dataset, segment, content, changes, user_id)
+        if stale:
+            await self._writer.remove_nodes(dataset, stale)
+        if rewrite or stale:
+            await self._index(dataset, [segment_id])
+        return await self.get(dataset_id, document_id, segment_id)
+
+    async def delete(self, dataset_id: str, document_id: str, segment_id: str) -> None:
+        """Delete one with its child chunks."""
+        async with self._db.read() as conn:
+            dataset = await self._rows.dataset(conn, dataset_id)
+            segment = await self._rows.segment(conn, dataset_id, document_id, segment_id)
+            children = await self._rows.children(conn, [segment_id])
+        nodes = [node for node in (segment.index_node_id, *(child.index_node_id for child in children)) if node]
+        await self._writer.remove_nodes(dataset, nodes, [segment_id])
+        async with self._db.write() as conn:
+            for table in (segment_attachment_bindings, child_chunks):
+                await conn.execute(self._rows.scoped_delete(table).where(table.c.segment_id == segment_id))
+            await conn.execute(self._rows.scoped_delete(document_segments).where(document_segments.c.id == segment_id))
+            await self._count(conn, document_id)
+
+    # -- child chunks ----------------------------------------------------------------------------------------
+
+    async def find_children(
+        self, dataset_id: str, document_id: str, segment_id: str, *, page: int = 1, limit: int = 20, keyword: str = ""
+    ) -> Page[ChildChunkView]:
+        """List the child chunks of a segment by position, at most 100 a page."""
+        query = self._rows.scoped_select(child_chunks).where(child_chunks.c.segment_id == segment_id)
+        if keyword:
+            query = query.where(sa.func.lower(child_chunks.c.content).contains(keyword.lower(), autoescape=True))
+        async with self._db.read() as conn:
+            await self._rows.segment(conn, dataset_id, document_id, segment_id)
+            ordered = query.order_by(child_chunks.c.position, child_chunks.c.id)
+            return await fetch_page(conn, ordered, ChildChunkView, page=page, limit=min(limit, 100))
+
+    async def create_child(
+        self, dataset_id: str, document_id: str, segment_id: str, content: str, user_id: str
+    ) -> ChildChunkView:
+        """Add a child chunk of one's own and index it."""
+        content = _filled(content)
+        async with self._db.write() as conn:
+            dataset = await self._rows.dataset(conn, dataset_id)
+            await self._rows.segment(conn, dataset_id, document_id, segment_id)
+            highest = self._rows.scoped_select(child_chunks, sa.func.max(child_chunks.c.position))
+            last = (await conn.execute(highest.where(child_chunks.c.segment_id == segment_id))).scalar_one() or 0
+            row = _child_row(dataset, segment_id, document_id, content, last + 1, user_id)
+            await conn.execute(self._rows.scoped_insert(child_chunks, row | {"type": "customized"}))
+        await self._index(dataset, [segment_id])
+        return await self._child(segment_id, str(row["id"]))
+
+    async def update_child(
+        self, dataset_id: str, document_id: str, segment_id: str, child_id: str, content: str, user_id: str
+    ) -> ChildChunkView:
+        """Change a child chunk and index it again."""
+        content = _filled(content)
+        await self._child(segment_id, child_id)
+        values = {
+            "content": content,
+            "word_count": len(content),
+            "index_node_hash": text_hash(content),
+            "type": "customized",
+            "updated_by": user_id,
+        }
+        async with self._db.write() as conn:
+            dataset = await self._rows.dataset(conn, dataset_id)
+            await self._rows.segment(conn, dataset_id, document_id, segment_id)
+            change = self._rows.scoped_update(child_chunks, values)
+            await conn.execute(change.where(child_chunks.c.id == child_id, child_chunks.c.segment_id == segment_id))
+        await self._index(dataset, [segment_id])
+        return await self._child(segment_id, child_id)
+
+    async def delete_child(self, dataset_id: str, document_id: str, segment_id: str, child_id: str) -> None:
+        """Delete a child chunk."""
+        async with self._db.read() as conn:
+            dataset = await self._rows.dataset(conn, dataset_id)
+            await self._rows.segment(conn, dataset_id, document_id, segment_id)
+            nodes = [c.index_node_id for c in await self._rows.children(conn, [segment_id]) if c.id == child_id]
+        await self._child(segment_id, child_id)
+        await self._writer.remove_nodes(dataset, [node for node in nodes if node])
+        async with self._db.write() as conn:
+            await conn.execute(self._rows.scoped_delete(child_chunks).where(child_chunks.c.id == child_id))
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _check(self, new: Sequence[NewSegment]) -> None:
+        limit = self._settings.dataset_max_segments_per_request
+        if not new:
+            raise BadInput("Segments is required")
+        if limit and len(new) > limit:
+            raise BadInput(f"Exceeded maximum segments limit of {limit}.", hint="Send them in several requests.")
+        for item in new:
+            _filled(item.content)
+            if item.attachment_ids:
+                raise NotImplementedYet("Segments with attachments cannot be added yet.")
+
+    async def _index(self, dataset: Dataset, segment_ids: Sequence[str]) -> None:
+        """Put segments into the index; a failure stays in their rows, and is raised."""
+        async with self._db.read() as conn:
+            segments = await self._by_id(conn, segment_ids)
+        try:
+            await self._writer.write(dataset, segments)
+        except Exception as exc:
+            failed = {"status": "error", "error": str(exc), "stopped_at": utc_now()}
+            async with self._db.write() as conn:
+                change = self._rows.scoped_update(document_segments, failed)
+                await conn.execute(change.where(document_segments.c.id.in_(segment_ids)))
+            raise
+
+    async def _new_children(
+        self,
+        conn: AsyncConnection,
+        dataset: Dataset,
+        segment: Segment,
+        content: str,
+        changes: SegmentChanges,
+        user_id: str,
+    ) -> list[str]:
+        """Replace the automatic children when asked; return the index ids of those that are gone."""
+        document = await self._rows.document(conn, segment.dataset_id, segment.document_id)
+        if document.doc_form != "hierarchical_model" or not changes.regenerate_child_chunks:
+            return []
+        rule = (await self._rows.process_rule(conn, document.dataset_process_rule_id)).effective
+        old = await self._rows.children(conn, [segment.id])
+        await conn.execute(self._rows.scoped_delete(child_chunks).where(child_chunks.c.segment_id == segment.id))
+        await self._add_children(conn, dataset, segment.id, document.id, content, rule, user_id)
+        return [child.index_node_id for child in old if child.index_node_id]
+
+    async def _add_children(
+        self,
+        conn: AsyncConnection,
+        dataset: Dataset,
+        segment_id: str,
+        document_id: str,
+        content: str,
+        rule: Rules,
+        user_id: str,
+    ) -> None:
+        """Cut the content into children and write their rows."""
+        for position, text in enumerate(cut_children(content, rule), 1):
+            row = _child_row(dataset, segment_id, document_id, text, position, user_id)
+            await conn.execute(self._rows.scoped_insert(child_chunks, row | {"type": "automatic"}))
+
+    async def _views(self, conn: AsyncConnection, segments: Sequence[Segment]) -> list[SegmentView]:
+        children: dict[str, list[ChildChunk]] = {}
+        for child in await self._rows.children(conn, [segment.id for segment in segments]):
+            children.setdefault(child.segment_id, []).append(child)
+        return [segment_view(segment, children.get(segment.id, ())) for segment in segments]
+
+    async def _by_id(self, conn: AsyncConnection, ids: Sequence[str]) -> list[Segment]:
+        query = self._rows.scoped_select(document_segments).where(document_segments.c.id.in_(ids))
+        rows = await conn.execute(query.order_by(document_segments.c.position))
+        return [to_struct(row, Segment) for row in rows]
+
+    async def _child(self, segment_id: str, child_id: str) -> ChildChunkView:
+        query = self._rows.scoped_select(child_chunks).where(
+            child_chunks.c.id == child_id, child_chunks.c.segment_id == segment_id
+        )
+        async with self._db.read() as conn:
+            row = (await conn.execute(query)).one_or_none()
+        if row is None:
+            raise NotFound("Child chunk not found.", child_chunk_id=child_id)
+        return to_struct(row, ChildChunkView)
+
+    async def _change(self, conn: AsyncConnection, segment_id: str, values: dict[str, Any]) -> None:
+        change = self._rows.scoped_update(document_segments, values)
+        await conn.execute(change.where(document_segments.c.id == segment_id))
+
+    async def _count(self, conn: AsyncConnection, document_id: str) -> None:
+        """Keep the document's figures those of its segments."""
+        mine = document_segments.c.document_id == document_id
+        words = self._rows.scoped_select(
+            document_segments,
+            sa.func.coalesce(sa.func.sum(document_segments.c.word_count), 0),
+            sa.func.coalesce(sa.func.sum(document_segments.c.tokens), 0),
+        ).where(mine)
+        word_count, tokens = (await conn.execute(words)).one()
+        change = self._rows.scoped_update(documents, {"word_count": int(word_count), "tokens": int(tokens)})
+        await conn.execute(change.where(documents.c.id == document_id))
+
+
+def _refuse_unready(document: Document) -> None:
+    if document.doc_form == "qa_model":
+        raise NotImplementedYet("Segments in question-and-answer form cannot be added yet.")
+    if document.indexing_status != "completed":
+        raise SegmentNotFound("Document is not completed.", document_id=document.id)
+    if not document.enabled:
+        raise SegmentNotFound("Document is disabled.", document_id=document.id)
+
+
+def _refuse_busy(segment: Segment, changes: SegmentChanges) -> None:
+    if segment.status in ("waiting", "indexing", "re_segment"):
+        raise BadInput("Segment is indexing, please try again later", segment_id=segment.id)
+    if not segment.enabled and changes.enabled is not True:
+        raise BadInput("Can't update disabled segment", segment_id=segment.id)
+
+
+def _filled(content: str) -> str:
+    if not content.strip():
+        raise BadInput("Content is empty")
+    return content.strip()
+
+
+def _content_values(dataset: Dataset, content: str) -> dict[str, Any]:
+    return {
+        "content": content,
+        "word_count": len(content),
+        "tokens": estimate_tokens(content) if dataset.indexing_technique == "high_quality" else 0,
+        "index_node_hash": text_hash(content),
+    }
+
+
+def _row(dataset: Dataset, document: Document, item: NewSegment, position: int, user_id: str) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "dataset_id": dataset.id,
+        "document_id": document.id,
+        "position": position,
+        "answer": item.answer,
+        "keywords": item.keywords,
+        "index_node_id": new_id(),
+        "status": "indexing",
+        "indexing_at": utc_now(),
+        "created_by": user_id,
+        **_content_values(dataset, item.content.strip()),
+    }
+
+
+def _child_row(
+    dataset: Dataset, segment_id: str, document_id: str, content: str, position: int, user_id: str
+) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "dataset_id": dataset.id,
+        "document_id": document_id,
+        "segment_id": segment_id,
+        "position": position,
+        "content": content,
+        "word_count": len(content),
+        "index_node_id": new_id(),
+        "index_node_hash": text_hash(content),
+        "created_by": user_id,
+    }
+
+
+def _child_view(child: ChildChunk) -> ChildChunkView:
+    return msgspec.convert(msgspec.structs.asdict(child), ChildChunkView)

@@ -1,0 +1,130 @@
+"""Wires the services of one tenant together, as the host does, and runs the jobs that they queue."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from dify_host.db.engine import Database
+from dify_host.db.outbox import claim_batch, mark_sent
+from dify_host.db.tenant import Tenant
+from dify_host.db.types import new_id
+from dify_host.knowledge.datasets import DatasetDetail, DatasetService, NewDataset
+from dify_host.knowledge.documents import DocumentOptions, DocumentService, DocumentText
+from dify_host.knowledge.index_writer import IndexWriter
+from dify_host.knowledge.indexing import ACTOR, QUEUE, Indexer, Patience
+from dify_host.knowledge.records import IndexStruct
+from dify_host.knowledge.repository import KnowledgeRepository
+from dify_host.knowledge.rules import ProcessRule, read_rule
+from dify_host.knowledge.segments import SegmentService
+from dify_host.knowledge.tables import datasets
+from dify_host.knowledge.vectors import VectorStores
+from dify_kernel.contracts.model import ModelInfo, ModelType
+from dify_kernel.contracts.vector import Record
+from dify_kernel.registry import Registry
+from dify_kernel.testing.fake_models import FakeModels
+from dify_kernel.testing.memory_storage import MemoryStorage
+from dify_kernel.testing.memory_vector import MemoryVectorStore
+
+__all__ = ["MODEL", "House", "custom_rule", "embedded_stores"]
+
+MODEL = "words"
+BATCH = 4
+
+
+@asynccontextmanager
+async def embedded_stores(registry: Registry, folder: Path) -> AsyncIterator[VectorStores]:
+    """The embedded store where it is installed, else the one in memory."""
+    if "sqlite" in registry.names("vdb"):
+        env = {"SQLITE_VEC_PATH": str(folder / "vectors.db")}
+        stores = VectorStores.from_registry(registry, env, default="sqlite")
+    else:
+        stores = VectorStores(lambda name: MemoryVectorStore(), default="memory")
+    try:
+        yield stores
+    finally:
+        await stores.close()
+
+
+def custom_rule(max_tokens: int = 100, separator: str = "\n", **parts: Any) -> ProcessRule:
+    """A rule that cuts at a separator."""
+    pre = [{"id": "remove_extra_spaces", "enabled": True}]
+    segmentation = {"max_tokens": max_tokens, "separator": separator}
+    return read_rule("custom", {"pre_processing_rules": pre, "segmentation": segmentation, **parts})
+
+
+class House:
+    """One tenant with its services; `models` embeds words, four texts a call."""
+
+    def __init__(self, db: Database, stores: VectorStores, *, storage: MemoryStorage | None = None) -> None:
+        self.db = db
+        self.stores = stores
+        self.tenant = Tenant(new_id())
+        self.user = new_id()
+        self.storage = storage or MemoryStorage()
+        info = ModelInfo(model=MODEL, model_type=ModelType.TEXT_EMBEDDING, max_chunks=BATCH)
+        self.models = FakeModels(infos={MODEL: info})
+        self.rows = KnowledgeRepository(db, self.tenant)
+        writer = IndexWriter(self.rows, stores, self.models)
+        self.datasets = DatasetService(db, self.tenant, stores, self.models)
+        self.documents = DocumentService(db, self.tenant, self.storage, self.datasets, writer)
+        self.segments = SegmentService(db, self.tenant, writer)
+        self.notified: list[tuple[str, str, str, str]] = []
+        self.indexer = Indexer(
+            db,
+            self.storage,
+            stores,
+            lambda tenant: self.models,
+            notify=lambda *told: self.notified.append(told),
+            patience=Patience(pause=0),
+        )
+
+    async def dataset(self, name: str = "Handbook", technique: str | None = "high_quality") -> DatasetDetail:
+        """A new knowledge base; high quality ones use the word model."""
+        model = {"embedding_model": MODEL, "embedding_model_provider": "fake"} if technique == "high_quality" else {}
+        return await self.datasets.create(NewDataset(name=name, indexing_technique=technique, **model), self.user)  # type: ignore[arg-type]
+
+    async def add(self, dataset_id: str, text: str, name: str = "notes", **options: Any) -> str:
+        """A document of this text, indexed."""
+        document_id = await self.queue(dataset_id, text, name, **options)
+        await self.work()
+        return document_id
+
+    async def queue(self, dataset_id: str, text: str, name: str = "notes", **options: Any) -> str:
+        """A document of this text, not indexed yet."""
+        options.setdefault("process_rule", custom_rule())
+        chosen = DocumentOptions(**options)
+        made = await self.documents.create_by_text(dataset_id, DocumentText(name=name, text=text), chosen, self.user)
+        return made.document.id
+
+    async def jobs(self) -> list[str]:
+        """Take the queued jobs: the ids of their documents."""
+        jobs = await claim_batch(self.db)
+        assert all((job.actor, job.queue) == (ACTOR, QUEUE) for job in jobs)
+        await mark_sent(self.db, [job.id for job in jobs])
+        return [job.args["document_id"] for job in jobs]
+
+    async def work(self) -> None:
+        """Run the queued jobs."""
+        for document_id in await self.jobs():
+            await self.indexer.run(document_id)
+
+    async def vectors(self, dataset_id: str) -> list[Record]:
+        """Everything the store holds for a knowledge base."""
+        async with self.db.read() as conn:
+            value = (await conn.execute(sa.select(datasets.c.index_struct).where(datasets.c.id == dataset_id))).scalar()
+        index = IndexStruct.read(value)
+        if index is None or index.space is None:
+            return []
+        store = await self.stores.open(index.store)
+        records: list[Record] = []
+        cursor = None
+        while True:
+            page = await store.scan(index.space, dataset_id, cursor=cursor)
+            records.extend(page.records)
+            cursor = page.cursor
+            if cursor is None:
+                return records
