@@ -6,7 +6,7 @@ Names of messages, features, usage and errors are those of Dify's model runtime,
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, ClassVar, Literal
@@ -329,6 +329,12 @@ class ModelProvider(ABC):
             if info.model == model and info.model_type == model_type:
                 return info
         return ModelInfo(model=model, model_type=model_type)
+
+    async def prepare(self, model: str, progress: Callable[[int, int], None] | None = None) -> None:
+        """Fetch and load what the model needs on this machine, ahead of its first call; nothing for a remote model.
+
+        `progress(done, total)` is called with bytes while something is fetched. Repeated calls are harmless.
+        """
 
     async def validate(self, credentials: Any) -> None:
         """Check credentials with the vendor; CredentialsValidateFailedError with the vendor's words."""
