@@ -105,7 +105,9 @@ class FakeModels:
         self.requests.append(request)
         if self.error is not None:
             raise self.error
-        asked = next((message.text for message in reversed(request.messages) if message.role == "user"), "")
+        asked = next((message.text for message in reversed(request.messages) if message.role == "user"), None)
+        if asked is None:  # a prompt of system messages only
+            asked = request.messages[-1].text if request.messages else ""
         try:
             if self.rounds:
                 for index, (name, arguments) in enumerate(self.rounds.pop(0)):
