@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from dify_nodes_core.template_budget import Budget, TemplateLimit
+from dify_nodes_core.template_budget import MAX_VALUE, Budget, TemplateLimit
 
 __all__ = ["BYTES_METHODS", "FILTERS", "STR_METHODS", "concatenation", "percent", "power", "product"]
 
@@ -156,6 +156,11 @@ def _indent(budget: Budget, text: Any, width: Any = 4, *_: Any, **__: Any) -> No
     budget.room(budget.size(text) + (str(text).count("\n") + 1) * abs(step))
 
 
+def _json(budget: Budget, value: Any, indent: Any = None, *_: Any, **__: Any) -> None:
+    budget.room(abs(_number(indent)), 16)
+    budget.room(budget.size(value) * (1 + abs(_number(indent))), 16 * MAX_VALUE)
+
+
 def _format_filter(budget: Budget, text: Any, *args: Any, **kwargs: Any) -> None:
     percent(budget, str(text), kwargs or args)
 
@@ -185,9 +190,8 @@ FILTERS: Final[Mapping[str, Estimate]] = {
     "batch": _width(0, "linecount"),
     "slice": _width(0, "slices"),
     "round": _width(0, "precision"),
-    "tojson": _width(0, "indent"),
+    "tojson": _json,
     "pprint": _slow,
     "striptags": _slow,
     "urlize": _slow,
-    "title": _slow,
 }

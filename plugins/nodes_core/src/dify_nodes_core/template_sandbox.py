@@ -5,9 +5,8 @@ The dialect is Jinja2's default with its lenient undefined. Not there: loaders, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
-from types import GeneratorType
 from typing import Any, cast
 
 from dify_kernel.errors import NodeFailed
@@ -18,7 +17,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
-from dify_nodes_core.template_budget import CURRENT, Budget, TemplateLimit
+from dify_nodes_core.template_budget import CURRENT, JOINED, Budget, TemplateLimit
 from dify_nodes_core.template_estimates import (
     BYTES_METHODS,
     FILTERS,
@@ -64,11 +63,11 @@ class _Environment(ImmutableSandboxedEnvironment):
         budget.step()
         target = getattr(__obj, "__wrapped__", __obj)
         owner = getattr(target, "__self__", None)
-        if isinstance(owner, str):
+        if isinstance(owner, str | bytes):
             args = _spent(args) if target.__name__ == "join" else args
-            _estimate(STR_METHODS, target.__name__, budget, owner, args, kwargs)
-        elif isinstance(owner, bytes):
-            _estimate(BYTES_METHODS, target.__name__, budget, owner, args, kwargs)
+            given = {key: value for key, value in kwargs.items() if key not in ("_loop_vars", "_block_vars")}
+            table = STR_METHODS if isinstance(owner, str) else BYTES_METHODS
+            _estimate(table, target.__name__, budget, owner, args, given)
         elif getattr(target, "__name__", "") == "to_bytes":
             raise TemplateLimit("to_bytes is not available in templates")
         return budget.made(super().call(__context, __obj, *args, **kwargs))
@@ -81,13 +80,22 @@ class _Environment(ImmutableSandboxedEnvironment):
         elif operator == "**":
             power(left, right)
         elif operator == "+":
-            concatenation(budget, left, right)
+            return _added(budget, left, right)
         elif isinstance(left, str):
             percent(budget, left, right)
         return budget.made(super().call_binop(context, operator, left, right))
 
 
 # -- what the template may call --------------------------------------------------------------------------------
+
+
+def _added(budget: Budget, left: Any, right: Any) -> Any:
+    """`left + right`; the size of joined lists is known without walking them, so appending in a loop stays cheap."""
+    concatenation(budget, left, right)
+    result = left + right
+    if isinstance(result, list | tuple):
+        budget.remember(result, budget.size(left) + budget.size(right))
+    return budget.made(result, JOINED)
 
 
 def _estimate(
@@ -100,7 +108,7 @@ def _estimate(
 
 def _spent(args: tuple[Any, ...]) -> tuple[Any, ...]:
     """The arguments with lazy sequences turned into lists, so that they can be measured."""
-    return tuple(list(item) if isinstance(item, GeneratorType | map | filter | zip) else item for item in args)
+    return tuple(list(item) if isinstance(item, Iterator) else item for item in args)
 
 
 def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -123,7 +131,7 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _step(cost: int) -> str:
     """Put at the start of every loop and macro body."""
-    CURRENT.get().step(cost)
+    CURRENT.get().step(cost if isinstance(cost, int) and cost > 0 else 0)  # a template can name this filter too
     return ""
 
 
@@ -136,7 +144,7 @@ def _concat(parts: list[Any]) -> Any:
     """The `~` operator."""
     budget = CURRENT.get()
     budget.room(sum(budget.size(part) for part in parts))
-    return budget.made("".join(str(part) for part in parts))
+    return budget.made("".join(str(part) for part in parts), JOINED)
 
 
 @pass_context
@@ -168,7 +176,7 @@ def _sum(context: Context, iterable: Any, attribute: str | int | None = None, st
 def _random(context: Context, sequence: Any) -> Any:
     """A random item, the same one each time this node of this run is replayed."""
     items = list(sequence)
-    return CURRENT.get().random.choice(items) if items else context.environment.undefined("No random item.")
+    return CURRENT.get().choose(items) if items else context.environment.undefined("No random item.")
 
 
 # -- the syntax tree -------------------------------------------------------------------------------------------
@@ -225,7 +233,9 @@ class CompiledTemplate:
     """One template, compiled once; `render` may be called by any number of runs."""
 
     def __init__(self, template: JinjaTemplate) -> None:
-        self._template = template
+        self._render = template.root_render_func
+        self._environment = template.environment
+        self._blocks = template.blocks
 
     def render(self, variables: Mapping[str, Any], *, max_length: int, seed: str = "") -> str:
         """The text; NodeFailed when the template fails, goes over its budget, or gives more than `max_length`."""
@@ -234,7 +244,8 @@ class CompiledTemplate:
         try:
             pieces: list[str] = []
             left = max_length
-            for piece in self._template.root_render_func(self._template.new_context(dict(variables))):
+            names = {**self._environment.globals, **variables}
+            for piece in self._render(Context(self._environment, names, None, self._blocks)):
                 pieces.append(piece)
                 left -= len(piece)
                 if left < 0:
