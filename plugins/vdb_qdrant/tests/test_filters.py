@@ -58,11 +58,14 @@ def test_every_case_of_the_suite_that_can_be_said(filter, names):
         assert {name for name, row in ROWS.items() if holds(filter, row)} == set(names)
 
 
-@pytest.mark.parametrize(("filter", "names"), CASES, ids=[str(filter) for filter, _ in CASES])
-def test_every_condition_travels_over_grpc(filter, names):
-    if expressible(filter):
-        made = to_filter(models, [to_condition(filter)])
-        assert GrpcToRest.convert_filter(RestToGrpc.convert_filter(made)) == made
+def test_every_condition_travels_over_grpc():
+    for filter, names in CASES:
+        if expressible(filter):
+            sent = RestToGrpc.convert_filter(to_filter(models, [to_condition(filter)]))
+            received = GrpcToRest.convert_filter(type(sent).FromString(sent.SerializeToString()))
+            payloads = {name: {"metadata": row, "kinds": kinds(row)} for name, row in ROWS.items()}
+            found = {name for name, payload in payloads.items() if check_filter(received, payload, "1", {})}
+            assert found == set(names), filter
 
 
 def test_what_cannot_be_said_is_narrowed_by_what_can():
