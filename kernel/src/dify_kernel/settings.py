@@ -103,7 +103,7 @@ def load_settings(struct: type[T], env: Mapping[str, str] | None = None, *, pref
     hints = typing.get_type_hints(struct, include_extras=True)
     for field in msgspec.structs.fields(struct):
         variable = prefix + field.name.upper()
-        if get_origin(_bare(hints[field.name])) is dict:
+        if get_origin(bare_type(hints[field.name])) is dict:
             values[field.name] = {
                 key[len(variable) + 1 :].lower(): value
                 for key, value in source.items()
@@ -113,14 +113,14 @@ def load_settings(struct: type[T], env: Mapping[str, str] | None = None, *, pref
         raw = source.get(variable, "")
         if raw == "":
             if field.required:
-                raise SettingsError(f"{variable} is not set.", hint=_meaning(hints[field.name]), setting=variable)
+                raise SettingsError(f"{variable} is not set.", hint=meaning_of(hints[field.name]), setting=variable)
             continue
         try:
             values[field.name] = _parse(raw, hints[field.name])
         except (ValueError, msgspec.ValidationError) as exc:
             shown = "its value" if _is_secret(hints[field.name]) else repr(raw)
             raise SettingsError(
-                f"{variable} is {shown}: {exc}.", hint=_meaning(hints[field.name]), setting=variable
+                f"{variable} is {shown}: {exc}.", hint=meaning_of(hints[field.name]), setting=variable
             ) from exc
     return struct(**values)
 
@@ -170,7 +170,7 @@ def describe_settings(struct: type[msgspec.Struct], *, prefix: str = "") -> list
                 variable=prefix + field.name.upper(),
                 type=_type_name(hint),
                 default=shown,
-                description=_meaning(hint),
+                description=meaning_of(hint),
                 secret=secret,
                 required=field.required,
             )
@@ -178,20 +178,22 @@ def describe_settings(struct: type[msgspec.Struct], *, prefix: str = "") -> list
     return out
 
 
-def _bare(hint: Any) -> Any:
+def bare_type(hint: Any) -> Any:
+    """A type without its annotations and without None."""
     while get_origin(hint) is Annotated:
         hint = get_args(hint)[0]
     if get_origin(hint) in (types.UnionType, typing.Union):
-        options = [_bare(option) for option in get_args(hint) if option is not type(None)]
+        options = [bare_type(option) for option in get_args(hint) if option is not type(None)]
         return options[0] if options else hint
     return hint
 
 
 def _is_secret(hint: Any) -> bool:
-    return _bare(hint) is Secret
+    return bare_type(hint) is Secret
 
 
-def _meaning(hint: Any) -> str:
+def meaning_of(hint: Any) -> str:
+    """The description that `Doc` gave a type; empty without one."""
     if get_origin(hint) is Annotated:
         for extra in get_args(hint)[1:]:
             if isinstance(extra, msgspec.Meta) and extra.description:
@@ -200,7 +202,7 @@ def _meaning(hint: Any) -> str:
 
 
 def _type_name(hint: Any) -> str:
-    bare = _bare(hint)
+    bare = bare_type(hint)
     if get_origin(bare) is typing.Literal:
         return " | ".join(str(option) for option in get_args(bare))
     if get_origin(bare) in (list, tuple):
@@ -215,7 +217,7 @@ _FALSE = {"false", "0", "no", "off"}
 
 
 def _parse(raw: str, hint: Any) -> Any:
-    bare = _bare(hint)
+    bare = bare_type(hint)
     if bare is Secret:
         return Secret(raw)
     if bare is bool:
