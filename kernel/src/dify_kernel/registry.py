@@ -190,9 +190,7 @@ class Registry:
         try:
             if self._given is not None:
                 return entry.load()
-            return DriverManager(
-                GROUPS[kind], entry.name, on_load_failure_callback=_reraise, warn_on_missing_entrypoint=False
-            ).driver
+            return DriverManager(GROUPS[kind], entry.name, on_load_failure_callback=_reraise).driver
         except Exception as exc:
             raise PluginBroken(
                 f"Plugin {_dist(entry)} cannot be imported: {type(exc).__name__}: {exc}.",
