@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import array
-import asyncio
 import math
 import sys
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 from dify_kernel.contracts.model import ModelType
@@ -18,6 +16,7 @@ from dify_host.db.engine import Database
 from dify_host.db.statements import insert_missing
 from dify_host.db.types import new_id
 from dify_host.knowledge.chunk import text_hash
+from dify_host.knowledge.side_by_side import side_by_side
 from dify_host.knowledge.tables import embeddings
 
 __all__ = ["DEFAULT_BATCH", "Embedder", "unit"]
@@ -73,7 +72,7 @@ class Embedder:
             size = await self.batch_size()
             items = list(missing.items())
             batches = [dict(items[start : start + size]) for start in range(0, len(items), size)]
-            for answer in await _side_by_side([self._embed(batch) for batch in batches]):
+            for answer in await side_by_side([self._embed(batch) for batch in batches]):
                 known.update(answer)
         return [known[key] for key in hashes]
 
@@ -114,18 +113,6 @@ class Embedder:
                 )
                 found.update({row.hash: _unpack(row.embedding) for row in await conn.execute(query)})
         return found
-
-
-async def _side_by_side(calls: Sequence[Coroutine[Any, Any, dict[str, Vector | None]]]) -> list[dict[str, Any]]:
-    """Await all; when one fails, the others are cancelled and its own error is raised."""
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        return await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
 
 
 def _pack(vector: Vector) -> bytes:

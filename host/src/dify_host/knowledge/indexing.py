@@ -94,8 +94,8 @@ class Indexer:
     async def run(self, document_id: str) -> None:
         """Bring the document to `completed` or `error`; harmless when it is there, paused or gone.
 
-        What is wrong with the document, model or store ends in the row, not in an exception. Raises only when the
-        database fails: then the job is to be delivered again.
+        What is wrong with the document, model or store ends in the row, not in an exception. Raises when the database
+        fails, so that the job is delivered again, and for a fault of ours, which stands in the row too.
         """
         document = await self._load(document_id)
         if document is None or document.is_paused or document.indexing_status in ("completed", "error"):

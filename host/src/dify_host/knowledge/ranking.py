@@ -1,0 +1,164 @@
+"""How found pieces are ranked: retrieval settings, fusion of two searches, weighted scores, rerank models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+from dify_kernel.contracts.node import ModelsPort
+from dify_kernel.contracts.vector import Hit
+from dify_kernel.errors import BadInput
+
+from dify_host.knowledge.records import Document, Segment
+from dify_host.knowledge.words import keyword_scores
+
+__all__ = [
+    "Candidate",
+    "RerankModel",
+    "RetrievalModel",
+    "Weights",
+    "apply_weights",
+    "cut",
+    "fuse",
+    "read_retrieval_model",
+    "rerank",
+]
+
+_RRF = 60
+
+SearchMethod = Literal["semantic_search", "full_text_search", "hybrid_search", "keyword_search"]
+
+
+class RerankModel(msgspec.Struct, frozen=True, kw_only=True):
+    """Which model reranks."""
+
+    reranking_provider_name: str = ""
+    reranking_model_name: str = ""
+
+
+class VectorSetting(msgspec.Struct, frozen=True, kw_only=True):
+    """The share of the vector score."""
+
+    vector_weight: float = 0.7
+    embedding_provider_name: str = ""
+    embedding_model_name: str = ""
+
+
+class KeywordSetting(msgspec.Struct, frozen=True, kw_only=True):
+    """The share of the keyword score."""
+
+    keyword_weight: float = 0.3
+
+
+class Weights(msgspec.Struct, frozen=True, kw_only=True):
+    """score = vector_weight * vector score + keyword_weight * keyword score."""
+
+    weight_type: str | None = None
+    vector_setting: VectorSetting = VectorSetting()
+    keyword_setting: KeywordSetting = KeywordSetting()
+
+
+class RetrievalModel(msgspec.Struct, frozen=True, kw_only=True):
+    """How one knowledge base is searched; fields as in the API."""
+
+    search_method: SearchMethod = "semantic_search"
+    reranking_enable: bool = False
+    reranking_mode: Literal["reranking_model", "weighted_score"] | None = None
+    reranking_model: RerankModel | None = None
+    weights: Weights | None = None
+    top_k: int = 4
+    score_threshold_enabled: bool = False
+    score_threshold: float | None = None
+    metadata_filtering_conditions: dict[str, Any] | None = None
+
+    @property
+    def threshold(self) -> float | None:
+        """The least score that counts; None when every score does."""
+        return self.score_threshold if self.score_threshold_enabled else None
+
+    @property
+    def reranker(self) -> RerankModel | None:
+        """The rerank model in use; None when there is none."""
+        model = self.reranking_model
+        chosen = self.reranking_enable and self.reranking_mode != "weighted_score"
+        return model if chosen and model and model.reranking_model_name else None
+
+    @property
+    def weighting(self) -> Weights | None:
+        """The weights in use; None when there are none."""
+        return (self.weights or Weights()) if self.reranking_mode == "weighted_score" else None
+
+
+class Candidate(msgspec.Struct, kw_only=True):
+    """A found segment. `text` is what matched: its content, or the best of its children.
+
+    `vector_score` is the cosine similarity to the query, None while it was not computed. `children` are
+    (id, content, position, score), best first.
+    """
+
+    segment: Segment
+    document: Document
+    text: str
+    node_id: str
+    score: float
+    vector_score: float | None = None
+    children: list[tuple[str, str, int, float]] = []
+
+
+def read_retrieval_model(value: Mapping[str, Any] | None) -> RetrievalModel:
+    """Read stored or posted settings; None values count as not given. BadInput says what is wrong."""
+    given = {key: item for key, item in (value or {}).items() if item is not None and item != ""}
+    try:
+        model = msgspec.convert(given, RetrievalModel)
+    except msgspec.ValidationError as exc:
+        raise BadInput(f"retrieval_model is not valid: {exc}.") from exc
+    if model.top_k < 1:
+        raise BadInput(f"top_k is {model.top_k}, and must be at least 1.")
+    return model
+
+
+def fuse(*lists: Sequence[Hit]) -> list[Hit]:
+    """Join searches by reciprocal rank (k = 60), best first; of two hits of one record the first list's is kept."""
+    ranks: dict[str, float] = {}
+    hits: dict[str, Hit] = {}
+    for found in lists:
+        for rank, hit in enumerate(found, 1):
+            hits.setdefault(hit.id, hit)
+            ranks[hit.id] = ranks.get(hit.id, 0.0) + 1 / (_RRF + rank)
+    return sorted(hits.values(), key=lambda hit: -ranks[hit.id])
+
+
+def apply_weights(query: str, candidates: Sequence[Candidate], weights: Weights) -> list[Candidate]:
+    """Score by the weighted sum of vector and keyword score, best first; a missing vector score counts as 0."""
+    keyword = keyword_scores(query, [candidate.text for candidate in candidates])
+    vector_weight, keyword_weight = weights.vector_setting.vector_weight, weights.keyword_setting.keyword_weight
+    scored = [
+        msgspec.structs.replace(
+            candidate, score=vector_weight * (candidate.vector_score or 0.0) + keyword_weight * keyword[index]
+        )
+        for index, candidate in enumerate(candidates)
+    ]
+    return sorted(scored, key=lambda candidate: -candidate.score)
+
+
+async def rerank(
+    models: ModelsPort, model: RerankModel, query: str, candidates: Sequence[Candidate], top_k: int
+) -> list[Candidate]:
+    """Score by a rerank model, best first, at most `top_k`; the model's errors are the caller's."""
+    if not candidates:
+        return []
+    hits = await models.rerank(
+        model.reranking_provider_name,
+        model.reranking_model_name,
+        query,
+        [candidate.text for candidate in candidates],
+        top_n=min(top_k, len(candidates)),
+    )
+    scored = [msgspec.structs.replace(candidates[hit.index], score=hit.score) for hit in hits]
+    return sorted(scored, key=lambda candidate: -candidate.score)[:top_k]
+
+
+def cut(candidates: Sequence[Candidate], top_k: int, threshold: float | None) -> list[Candidate]:
+    """The first `top_k` whose score reaches the threshold."""
+    return [c for c in candidates if threshold is None or c.score >= threshold][:top_k]

@@ -1,0 +1,133 @@
+"""Retrieval from one knowledge base, as the retrieve endpoint and hit testing show it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from dify_kernel.contracts.node import ModelsPort
+from dify_kernel.errors import BadInput, NotImplementedYet
+
+from dify_host.db.engine import Database
+from dify_host.db.tenant import Tenant
+from dify_host.knowledge.links import Links
+from dify_host.knowledge.metadata import read_conditions
+from dify_host.knowledge.ranking import Candidate, read_retrieval_model
+from dify_host.knowledge.repository import KnowledgeRepository
+from dify_host.knowledge.search import Searcher
+from dify_host.knowledge.segments import SegmentView, segment_view
+from dify_host.knowledge.tables import dataset_queries, document_segments
+from dify_host.knowledge.vectors import VectorStores
+
+__all__ = ["Asker", "ChildHit", "Found", "Retriever", "SourceDocument", "record_retrieval"]
+
+MAX_QUERY = 250
+
+
+class Asker(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks: an account or an end user, from hit testing or from an app."""
+
+    user_id: str
+    role: str = "account"
+    source: str = "hit_testing"
+    app_id: str | None = None
+
+
+class ChildHit(msgspec.Struct, frozen=True, kw_only=True):
+    """A child chunk that matched."""
+
+    id: str
+    content: str
+    position: int
+    score: float
+
+
+class SourceDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """The document of a found segment."""
+
+    id: str
+    data_source_type: str
+    name: str
+    doc_type: str | None
+    doc_metadata: dict[str, Any] | None
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """One found segment; `child_chunks` is None unless children matched."""
+
+    segment: SegmentView
+    document: SourceDocument
+    score: float
+    child_chunks: list[ChildHit] | None
+
+
+class Retriever:
+    """Asks the knowledge bases of one tenant, one at a time."""
+
+    def __init__(self, db: Database, tenant: Tenant, stores: VectorStores, models: ModelsPort) -> None:
+        self._rows = KnowledgeRepository(db, tenant)
+        self._links = Links(db, tenant)
+        self._stores = stores
+        self._models = models
+
+    async def retrieve(
+        self, dataset_id: str, query: str, asker: Asker, retrieval_model: dict[str, Any] | None = None
+    ) -> list[Found]:
+        """The best segments by these settings, else by the dataset's own; best first.
+
+        The query has 1 to 250 characters. It is recorded, and what was found counts a hit.
+        """
+        if not query.strip():
+            raise BadInput("query is required.")
+        if len(query) > MAX_QUERY:
+            raise BadInput(f"query has {len(query)} characters, and may have {MAX_QUERY}.")
+        async with self._rows.db.read() as conn:
+            dataset = await self._rows.dataset(conn, dataset_id)
+        if dataset.provider == "external":
+            raise NotImplementedYet("External knowledge bases cannot be asked yet.", dataset_id=dataset_id)
+        model = read_retrieval_model(retrieval_model or dataset.retrieval_model)
+        conditions = read_conditions(model.metadata_filtering_conditions)
+        searcher = Searcher(self._rows, self._links, self._stores, self._models, query)
+        found = await searcher.search(dataset, model, conditions)
+        await record_retrieval(self._rows, [dataset_id], query, found, asker)
+        return [_shown(candidate) for candidate in found]
+
+
+async def record_retrieval(
+    rows: KnowledgeRepository, dataset_ids: Sequence[str], query: str, found: Sequence[Candidate], asker: Asker
+) -> None:
+    """Write a query row for each of the tenant's datasets, and count a hit for each found segment."""
+    content = msgspec.json.encode([{"content_type": "text_query", "content": query}]).decode()
+    values = {
+        "content": content,
+        "source": asker.source,
+        "source_app_id": asker.app_id,
+        "created_by_role": asker.role,
+        "created_by": asker.user_id,
+    }
+    async with rows.db.write() as conn:
+        for dataset_id in dataset_ids:
+            await conn.execute(dataset_queries.insert().values(dataset_id=dataset_id, **values))
+        # A hit does not change a segment, so its time of change stays.
+        count = {"hit_count": document_segments.c.hit_count + 1, "updated_at": document_segments.c.updated_at}
+        ids = [candidate.segment.id for candidate in found]
+        if ids:
+            await conn.execute(rows.scoped_update(document_segments, count).where(document_segments.c.id.in_(ids)))
+
+
+def _shown(candidate: Candidate) -> Found:
+    document = candidate.document
+    children = [ChildHit(id=id, content=text, position=at, score=score) for id, text, at, score in candidate.children]
+    return Found(
+        segment=segment_view(candidate.segment),
+        document=SourceDocument(
+            id=document.id,
+            data_source_type=document.data_source_type,
+            name=document.name,
+            doc_type=document.doc_type,
+            doc_metadata=document.doc_metadata,
+        ),
+        score=candidate.score,
+        child_chunks=children or None,
+    )
