@@ -81,7 +81,7 @@ class TestEnd(NodeSuite):
         ),
         NodeExample(name="null", config={"outputs": None}, outputs={}),
     ]
-    bad_configs = [{"outputs": [{"variable": "", "value_selector": ["a", "b"]}]}, {"outputs": [{"variable": 1}]}]
+    bad_configs = [{"outputs": [{"variable": 1}]}, {"outputs": "all"}]
 
     def test_pieces_are_joined_by_line_ends(self):
         assert self._build(self.examples[0]).pieces() == [

@@ -47,10 +47,6 @@ class EndNode(InlineNode):
             pieces += ["\n", selector] if pieces else [selector]
         return pieces
 
-    def problems(self) -> list[str]:
-        """Outputs without a name."""
-        return ["An output has no `variable` name."] if any(not name for name, _ in self._outputs) else []
-
     def evaluate(self, ctx: NodeContext) -> NodeResult:
         """The outputs; `inputs` records the same values."""
         outputs = {}

@@ -6,7 +6,7 @@ The dialect is Jinja2's default with its lenient undefined. Not there: loaders, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import wraps
+from functools import cache, lru_cache, wraps
 from typing import Any, cast
 
 from dify_kernel.errors import NodeFailed
@@ -263,17 +263,15 @@ class CompiledTemplate:
             CURRENT.reset(token)
 
 
-_environment: _Environment | None = None
+_environment = cache(_Environment)
 
 
+@lru_cache(maxsize=512)
 def compile_template(source: str) -> CompiledTemplate:
-    """Compile a template; NodeFailed names the line of a syntax error."""
-    global _environment  # noqa: PLW0603 - one environment serves every template
-    if _environment is None:
-        _environment = _Environment()
+    """Compile a template, or give the one compiled before; NodeFailed names the line of a syntax error."""
     token = CURRENT.set(Budget())
     try:
-        return CompiledTemplate(_environment.from_string(source))
+        return CompiledTemplate(_environment().from_string(source))
     except Exception as exc:
         raise _failure(exc) from exc
     finally:
