@@ -29,7 +29,9 @@ pytestmark = pytest.mark.skipif(not EXPORTS, reason="no exports beside the check
 
 
 def core_nodes(path):
-    graph = (yaml.safe_load(path.read_text()).get("workflow") or {}).get("graph") or {}
+    graph = (
+        yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)).get("workflow") or {}
+    ).get("graph") or {}
     for item in graph.get("nodes") or []:
         data = item["data"]
         cls = CLASSES.get((data.get("type"), str(data.get("version") or "1")))
