@@ -39,6 +39,11 @@ def test_a_text_is_found_by_each_of_its_own_words(text):
     assert [id for id, _ in bm25(text, {"it": text})] == (["it"] if text_terms(text) else [])
 
 
+@given(st.text(st.characters(max_codepoint=127)))
+def test_plain_text_takes_the_same_way_as_any_other(text):
+    assert list(runs(text)) == list(runs(text + " é"))[:-1]
+
+
 def test_bm25_against_the_formula():
     documents = {"a": "x y", "b": "x x z", "c": "z"}
     rarity = math.log(1 + (3 - 2 + 0.5) / (2 + 0.5))

@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 import pytest
 from dify_kernel.contracts.vector import Compare, Record, Space
-from dify_kernel.errors import StoreUnavailable, VectorStoreError
+from dify_kernel.errors import InvalidQuery, StoreUnavailable, VectorStoreError
 from dify_kernel.settings import describe_settings, load_settings
 from dify_kernel.testing.vector.data import SPACE, P, X, at_angle, id_of, record, seed
 from dify_vdb_sqlite import SqliteVectorSettings, SqliteVectorStore
@@ -120,9 +120,41 @@ async def test_closing_while_calls_run(store):
     await asyncio.sleep(0)
     await store.close()
     for result in await asyncio.gather(*calls, return_exceptions=True):
-        assert isinstance(result, StoreUnavailable | asyncio.CancelledError) or len(result) == 500
+        assert isinstance(result, StoreUnavailable) or len(result) == 500
     await store.open()
     assert await store.count(SPACE, P) == 500
+
+
+async def test_many_partitions_are_dropped_in_one_go(store):
+    await store.create(SPACE)
+    for i in range(200):
+        await store.upsert(SPACE, f"knowledge base {i}", [record(f"{i} {j}") for j in range(12)])
+    await store.drop(SPACE)
+    assert await store.count(SPACE, "knowledge base 7") == 0
+
+
+async def test_a_space_of_another_dimension_is_refused(store):
+    await seed(store, record(1))
+    other = Space(SPACE.name, 7)
+    for call in (
+        store.search(other, P, [1.0] * 7),
+        store.upsert(other, P, [record(2, dimension=7)]),
+        store.count(other, P),
+    ):
+        with pytest.raises(InvalidQuery, match="dimension 6, not 7"):
+            await call
+
+
+async def test_a_file_of_somebody_else(tmp_path):
+    path = tmp_path / "vectors.db"
+    db = apsw.Connection(str(path))
+    db.execute("CREATE TABLE spaces (other)")
+    db.close()
+    store = await opened(path)
+    with pytest.raises(VectorStoreError, match="refused a statement") as caught:
+        await store.create(SPACE)
+    assert caught.value.retryable is False
+    await store.close()
 
 
 async def test_a_file_that_is_no_database(tmp_path):
@@ -189,10 +221,11 @@ def test_importing_is_cheap_and_loads_no_engine():
         "import asyncio, sys, time\n"
         "import dify_kernel.hookspecs, dify_kernel.contracts.threads, dify_kernel.contracts.lexical\n"
         "import dify_kernel.contracts.vector_rules, dify_kernel.settings\n"
-        "start = time.process_time(); import dify_vdb_sqlite.plugin; spent = time.process_time() - start\n"
-        "assert not {'apsw', 'sqlite_vec'} & set(sys.modules); assert spent < 0.02, spent\n"
+        "start = time.process_time(); import dify_vdb_sqlite.plugin; print(time.process_time() - start)\n"
+        "assert not {'apsw', 'sqlite_vec'} & set(sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True)
+    runs = [subprocess.run([sys.executable, "-c", script], check=True, capture_output=True) for _ in range(3)]
+    assert min(float(run.stdout) for run in runs) < 0.02, "the fastest of three: the machine may be busy"
 
 
 def test_the_registry_builds_it(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from itertools import pairwise
 __all__ = ["bm25", "query_terms", "runs", "text_terms"]
 
 _K1, _B = 1.2, 0.75
+_ASCII_WORD = re.compile(r"[a-z0-9]+")
 
 #: First and last code point of the scripts that are written without spaces between words.
 _UNSPACED = (
@@ -27,6 +29,9 @@ _UNSPACED = (
 def runs(text: str) -> Iterator[tuple[str, bool]]:
     """The maximal runs of letters, digits and marks, folded (NFKC, no case); True marks a run of Chinese, Japanese or
     Korean, which is one or more characters of which any two in sequence count as a word."""
+    if text.isascii():
+        yield from ((word, False) for word in _ASCII_WORD.findall(text.lower()))
+        return
     run, unspaced = "", False
     for char in unicodedata.normalize("NFKC", text).casefold():
         if unicodedata.category(char)[0] not in "LNM":

@@ -80,10 +80,10 @@ class Database:
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
+                db.execute("COMMIT")
+            finally:
+                if db.in_transaction:  # a full disk, for one, has rolled it back already
+                    db.execute("ROLLBACK")
 
     @contextmanager
     def _connection(self) -> Iterator[apsw.Connection]:
@@ -145,6 +145,12 @@ class Database:
             raise VectorStoreError(
                 f"{self._path} is not a usable SQLite file: {exc}.",
                 hint="Move it away and index the knowledge bases again.",
+                path=str(self._path),
+            ) from exc
+        except apsw.SQLError as exc:
+            raise VectorStoreError(
+                f"SQLite on {self._path} refused a statement: {exc}.",
+                hint="The file was made by something else or by another version: move it away and index again.",
                 path=str(self._path),
             ) from exc
         except apsw.Error as exc:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -59,6 +60,10 @@ class SqliteVectorStore(VectorStore):
             threads.close()
             database.close()
             raise
+        if self._threads is not None:  # opened by somebody else meanwhile
+            threads.close()
+            database.close()
+            return
         self._threads, self._database = threads, database
 
     async def close(self) -> None:
@@ -146,7 +151,7 @@ class SqliteVectorStore(VectorStore):
             with database.read() as db:
                 return function(db, *arguments)
 
-        return await threads.run(read)
+        return await self._run(threads, read)
 
     async def _write(self, function: Callable[..., T], *arguments: Any) -> T:
         threads, database = self._opened()
@@ -155,7 +160,16 @@ class SqliteVectorStore(VectorStore):
             with database.write() as db:
                 return function(db, *arguments)
 
-        return await threads.run(write)
+        return await self._run(threads, write)
+
+    async def _run(self, threads: Blocking, call: Callable[[], T]) -> T:
+        try:
+            return await threads.run(call)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling() or self._threads is threads:
+                raise
+            raise StoreUnavailable("The vector store was closed before the call began.", hint="Open it.") from None
 
     def _opened(self) -> tuple[Blocking, Database]:
         if self._threads is None or self._database is None:
@@ -169,18 +183,21 @@ class SqliteVectorStore(VectorStore):
 def _create(db: apsw.Connection, space: Space) -> None:
     db.execute("INSERT OR IGNORE INTO spaces (name, dimension) VALUES (?, ?)", (space.name, space.dimension))
     ((dimension,),) = _rows(db, "SELECT dimension FROM spaces WHERE name = ?", space.name)
-    if dimension != space.dimension:
-        raise InvalidQuery(f"Space {space.name} exists with dimension {dimension}, not {space.dimension}.")
+    _check_dimension(space, dimension)
 
 
 def _drop_some(db: apsw.Connection, space: Space) -> bool:
     """Remove a chunk of the space and, when nothing is left, the space; whether to go on."""
-    of_space = "SELECT p.id FROM partitions p JOIN spaces s ON s.id = p.space_id WHERE s.name = ?"
-    for (partition,) in _rows(db, of_space, space.name):
-        rows = _rows(db, "SELECT key FROM texts WHERE partition_id = ? LIMIT ?", partition, CHUNK)
-        if rows:
-            _remove(db, [key for (key,) in rows])
-            return True
+    rows = _rows(
+        db,
+        "SELECT key FROM spaces s JOIN partitions p ON p.space_id = s.id JOIN texts t ON t.partition_id = p.id"
+        " WHERE s.name = ? LIMIT ?",
+        space.name,
+        CHUNK,
+    )
+    _remove(db, [key for (key,) in rows])
+    if len(rows) == CHUNK:
+        return True
     db.execute("DELETE FROM partitions WHERE space_id IN (SELECT id FROM spaces WHERE name = ?)", (space.name,))
     db.execute("DELETE FROM spaces WHERE name = ?", (space.name,))
     return False
@@ -191,8 +208,7 @@ def _upsert(db: apsw.Connection, space: Space, name: str, records: Sequence[Reco
     if not found:
         raise InvalidQuery(f"Space {space.name} was not created.", hint="Call create first.")
     space_id, dimension = found[0]
-    if dimension != space.dimension:
-        raise InvalidQuery(f"Space {space.name} has dimension {dimension}, not {space.dimension}.")
+    _check_dimension(space, dimension)
     db.execute("INSERT OR IGNORE INTO partitions (space_id, name) VALUES (?, ?)", (space_id, name))
     ((partition, number),) = _rows(
         db, "SELECT id, next FROM partitions WHERE space_id = ? AND name = ?", space_id, name
@@ -220,7 +236,11 @@ def _delete_some(
     query = f"SELECT key FROM texts JOIN vectors USING (key) WHERE partition_id = ? AND {condition} LIMIT ?"  # noqa: S608
     rows = _rows(db, query, partition, *values, CHUNK)
     _remove(db, [key for (key,) in rows])
-    return len(rows) == CHUNK
+    if len(rows) == CHUNK:
+        return True
+    if ids is None and filter is None:
+        db.execute("DELETE FROM partitions WHERE id = ?", (partition,))
+    return False
 
 
 def _remove(db: apsw.Connection, keys: list[int]) -> None:
@@ -363,11 +383,20 @@ def _partition(db: apsw.Connection, space: Space, name: str) -> int:
     """The partition's number; 0, which no row has, when the space or the partition is unknown."""
     rows = _rows(
         db,
-        "SELECT p.id FROM partitions p JOIN spaces s ON s.id = p.space_id WHERE s.name = ? AND p.name = ?",
+        "SELECT p.id, s.dimension FROM partitions p JOIN spaces s ON s.id = p.space_id WHERE s.name = ? AND p.name = ?",
         space.name,
         name,
     )
-    return int(rows[0][0]) if rows else 0
+    if not rows:
+        return 0
+    ((partition, dimension),) = rows
+    _check_dimension(space, dimension)
+    return int(partition)
+
+
+def _check_dimension(space: Space, dimension: int) -> None:
+    if dimension != space.dimension:
+        raise InvalidQuery(f"Space {space.name} exists with dimension {dimension}, not {space.dimension}.")
 
 
 def _range(partition: int) -> tuple[int, int]:

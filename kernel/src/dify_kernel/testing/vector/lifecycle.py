@@ -54,6 +54,7 @@ class Lifecycle(ContractSuite, suite=True):
     async def test_opening_twice_is_harmless(self, store: VectorStore) -> None:
         await seed(store, record(1))
         await store.open()
+        await asyncio.gather(store.open(), store.open())
         assert await store.count(SPACE, P) == 1
 
     async def test_closing_twice_is_harmless(self, store: VectorStore) -> None:
@@ -79,7 +80,7 @@ class Lifecycle(ContractSuite, suite=True):
 
     async def test_a_closed_store_opens_again(self, store: VectorStore) -> None:
         await store.close()
-        await store.open()
+        await asyncio.gather(store.open(), store.open())
         await seed(store, record(1))
         assert await store.count(SPACE, P) == 1
 
