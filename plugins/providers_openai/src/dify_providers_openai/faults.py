@@ -1,0 +1,77 @@
+"""Which error of the model contract each answer and each failure of HTTP becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from dify_kernel.contracts.http import HttpConnectionError, HttpTooLarge, OutboundRefused
+from dify_kernel.errors import (
+    InvokeAuthorizationError,
+    InvokeBadRequestError,
+    InvokeConnectionError,
+    InvokeError,
+    InvokeRateLimitError,
+    InvokeServerUnavailableError,
+)
+
+from dify_providers_openai.settings import OpenAICredentials
+
+__all__ = ["refusal", "translated", "words"]
+
+MAX_WORDS = 1000
+
+
+def refusal(status: int, body: bytes, credentials: OpenAICredentials) -> InvokeError:
+    """The error for an answer that is not a success; the server's words are kept, without the key."""
+    said, code = words(body)
+    key = credentials.openai_api_key.reveal()
+    if key:
+        said = said.replace(key, "***")
+    message = f"{credentials.base} answered {status}: {said or 'no reason given'}"
+    if code == "insufficient_quota":
+        return InvokeAuthorizationError(message, hint="The account has no quota left: check its plan.", status=status)
+    if status in (401, 403):
+        return InvokeAuthorizationError(message, hint="Check the API key and the organization.", status=status)
+    if status == 429:
+        return InvokeRateLimitError(message, hint="Try again later.", status=status)
+    if status >= 500 or status == 408:
+        return InvokeServerUnavailableError(message, hint="Try again later.", status=status)
+    if status < 400:
+        return InvokeBadRequestError(message, hint="Check the API base: it redirects or is no API.", status=status)
+    return InvokeBadRequestError(message, status=status, code=code or None)
+
+
+def words(body: bytes | Any) -> tuple[str, str]:
+    """The message and the code in an error body, whichever of the usual shapes it has."""
+    try:
+        said = msgspec.json.decode(body) if isinstance(body, bytes) else body
+    except msgspec.DecodeError:
+        return " ".join(body.decode("utf-8", "replace").split())[:MAX_WORDS], ""
+    if isinstance(said, dict):
+        inner = said.get("error") or said.get("detail") or said.get("message") or said
+        if isinstance(inner, dict):
+            return str(inner.get("message") or inner)[:MAX_WORDS], str(inner.get("code") or "")
+        said = inner
+    return str(said)[:MAX_WORDS], ""
+
+
+@contextmanager
+def translated(credentials: OpenAICredentials) -> Iterator[None]:
+    """Turn failures of HTTP into the family of the contract."""
+    try:
+        yield
+    except HttpConnectionError as exc:
+        raise InvokeConnectionError(
+            f"{credentials.base} cannot be reached: {exc.message}", hint="Check the API base and the network."
+        ) from exc
+    except OutboundRefused as exc:
+        raise InvokeBadRequestError(f"{credentials.base} may not be reached: {exc.message}", hint=exc.hint) from exc
+    except HttpTooLarge as exc:
+        raise InvokeBadRequestError(f"{credentials.base} answered too much: {exc.message}") from exc
+    except (msgspec.DecodeError, msgspec.ValidationError) as exc:
+        raise InvokeServerUnavailableError(
+            f"{credentials.base} answered something that is not of this API: {exc}.", hint="Check the API base."
+        ) from exc
