@@ -220,7 +220,11 @@ class _Answer:
         if plan.method != "HEAD" and length.isdecimal() and int(length) > max_bytes:
             raise too_large(max_bytes, self._origin)
         chain = inflaters(_header(response, b"content-encoding"), max_bytes, self._origin)
-        self._wire = self._arriving(cast(AsyncIterator[bytes], response.stream), deadline)
+        # A server that announces a body where none is allowed may send it all the same, as the start of the next
+        # answer: nothing is read then, which closes the connection instead of reusing it.
+        spoiled = self.status == 204 and length.strip("0") != ""
+        wire = _nothing() if spoiled else cast(AsyncIterator[bytes], response.stream)
+        self._wire = self._arriving(wire, deadline)
         self._body = decoded(self._wire, chain, SizeCap(max_bytes, self._origin))
 
     async def lines(self) -> AsyncIterator[str]:
@@ -260,6 +264,11 @@ class _Answer:
                     except StopAsyncIteration:
                         return
                 yield piece
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    for piece in ():
+        yield piece
 
 
 @contextmanager

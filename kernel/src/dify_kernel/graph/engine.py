@@ -73,9 +73,9 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
 class _Failed(Exception):
     """Ends the run: a node failed without a strategy, or a limit was reached."""
 
-    def __init__(self, error: str, error_type: str, status: str = "failed") -> None:
+    def __init__(self, error: str, error_type: str, status: str = "failed", *, node: bool = False) -> None:
         super().__init__(error)
-        self.error, self.error_type, self.status = error, error_type, status
+        self.error, self.error_type, self.status, self.node = error, error_type, status, node
 
 
 class Engine:
@@ -132,7 +132,9 @@ class Engine:
             status = "partial-succeeded" if self._exceptions else "succeeded"
             finished = self._finish(status, outputs=self._run_outputs())
         except _Failed as exc:
-            finished = self._finish(exc.status, error=exc.error, error_type=exc.error_type)
+            if exc.node:
+                self._finish_ready()
+            finished = self._finish(exc.status, outputs=self._run_outputs(), error=exc.error, error_type=exc.error_type)
         finally:
             alarm.cancel()
             await self._cancel_tasks()
@@ -179,6 +181,15 @@ class Engine:
         if time.monotonic() > deadline:
             elapsed = time.monotonic() - self._started
             raise _Failed(f"Maximum execution time exceeded: {elapsed:.2f}s > {limits.max_time:g}s", "RunLimitError")
+
+    def _finish_ready(self) -> None:
+        """Run the inline nodes that were due when the run failed, so that the outcome does not hang on their order."""
+        for index in [index for index in self._ready if self.plan.nodes[index].inline]:
+            try:
+                self._start(index)
+            except _Failed:
+                continue  # the first failure is the run's
+        self._ready.clear()
 
     async def _cancel_tasks(self) -> None:
         tasks = list(self._tasks.values())
@@ -318,7 +329,7 @@ class Engine:
             )
         )
         if failed:
-            raise _Failed(self._show(result.error), result.error_type)
+            raise _Failed(self._show(result.error), result.error_type, node=True)
 
     def _apply_strategy(self, node: PlanNode, result: NodeResult) -> None:
         self._exceptions += 1
@@ -326,7 +337,7 @@ class Engine:
             return
         self._output.discard(node)
         result.outputs = {
-            **(node.defaults if node.strategy == DEFAULT_VALUE else result.outputs),
+            **(node.defaults if node.strategy == DEFAULT_VALUE else {}),
             "error_message": result.error,
             "error_type": result.error_type,
         }
