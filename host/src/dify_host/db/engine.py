@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from dify_host.db.errors import DatabaseError, DatabaseUnavailable, translate
 from dify_host.db.types import decode_json, encode_json
 
-__all__ = ["Database", "Dialect", "PoolSettings", "database_now", "driver_url"]
+__all__ = ["JOBS_WRITTEN", "Database", "Dialect", "PoolSettings", "database_now", "driver_url"]
 
 Dialect = Literal["sqlite", "postgresql", "mysql"]
 
@@ -32,6 +32,8 @@ _DRIVERS: dict[str, tuple[Dialect, str]] = {
 _SQLITE_PRAGMAS = ("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON")
 _SQLITE_CONNECTIONS = 8  # each is a thread; readers beyond this many only wait for the same disk
 _WRITES = "dify_writes"
+#: Set in a connection's `info` by what writes to the outbox.
+JOBS_WRITTEN = "dify_jobs_written"
 
 
 class PoolSettings(msgspec.Struct, frozen=True):
@@ -85,6 +87,8 @@ class Database:
         self._writer = self._engine.execution_options(**{_WRITES: True})
         self._turn = asyncio.Lock() if self.dialect == "sqlite" else None
         self._turn_owner: asyncio.Task[Any] | None = None
+        #: Called after a transaction that wrote jobs to the outbox is committed; tells a relay not to wait.
+        self.on_jobs: Callable[[], None] = lambda: None
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -102,8 +106,14 @@ class Database:
         On SQLite, writers of one process take turns and the lock is taken at the start, so a transaction that
         reads first never fails for having read. A write inside a write of the same task is a `DatabaseError`.
         """
-        async with self._write_turn(), _connected(self._writer) as conn, conn.begin():
-            yield conn
+        async with self._write_turn(), _connected(self._writer) as conn:
+            try:
+                async with conn.begin():
+                    yield conn
+            finally:
+                jobs = conn.info.pop(JOBS_WRITTEN, False)
+        if jobs:
+            self.on_jobs()
 
     async def close(self) -> None:
         """Close every connection; may be called twice."""
@@ -168,9 +178,14 @@ def _build_engine(dialect: Dialect, url: URL, pool: PoolSettings) -> AsyncEngine
     else:
         # MySQL starts at REPEATABLE READ; one level on every server means one behaviour, and no gap locks.
         options["isolation_level"] = "READ COMMITTED"
-    engine = create_async_engine(
-        url, json_serializer=encode_json, json_deserializer=decode_json, hide_parameters=True, **options
-    )
+    try:
+        engine = create_async_engine(
+            url, json_serializer=encode_json, json_deserializer=decode_json, hide_parameters=True, **options
+        )
+    except ModuleNotFoundError as exc:
+        raise SettingsError(
+            f"The driver {exc.name} for {dialect} is not installed.", hint=f'Install it: pip install "dify[{dialect}]".'
+        ) from exc
     sync_engine = engine.sync_engine
     sa.event.listen(sync_engine, "handle_error", translate, retval=True)
     sa.event.listen(sync_engine, "before_execute", _refuse_write_on_read)

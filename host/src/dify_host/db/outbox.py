@@ -15,13 +15,13 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dify_host.db.engine import Database, database_now
+from dify_host.db.engine import JOBS_WRITTEN, Database, database_now
 from dify_host.db.repository import to_struct
 from dify_host.db.schema import bare_table, index, integer, json_text, moment, ref, string, unique
 from dify_host.db.statements import insert_missing
 from dify_host.db.types import Moment, new_id, utc_now
 
-__all__ = ["Job", "claim_batch", "enqueue", "mark_sent", "outbox", "purge_sent"]
+__all__ = ["Job", "claim_batch", "enqueue", "has_unsent", "mark_sent", "outbox", "purge_sent"]
 
 outbox = bare_table(
     "outbox",
@@ -68,6 +68,7 @@ async def enqueue(
     job with the same key is not written, as long as the first is kept (until `purge_sent`), and its id is returned.
     """
     row = {"id": new_id(), "queue": queue, "actor": actor, "args": args, "eta": eta, "dedupe_key": key}
+    conn.info[JOBS_WRITTEN] = True
     if key is None:
         await conn.execute(outbox.insert().values(row))
         return str(row["id"])
@@ -96,6 +97,13 @@ async def claim_batch(db: Database, *, limit: int = 100, window: timedelta = tim
         await conn.execute(claim.values(claimed_until=now + window, attempts=outbox.c.attempts + 1))
     jobs = [to_struct(row, Job) for row in rows]
     return [msgspec.structs.replace(job, attempts=job.attempts + 1) for job in jobs]
+
+
+async def has_unsent(db: Database) -> bool:
+    """Tell cheaply whether any job waits, due or not: what an idle relay asks instead of claiming."""
+    async with db.read() as conn:
+        query = sa.select(outbox.c.id).where(outbox.c.sent_at.is_(None)).limit(1)
+        return (await conn.execute(query)).first() is not None
 
 
 async def mark_sent(db: Database, ids: Sequence[str]) -> None:

@@ -1,0 +1,72 @@
+"""Every job there is: a name, a queue, limits, and a few lines that call the domain service that does the work.
+
+Arguments are JSON values, given by name. A job may run twice (see the broker), so each one is idempotent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import dramatiq
+import msgspec
+
+from dify_host.db.outbox import purge_sent
+from dify_host.db.types import utc_now
+from dify_host.jobs.broker import JobBroker
+
+if TYPE_CHECKING:
+    from dify_host.platform import Platform
+
+__all__ = ["ACTORS", "Actor", "declare"]
+
+_MINUTE = 60_000
+_SENT_JOBS_KEPT = timedelta(days=2)
+
+
+class Actor(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of job; `time_limit` in milliseconds."""
+
+    name: str
+    queue: str
+    time_limit: int
+    run: Callable[..., Awaitable[None]]
+
+
+async def index_document(platform: Platform, document_id: str) -> None:
+    """Bring a document to `completed` or `error`; goes on where an earlier try stopped."""
+    await platform.indexer.run(document_id)
+
+
+async def purge_outbox(platform: Platform) -> None:
+    """Forget jobs that were sent days ago; they are kept that long so that a key names one job."""
+    before = utc_now() - _SENT_JOBS_KEPT
+    while await purge_sent(platform.db, before=before):
+        pass
+
+
+#: Every actor by name; a job in the outbox names one of these.
+ACTORS: dict[str, Actor] = {
+    actor.name: actor
+    for actor in (
+        Actor(name="index_document", queue="dataset", time_limit=60 * _MINUTE, run=index_document),
+        Actor(name="purge_outbox", queue="retention", time_limit=30 * _MINUTE, run=purge_outbox),
+    )
+}
+
+
+def declare(broker: JobBroker, platform: Callable[[], Platform]) -> None:
+    """Declare every actor on a broker; `platform` is called in the event loop when a job runs."""
+    for actor in ACTORS.values():
+        decorate = dramatiq.actor(
+            actor_name=actor.name, queue_name=actor.queue, time_limit=actor.time_limit, broker=broker
+        )
+        decorate(_bound(actor, platform))
+
+
+def _bound(actor: Actor, platform: Callable[[], Platform]) -> Callable[..., Awaitable[None]]:
+    async def run(*args: Any, **kwargs: Any) -> None:
+        await actor.run(platform(), *args, **kwargs)
+
+    return run
