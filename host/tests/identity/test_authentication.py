@@ -20,18 +20,28 @@ from dify_host.settings import HostSettings
 from dify_kernel.contracts.auth import AuthRequest, Principal
 from dify_kernel.errors import BadInput, NotFound, Unauthorized
 from dify_kernel.registry import Registry
-from dify_kernel.settings import Secret
 from redis.asyncio import Redis
 
 from .conftest import NewApp, NewTenant
 
-SETTINGS = HostSettings(secret_key=Secret("a secret key of the tests"), login_lockout_duration=60)
+SETTINGS = HostSettings(login_lockout_duration=60)
 PASSWORD = "analytical 1"
+
+
+def service(db: Database, redis: Redis, prefix: str) -> AuthService:
+    return AuthService(
+        db,
+        registry=Registry(),
+        redis=redis,
+        settings=SETTINGS,
+        secret_key="a secret key of the tests",
+        prefix=prefix,
+    )
 
 
 @pytest.fixture
 def auth(sqlite_database: Database, redis: Redis, prefix: str) -> AuthService:
-    return AuthService(sqlite_database, Registry(), redis, SETTINGS, prefix=prefix)
+    return service(sqlite_database, redis, prefix)
 
 
 async def ada(db: Database, tenant: Tenant) -> Account:
@@ -51,7 +61,7 @@ def form(password: str = PASSWORD, email: str = "ada@example.com") -> dict[str, 
 async def test_a_key_names_its_app_and_workspace(
     database: Database, redis: Redis, prefix: str, new_tenant: NewTenant, new_app: NewApp
 ) -> None:
-    auth = AuthService(database, Registry(), redis, SETTINGS, prefix=prefix)
+    auth = service(database, redis, prefix)
     tenant = await new_tenant(database)
     app_id = await new_app(database, tenant)
     app_key, knowledge_key = (
@@ -96,9 +106,7 @@ async def test_the_last_use_is_written_once_a_minute(
     created = await ApiKeys(sqlite_database, await new_tenant(sqlite_database)).create("dataset")
 
     async def use_in_a_new_process() -> object:
-        await AuthService(sqlite_database, Registry(), redis, SETTINGS, prefix=prefix).authenticate(
-            bearer(created.token)
-        )
+        await service(sqlite_database, redis, prefix).authenticate(bearer(created.token))
         async with sqlite_database.read() as conn:
             return (await conn.execute(sa.select(api_tokens.c.last_used_at))).scalar_one()
 
@@ -202,8 +210,8 @@ async def test_five_failures_lock_the_address(
 
 async def test_a_success_clears_the_count(auth: AuthService, sqlite_database: Database, new_tenant: NewTenant) -> None:
     await ada(sqlite_database, await new_tenant(sqlite_database))
-    for _ in range(2):
-        for guess in range(MAX_FAILED_LOGINS - 1):
+    for guesses in (MAX_FAILED_LOGINS - 1, 1):
+        for guess in range(guesses):
             with pytest.raises(AuthenticationFailed):
                 await auth.login("password", form(f"guess {guess}"))
         await auth.login("password", form())

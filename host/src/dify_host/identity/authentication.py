@@ -41,7 +41,14 @@ class AuthService:
     """Lends plugins what they need to know (`AuthPorts`) and asks them; one object serves a process."""
 
     def __init__(
-        self, db: Database, registry: Registry, redis: Redis, settings: HostSettings, *, prefix: str = "dify:"
+        self,
+        db: Database,
+        *,
+        registry: Registry,
+        redis: Redis,
+        settings: HostSettings,
+        secret_key: str,
+        prefix: str = "dify:",
     ) -> None:
         self._db = db
         self._registry = registry
@@ -49,7 +56,7 @@ class AuthService:
         self._limiter = RateLimiter(redis, prefix=f"{prefix}limit:")
         self._keys: Lru[str, ApiKeyRecord] = Lru(_KEYS, _KEY_TTL)
         self._authenticators: list[Authenticator] | None = None
-        self.sessions = Sessions(redis, settings, prefix=prefix)
+        self.sessions = Sessions(redis, settings, secret_key=secret_key, prefix=prefix)
 
     # -- requests
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from dify_kernel.contracts.auth import Principal
 from dify_kernel.errors import DifyError, Unauthorized
+from dify_kernel.settings import Secret
 from redis.exceptions import RedisError
 
 from dify_host.net.crypto import issue_token, read_token
@@ -61,9 +62,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 class Sessions:
     """Opens, renews and ends sessions. Redis holds only hashes of refresh tokens."""
 
-    def __init__(self, redis: Redis, settings: HostSettings, *, prefix: str = "dify:") -> None:
+    def __init__(self, redis: Redis, settings: HostSettings, *, secret_key: str, prefix: str = "dify:") -> None:
         self._redis = redis
-        self._secret = settings.secret_key
+        self._secret = Secret(secret_key)
         self._access_seconds = settings.access_token_expire_minutes * 60
         self._refresh_seconds = int(settings.refresh_token_expire_days * 86400)
         self._tokens = f"{prefix}refresh_token:"
