@@ -122,7 +122,7 @@ def test_a_chat_body_holds_the_conversation():
             {
                 "role": "assistant",
                 "content": None,
-                "tool_calls": [{"id": "c1", "type": "function", "function": function}],
+                "tool_calls": [called],
             },
             {"role": "tool", "tool_call_id": "c1", "content": "seen"},
         ],
