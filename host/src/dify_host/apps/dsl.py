@@ -13,6 +13,7 @@ from dify_host.apps.variables import MAX_VARIABLE_SIZE, read_variables
 from dify_host.apps.yaml_text import read_yaml, write_yaml
 
 __all__ = [
+    "CONFIG_DEFAULTS",
     "CURRENT_VERSION",
     "WORKFLOW_MODES",
     "AppDsl",
@@ -67,7 +68,7 @@ class AppDsl(msgspec.Struct, frozen=True, kw_only=True):
 
 
 #: What an absent or empty part of `model_config` means.
-_CONFIG_DEFAULTS: Final[dict[str, Any]] = {
+CONFIG_DEFAULTS: Final[dict[str, Any]] = {
     "model": {},
     "prompt_type": "simple",
     "pre_prompt": "",
@@ -152,7 +153,7 @@ def read_model_config(data: Any) -> dict[str, Any]:
     """A `model_config` with every part present; InvalidDsl names a part of the wrong type."""
     if not isinstance(data, dict) or not data:
         raise InvalidDsl("Missing model_config data for chat/agent-chat/completion app.", field="model_config")
-    config = {key: data.get(key) or default for key, default in _CONFIG_DEFAULTS.items()}
+    config = {key: data.get(key) or default for key, default in CONFIG_DEFAULTS.items()}
     try:
         msgspec.convert({**config, "id": "", "app_id": ""}, ModelConfig)
     except msgspec.ValidationError as exc:
@@ -163,7 +164,7 @@ def read_model_config(data: Any) -> dict[str, Any]:
 def write_model_config(config: ModelConfig) -> dict[str, Any]:
     """A stored configuration as its part of an app's text."""
     values = msgspec.structs.asdict(config)
-    return {key: values[key] for key in _CONFIG_DEFAULTS}
+    return {key: values[key] for key in CONFIG_DEFAULTS}
 
 
 def _head(app: Any) -> AppHead:

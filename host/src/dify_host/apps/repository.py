@@ -30,6 +30,7 @@ from dify_host.db.repository import Page, TenantRepository, fetch_page, to_struc
 from dify_host.db.statements import insert_missing
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id, utc_now
+from dify_host.identity.tables import accounts
 from dify_host.net.crypto import TenantCipher
 
 __all__ = ["DRAFT", "AppRepository"]
@@ -268,6 +269,26 @@ class AppRepository(TenantRepository):
         query = sa.select(app_dataset_joins.c.dataset_id).where(app_dataset_joins.c.app_id == app_id, owned)
         async with self.db.read() as conn:
             return tuple(sorted((await conn.execute(query)).scalars()))
+
+    # -- whose and of what kind -------------------------------------------------------------------------------
+
+    async def tag_names(self, app_id: str) -> tuple[str, ...]:
+        """The names of the app's tags, sorted."""
+        tags, bindings = tables.tags, tables.tag_bindings
+        query = (
+            self.scoped_select(tags, tags.c.name)
+            .join(bindings, bindings.c.tag_id == tags.c.id)
+            .where(tags.c.type == "app", bindings.c.target_id == app_id, self.owned(bindings))
+        )
+        async with self.db.read() as conn:
+            return tuple(sorted((await conn.execute(query)).scalars()))
+
+    async def author(self, account_id: str | None, *, conn: AsyncConnection | None = None) -> tuple[str, str]:
+        """The name and interface language of an account; empty texts when there is none."""
+        query = sa.select(accounts.c.name, accounts.c.interface_language).where(accounts.c.id == account_id)
+        async with self._reading(conn) as reader:
+            row = (await reader.execute(query)).one_or_none()
+        return (row.name or "", row.interface_language or "") if row else ("", "")
 
     # -- inside -----------------------------------------------------------------------------------------------
 

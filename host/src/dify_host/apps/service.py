@@ -1,0 +1,500 @@
+"""Everything that changes an app, each in one transaction: import, export, drafts, publishing, creation, deletion."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import string
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from dify_kernel.errors import BadInput, Forbidden
+from dify_kernel.graph.plan import Problem
+from dify_kernel.registry import Registry
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dify_host.apps import public_view, sharing, validation
+from dify_host.apps.dsl import (
+    CONFIG_DEFAULTS,
+    CURRENT_VERSION,
+    WORKFLOW_MODES,
+    AppDsl,
+    AppHead,
+    ImportStatus,
+    WorkflowBody,
+    dump,
+    import_status,
+    parse,
+    read_model_config,
+    write_model_config,
+)
+from dify_host.apps.errors import (
+    AppUnavailable,
+    DraftWorkflowNotExist,
+    DraftWorkflowNotSync,
+    SiteNotFound,
+    WorkflowNotPublished,
+)
+from dify_host.apps.records import AppMode, AppRecord, ModelConfig, Variable, WorkflowRecord
+from dify_host.apps.repository import DRAFT, AppRepository
+from dify_host.apps.variables import keep_secrets, read_variables
+from dify_host.db.engine import Database
+from dify_host.db.outbox import enqueue
+from dify_host.db.tenant import Tenant
+from dify_host.db.types import encode_json, new_id, utc_now
+from dify_host.net.crypto import TenantCipher
+from dify_host.settings import HostSettings
+
+__all__ = ["AppChanges", "AppService", "ImportResult"]
+
+_CODE_LENGTH: Final = 16
+_LANGUAGE: Final = "en-US"
+_LONGEST_TEXT: Final = 255  # characters of the columns of a name and an icon
+_ROBOT: Final = ("\N{ROBOT FACE}", "#FFEAD5")
+
+
+class ImportResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an import. `pending` means that nothing is stored until it is called again as confirmed."""
+
+    id: str
+    status: ImportStatus
+    app_id: str | None = None
+    app_mode: AppMode | None = None
+    current_dsl_version: str = CURRENT_VERSION
+    imported_dsl_version: str = ""
+    error: str = ""
+    warnings: list[Problem] = []
+    missing_plugins: list[str] = []
+
+
+class AppChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """How an app is called and drawn, and how much it may run; what is unset stays."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType = msgspec.UNSET
+    icon_type: str | msgspec.UnsetType | None = msgspec.UNSET
+    icon: str | msgspec.UnsetType | None = msgspec.UNSET
+    icon_background: str | msgspec.UnsetType | None = msgspec.UNSET
+    use_icon_as_answer_icon: bool | msgspec.UnsetType = msgspec.UNSET
+    max_active_requests: int | msgspec.UnsetType | None = msgspec.UNSET
+
+    def given(self) -> dict[str, Any]:
+        """The set fields by column; BadInput for a text that is too long."""
+        values = {key: item for key, item in msgspec.structs.asdict(self).items() if item is not msgspec.UNSET}
+        for key, item in values.items():
+            if key != "description" and isinstance(item, str) and len(item) > _LONGEST_TEXT:
+                raise BadInput(f"`{key}` has {len(item)} characters; at most {_LONGEST_TEXT} are kept.", field=key)
+        return values
+
+
+class AppService:
+    """The apps of one workspace. `icon_link` signs the address of an uploaded icon."""
+
+    def __init__(
+        self,
+        db: Database,
+        tenant: Tenant,
+        cipher: TenantCipher,
+        registry: Registry,
+        *,
+        settings: HostSettings,
+        icon_link: Callable[[str], str] | None = None,
+    ) -> None:
+        self.repository = AppRepository(db, tenant, cipher)
+        self._db, self._tenant = db, tenant
+        self._registry, self._settings = registry, settings
+        self._icon_link = icon_link
+
+    # -- text in and out --------------------------------------------------------------------------------------
+
+    async def import_dsl(
+        self,
+        text: str | bytes,
+        *,
+        account_id: str,
+        name: str | None = None,
+        app_id: str | None = None,
+        changes: AppChanges | None = None,
+        publish: bool = False,
+        confirmed: bool = False,
+    ) -> ImportResult:
+        """Make an app of its text, or overwrite the workflow app `app_id`; all of it, or nothing when this raises.
+
+        `name` and `changes` go before the text's. Raises InvalidDsl, TooLarge, and InvalidGraph with every problem.
+        """
+        dsl = await asyncio.to_thread(parse, text, max_variable_size=self._settings.max_variable_size)
+        status, import_id = import_status(dsl.version), new_id()
+        if status == "pending" and not confirmed:
+            return ImportResult(id=import_id, status=status, app_mode=dsl.app.mode, imported_dsl_version=dsl.version)
+        dsl, warnings = self._checked(dsl, publish=publish)
+        head = _head_values(dsl.app, changes or AppChanges())
+        if name:
+            head["name"] = name
+        head = AppChanges(**head).given()
+        async with self._db.write() as conn:
+            if app_id:
+                app = await self._overwrite(conn, app_id, dsl.app.mode, head, account_id)
+            else:
+                app = await self._insert(conn, dsl.app.mode, head, account_id)
+            if dsl.workflow is not None:
+                draft = await self._replace_draft(conn, app, dsl.workflow, account_id)
+                if publish:
+                    await self._publish(conn, app, draft, account_id, "", "")
+            else:
+                await self._replace_config(conn, app, dsl.model_config or {}, account_id)
+        return ImportResult(
+            id=import_id,
+            status="completed" if confirmed else status,
+            app_id=app.id,
+            app_mode=app.mode,
+            imported_dsl_version=dsl.version,
+            warnings=warnings,
+            missing_plugins=self._missing_plugins(dsl),
+        )
+
+    async def export(self, app_id: str, include_secret: bool = False, *, workflow_id: str | None = None) -> str:
+        """The app as text: a named version, else the draft, else what is published."""
+        app = await self.repository.get(app_id)
+        image = app.icon_type == "image"
+        head = AppHead(
+            name=app.name,
+            mode=app.mode,
+            description=app.description or "",
+            icon=_ROBOT[0] if image else app.icon or "",
+            icon_type="emoji" if image else app.icon_type or "emoji",
+            icon_background=_ROBOT[1] if image else app.icon_background or "#FFFFFF",
+            use_icon_as_answer_icon=app.use_icon_as_answer_icon,
+        )
+        if app.mode in WORKFLOW_MODES:
+            record = await self._exported_version(app_id, workflow_id)
+            dsl = AppDsl(
+                app=head,
+                workflow=self._shared_workflow(record, include_secret),
+                dependencies=sharing.export_dependencies(record.graph),
+            )
+        else:
+            config = await self.repository.model_config(app_id)
+            values = write_model_config(config) if config else CONFIG_DEFAULTS
+            dsl = AppDsl(app=head, model_config=sharing.export_config(values))
+        return await asyncio.to_thread(dump, dsl)
+
+    async def _exported_version(self, app_id: str, workflow_id: str | None) -> WorkflowRecord:
+        if workflow_id is not None:
+            return await self.repository.published_workflow(app_id, workflow_id)
+        draft = await self.repository.draft_workflow(app_id)
+        if draft is not None:
+            return draft
+        try:
+            return await self.repository.published_workflow(app_id)
+        except WorkflowNotPublished as exc:
+            raise DraftWorkflowNotExist(
+                "Missing draft workflow configuration, please check.", hint="Save a draft first.", app_id=app_id
+            ) from exc
+
+    def _shared_workflow(self, record: WorkflowRecord, include_secret: bool) -> WorkflowBody:
+        return WorkflowBody(
+            graph=sharing.export_graph(
+                record.graph,
+                self._tenant.id,
+                include_secret=include_secret,
+                encrypt_datasets=self._settings.dsl_export_encrypt_dataset_id,
+            ),
+            features=record.features,
+            environment_variables=sharing.export_variables(record.environment_variables, include_secret=include_secret),
+            conversation_variables=record.conversation_variables,
+        )
+
+    def _checked(self, dsl: AppDsl, *, publish: bool) -> tuple[AppDsl, list[Problem]]:
+        """The app with readable ids, and its warnings; InvalidGraph when it has errors."""
+        warnings: list[Problem] = []
+        if dsl.workflow is not None:
+            graph, poorer = sharing.import_graph(dsl.workflow.graph, self._tenant.id)
+            dsl = msgspec.structs.replace(dsl, workflow=msgspec.structs.replace(dsl.workflow, graph=graph))
+            message = "Some knowledge bases of the node are of another workspace and were left out; choose others."
+            warnings += [
+                Problem(code="missing_dataset", message=message, node_id=node_id, severity="warning")
+                for node_id in poorer
+            ]
+        problems = self._problems(dsl)
+        validation.refuse_errors(problems, finished=publish)
+        return dsl, warnings + problems
+
+    def _problems(self, dsl: AppDsl) -> list[Problem]:
+        if dsl.workflow is not None:
+            return validation.check_workflow(dsl.workflow.graph, dsl.workflow.features, dsl.app.mode, self._registry)
+        config = _config_record(dsl.model_config or {}, "", "")
+        return validation.check_config(config, dsl.app.mode, self._registry)
+
+    def _missing_plugins(self, dsl: AppDsl) -> list[str]:
+        graph = dsl.workflow.graph if dsl.workflow else {}
+        needed = sharing.used_plugins(dsl.dependencies) or sharing.derived_plugins(graph, dsl.model_config or {})
+        offered = {_plain(name) for kind in ("providers", "tools", "nodes") for name in self._registry.names(kind)}
+        return [plugin for plugin in needed if _plain(plugin.rpartition("/")[2]) not in offered]
+
+    # -- drafts and versions ----------------------------------------------------------------------------------
+
+    async def save_draft(
+        self,
+        app_id: str,
+        *,
+        graph: dict[str, Any],
+        features: dict[str, Any],
+        account_id: str,
+        hash: str | None = None,
+        environment_variables: list[Any] | None = None,
+        conversation_variables: list[Any] | None = None,
+    ) -> WorkflowRecord:
+        """Keep a draft, finished or not; `hash` must be that of the draft it replaces.
+
+        Variables that are None stay as they are, as does a secret sent back hidden. Raises DraftWorkflowNotSync.
+        """
+        limit = self._settings.max_variable_size
+        async with self._db.write() as conn:
+            app = await self._workflow_app(conn, app_id)
+            stored = await self.repository.draft_workflow(app_id, conn=conn, lock=True)
+            if stored is not None and hash != stored.hash:
+                raise DraftWorkflowNotSync(
+                    "Workflow graph might have been modified, please refresh and resubmit.", app_id=app_id
+                )
+            environment = stored.environment_variables if stored else []
+            if environment_variables is not None:
+                environment = keep_secrets(read_variables(environment_variables, "env", max_size=limit), environment)
+            conversation = stored.conversation_variables if stored else []
+            if conversation_variables is not None:
+                conversation = read_variables(conversation_variables, "conversation", max_size=limit)
+            body = WorkflowBody(
+                graph=graph,
+                features=features,
+                environment_variables=environment,
+                conversation_variables=conversation,
+            )
+            return await self._put_draft(conn, app, body, account_id, stored)
+
+    async def publish(
+        self, app_id: str, account_id: str, *, marked_name: str = "", marked_comment: str = ""
+    ) -> WorkflowRecord:
+        """Make a version of the draft and run it from now on; InvalidGraph with every problem when it cannot run."""
+        async with self._db.write() as conn:
+            app = await self._workflow_app(conn, app_id)
+            draft = await self.repository.draft_workflow(app_id, conn=conn, lock=True)
+            if draft is None:
+                raise DraftWorkflowNotExist("No valid workflow found.", hint="Save a draft first.", app_id=app_id)
+            problems = validation.check_workflow(draft.graph, draft.features, app.mode, self._registry)
+            validation.refuse_errors(problems, finished=True)
+            return await self._publish(conn, app, draft, account_id, marked_name, marked_comment)
+
+    async def problems(self, app_id: str) -> list[Problem]:
+        """Everything that is wrong with the app as it stands (its draft, or its configuration), errors first."""
+        app = await self.repository.get(app_id)
+        if app.mode not in WORKFLOW_MODES:
+            config = await self.repository.model_config(app_id)
+            config = config or _config_record(CONFIG_DEFAULTS, "", app_id)
+            return validation.check_config(config, app.mode, self._registry)
+        record = await self._exported_version(app_id, None)
+        return validation.check_workflow(record.graph, record.features, app.mode, self._registry)
+
+    async def save_model_config(self, app_id: str, config: dict[str, Any], account_id: str) -> ModelConfig:
+        """Give a chat, agent-chat or completion app its configuration; InvalidGraph when it has errors."""
+        whole = read_model_config(config)
+        app = await self.repository.get(app_id)
+        if app.mode in WORKFLOW_MODES:
+            raise BadInput("A workflow app has no model_config.", hint="Save its draft.", app_id=app_id)
+        problems = validation.check_config(_config_record(whole, "", app_id), app.mode, self._registry)
+        validation.refuse_errors(problems)
+        async with self._db.write() as conn:
+            return await self._replace_config(conn, app, whole, account_id)
+
+    # -- apps -------------------------------------------------------------------------------------------------
+
+    async def create(
+        self, name: str, mode: AppMode, *, account_id: str, changes: AppChanges | None = None
+    ) -> AppRecord:
+        """Make an app with a web page and the API on; it has no draft, or a configuration without a model."""
+        values = _head_values(AppHead(name=name, mode=mode), changes or AppChanges())
+        async with self._db.write() as conn:
+            app = await self._insert(conn, mode, AppChanges(**values).given(), account_id)
+            if mode not in WORKFLOW_MODES:
+                await self._replace_config(conn, app, dict(CONFIG_DEFAULTS), account_id)
+            return await self.repository.get(app.id, conn=conn)
+
+    async def update(self, app_id: str, changes: AppChanges, account_id: str) -> AppRecord:
+        """Change how an app is called and drawn."""
+        async with self._db.write() as conn:
+            return await self.repository.update(conn, app_id, {**changes.given(), "updated_by": account_id})
+
+    async def enable_api(self, app_id: str, enabled: bool, account_id: str | None = None) -> AppRecord:
+        """Switch the app's API."""
+        async with self._db.write() as conn:
+            return await self.repository.update(conn, app_id, {"enable_api": enabled, "updated_by": account_id})
+
+    async def enable_site(self, app_id: str, enabled: bool, account_id: str | None = None) -> AppRecord:
+        """Switch the app's web page."""
+        async with self._db.write() as conn:
+            return await self.repository.update(conn, app_id, {"enable_site": enabled, "updated_by": account_id})
+
+    async def delete(self, app_id: str) -> None:
+        """Remove the app at once, and its runs, conversations and keys by the job `delete_app`."""
+        async with self._db.write() as conn:
+            await self.repository.delete(conn, app_id)
+            args = {"tenant_id": self._tenant.id, "app_id": app_id}
+            await enqueue(conn, "delete_app", args, queue="app_deletion", key=f"delete_app:{app_id}")
+
+    # -- what callers may know --------------------------------------------------------------------------------
+
+    async def parameters(self, app_id: str) -> dict[str, Any]:
+        """The body of `/parameters`; AppUnavailable when the app cannot run yet."""
+        source = await self._running(await self.repository.get(app_id))
+        if source is None:
+            raise AppUnavailable("App unavailable, please check your app configurations.", app_id=app_id)
+        return public_view.app_parameters(source, self._settings)
+
+    async def info(self, app_id: str) -> dict[str, Any]:
+        """The body of `/info`."""
+        app = await self.repository.get(app_id)
+        author, _ = await self.repository.author(app.created_by)
+        tags = list(await self.repository.tag_names(app_id))
+        shown = {"name": app.name, "description": app.description, "mode": app.mode}
+        return {**shown, "tags": tags, "author_name": author or None}
+
+    async def meta(self, app_id: str) -> dict[str, Any]:
+        """The body of `/meta`."""
+        source = await self._running(await self.repository.get(app_id))
+        return public_view.tool_icons(source, self._settings.console_api_url)
+
+    async def site(self, app_id: str) -> dict[str, Any]:
+        """The body of `/site`; Forbidden when the app has no web page."""
+        app = await self.repository.get(app_id)
+        try:
+            site = await self.repository.site(app_id)
+        except SiteNotFound as exc:
+            raise Forbidden("The app has no web page.", app_id=app_id) from exc
+        link = self._icon_link(site.icon) if self._icon_link and site.icon and site.icon_type == "image" else None
+        return public_view.site_view(site, app, link)
+
+    async def _running(self, app: AppRecord) -> WorkflowRecord | ModelConfig | None:
+        """What the app runs with now; None when there is nothing yet."""
+        if app.mode not in WORKFLOW_MODES:
+            return await self.repository.model_config(app.id)
+        try:
+            return await self.repository.published_workflow(app.id)
+        except WorkflowNotPublished:
+            return None
+
+    # -- inside a transaction ---------------------------------------------------------------------------------
+
+    async def _insert(self, conn: AsyncConnection, mode: AppMode, head: dict[str, Any], account_id: str) -> AppRecord:
+        switches = {"enable_site": True, "enable_api": True, "created_by": account_id, "updated_by": account_id}
+        app = await self.repository.create(conn, {**head, **switches, "mode": mode})
+        _, language = await self.repository.author(account_id, conn=conn)
+        code = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(_CODE_LENGTH))
+        await self.repository.insert_site(conn, app, code, language or _LANGUAGE)
+        return app
+
+    async def _overwrite(
+        self, conn: AsyncConnection, app_id: str, mode: AppMode, head: dict[str, Any], account_id: str
+    ) -> AppRecord:
+        app = await self._workflow_app(conn, app_id, "Only workflow or advanced chat apps can be overwritten")
+        if app.mode != mode:
+            raise BadInput(f"The app is of mode {app.mode}, the text of {mode}.", hint="Import it as a new app.")
+        await self.repository.delete_draft_variables(conn, app_id)
+        return await self.repository.update(conn, app_id, {**head, "updated_by": account_id})
+
+    async def _workflow_app(
+        self, conn: AsyncConnection, app_id: str, refusal: str = "Only workflow and advanced-chat apps have a draft."
+    ) -> AppRecord:
+        app = await self.repository.get(app_id, conn=conn, lock=True)
+        if app.mode not in WORKFLOW_MODES:
+            raise BadInput(refusal, app_id=app_id)
+        return app
+
+    async def _replace_draft(
+        self, conn: AsyncConnection, app: AppRecord, body: WorkflowBody, account_id: str
+    ) -> WorkflowRecord:
+        """Write the draft whatever it was; secrets that the text left out stay."""
+        stored = await self.repository.draft_workflow(app.id, conn=conn, lock=True)
+        known = stored.environment_variables if stored else []
+        environment = keep_secrets(body.environment_variables, known, also_empty=True)
+        body = msgspec.structs.replace(body, environment_variables=environment)
+        return await self._put_draft(conn, app, body, account_id, stored)
+
+    async def _put_draft(
+        self, conn: AsyncConnection, app: AppRecord, body: WorkflowBody, account_id: str, stored: WorkflowRecord | None
+    ) -> WorkflowRecord:
+        now = utc_now()
+        record = WorkflowRecord(
+            id=stored.id if stored else new_id(),
+            tenant_id=self._tenant.id,
+            app_id=app.id,
+            type="workflow" if app.mode == "workflow" else "chat",
+            version=DRAFT,
+            graph=body.graph,
+            features=body.features,
+            environment_variables=body.environment_variables,
+            conversation_variables=body.conversation_variables,
+            hash=_hash(body),
+            created_by=stored.created_by if stored else account_id,
+            created_at=stored.created_at if stored else now,
+            updated_by=account_id,
+            updated_at=now,
+        )
+        if stored:
+            await self.repository.update_workflow(conn, record)
+        else:
+            await self.repository.insert_workflow(conn, record)
+        return record
+
+    async def _publish(
+        self,
+        conn: AsyncConnection,
+        app: AppRecord,
+        draft: WorkflowRecord,
+        account_id: str,
+        marked_name: str,
+        marked_comment: str,
+    ) -> WorkflowRecord:
+        now = utc_now()
+        record = msgspec.structs.replace(
+            draft,
+            id=new_id(),
+            version=now.isoformat(" ", "microseconds"),
+            marked_name=marked_name,
+            marked_comment=marked_comment,
+            created_by=account_id,
+            created_at=now,
+            updated_by=account_id,
+            updated_at=now,
+        )
+        await self.repository.insert_workflow(conn, record)
+        await self.repository.update(conn, app.id, {"workflow_id": record.id, "updated_by": account_id})
+        await self.repository.set_datasets(conn, app.id, sharing.graph_datasets(record.graph))
+        return record
+
+    async def _replace_config(
+        self, conn: AsyncConnection, app: AppRecord, config: dict[str, Any], account_id: str
+    ) -> ModelConfig:
+        record = _config_record(config, new_id(), app.id)
+        await self.repository.insert_model_config(conn, record, account_id)
+        await self.repository.set_datasets(conn, app.id, sharing.config_datasets(config))
+        return record
+
+
+def _head_values(head: AppHead, changes: AppChanges) -> dict[str, Any]:
+    values = {name: getattr(head, name) for name in AppHead.__struct_fields__ if name != "mode"}
+    return values | changes.given()
+
+
+def _config_record(config: dict[str, Any], config_id: str, app_id: str) -> ModelConfig:
+    return msgspec.convert({**config, "id": config_id, "app_id": app_id}, ModelConfig)
+
+
+def _hash(body: WorkflowBody) -> str:
+    """What tells a changed draft; values of secrets are left out, as the hash is shown to editors."""
+    hidden: list[Variable] = sharing.export_variables(body.environment_variables, include_secret=False)
+    shown = msgspec.structs.replace(body, environment_variables=hidden)
+    return hashlib.sha256(encode_json(shown).encode()).hexdigest()
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-")

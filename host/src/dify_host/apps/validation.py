@@ -1,0 +1,243 @@
+"""Everything that is wrong with an app, as problems with node ids or fields; errors stop it, warnings do not."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+from dify_kernel.errors import DifyError, InvalidGraph
+from dify_kernel.graph.inputs import InputType
+from dify_kernel.graph.plan import Problem, inspect_graph
+from dify_kernel.registry import Registry
+
+from dify_host.apps.records import ModelConfig
+from dify_host.apps.sharing import node_data
+from dify_host.runs.basic import basic_graph
+
+__all__ = ["Problem", "check_config", "check_workflow", "has_errors", "refuse_errors"]
+
+EMPTY_GRAPH: Final = "empty_graph"
+MODEL_MISSING: Final = "model_missing"
+#: What a new app lacks: it may be kept and passed on like this, and cannot run.
+UNFINISHED: Final = frozenset((EMPTY_GRAPH, MODEL_MISSING))
+
+_MAX_PROMPTS: Final = 10
+_MAX_STOPS: Final = 4
+_MAX_KEYWORDS: Final = (100, 10_000)  # lines, characters
+_MAX_PRESET: Final = 100
+_ROLES: Final = ("system", "user", "assistant")
+_FORM_TYPES: Final = frozenset(kind.value for kind in InputType)
+#: Letters, digits, underscores, CJK and emoji, not starting with a digit.
+_VARIABLE: Final = re.compile(r"(?!\d)[a-zA-Z0-9_\u4e00-\u9fa5\U0001F300-\U0001FAFF\u2600-\u27BF]{1,100}")
+
+
+class _Switch(msgspec.Struct):
+    enabled: bool = False
+
+
+class _Features(msgspec.Struct):
+    """The shape of the features that the host reads."""
+
+    opening_statement: str | None = None
+    suggested_questions: list[str] | None = None
+    suggested_questions_after_answer: _Switch | None = None
+    speech_to_text: _Switch | None = None
+    text_to_speech: _Switch | None = None
+    retriever_resource: _Switch | None = None
+    sensitive_word_avoidance: _Switch | None = None
+    file_upload: dict[str, Any] | None = None
+
+
+def check_workflow(
+    graph: Mapping[str, Any], features: Mapping[str, Any], mode: str, registry: Registry
+) -> list[Problem]:
+    """Every problem of a workflow or advanced-chat app, errors first. Loads the plugins of its nodes."""
+    found = _check_features(features)
+    if not graph.get("nodes"):
+        found.append(_warning(EMPTY_GRAPH, "The graph has no nodes; the app cannot run."))
+        return found
+    types = {node_id: data.get("type") for node_id, data in node_data(graph)}
+    found += [_explained(problem, types, registry) for problem in inspect_graph(graph, registry.node)]
+    if mode == "advanced-chat" and "answer" not in types.values():
+        found.append(_warning("no_answer", "A chat without an answer node says nothing."))
+    return _ordered(found)
+
+
+def check_config(config: ModelConfig, mode: str, registry: Registry) -> list[Problem]:
+    """Every problem of a chat, agent-chat or completion app, errors first."""
+    found = [
+        *_check_form(config.user_input_form),
+        *_check_prompts(config),
+        *_check_moderation(config.sensitive_word_avoidance),
+        *_check_datasets(config, mode),
+        *_check_features(_features_of(config)),
+    ]
+    stops = (config.model.get("completion_params") or {}).get("stop") or []
+    if not isinstance(stops, list) or len(stops) > _MAX_STOPS:
+        found.append(_error("invalid_model", f"`completion_params.stop` must be a list of at most {_MAX_STOPS}."))
+    if not config.model.get("provider") or not config.model.get("name"):
+        found.append(_warning(MODEL_MISSING, "No model is chosen; the app cannot run."))
+    elif not has_errors(found) and mode != "agent-chat":
+        found += _check_graph(config, mode, registry)
+    return _ordered(found)
+
+
+def has_errors(problems: Iterable[Problem], *, finished: bool = False) -> bool:
+    """Whether any problem stops the app; with `finished`, lacking parts count as well."""
+    return any(item.severity == "error" or (finished and item.code in UNFINISHED) for item in problems)
+
+
+def refuse_errors(problems: list[Problem], *, finished: bool = False) -> None:
+    """Raise InvalidGraph with every problem when any stops the app."""
+    wrong = [item for item in problems if has_errors([item], finished=finished)]
+    if not wrong:
+        return
+    lines = "; ".join(f"{item.node_id}: {item.message}" if item.node_id else item.message for item in wrong[:5])
+    more = f" (and {len(wrong) - 5} more)" if len(wrong) > 5 else ""
+    raise InvalidGraph(f"The app cannot be used: {lines}{more}", problems=problems)
+
+
+# -- workflows -----------------------------------------------------------------------------------------------
+
+
+def _explained(problem: Problem, types: Mapping[str, Any], registry: Registry) -> Problem:
+    """Say which installed distribution offers a node type that looks like the unknown one."""
+    if problem.code != "unknown_node" or problem.node_id is None:
+        return problem
+    wanted = str(types.get(problem.node_id, "")).replace("_", "-")
+    offers = {offer.name: offer.distribution for offer in registry.offers("nodes")}
+    near = difflib.get_close_matches(wanted, offers, n=1, cutoff=0.8)
+    if not near:
+        return problem
+    hint = f"Did you mean {near[0]!r} of {offers[near[0]]}?"
+    return msgspec.structs.replace(problem, message=f"{problem.message} {hint}")
+
+
+def _check_features(features: Mapping[str, Any]) -> list[Problem]:
+    try:
+        msgspec.convert(dict(features), _Features)
+    except msgspec.ValidationError as exc:
+        return [_error("invalid_features", f"The features cannot be read: {exc}.")]
+    return []
+
+
+# -- configurations ------------------------------------------------------------------------------------------
+
+
+def _features_of(config: ModelConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in _Features.__struct_fields__}
+
+
+def _check_graph(config: ModelConfig, mode: str, registry: Registry) -> list[Problem]:
+    """What the engine says about the graph that the configuration becomes."""
+    try:
+        return inspect_graph(basic_graph(config, mode), registry.node)
+    except DifyError as exc:
+        return [_error("invalid_config", exc.description)]
+    except (AttributeError, KeyError, TypeError) as exc:
+        return [_error("invalid_config", f"The configuration has a part of the wrong type ({exc}).")]
+
+
+def _check_form(form: list[dict[str, Any]]) -> list[Problem]:
+    found: list[Problem] = []
+    names: set[str] = set()
+    for item in form:
+        kind, body = next(iter(item.items())) if len(item) == 1 else ("", None)
+        if kind not in _FORM_TYPES or not isinstance(body, dict):
+            message = f"A field of `user_input_form` must have one key of {', '.join(sorted(_FORM_TYPES))}."
+            found.append(_error("invalid_form", message))
+            continue
+        found += [_error("invalid_form", text) for text in _field_problems(kind, body)]
+        name = str(body.get("variable"))
+        if name in names:
+            found.append(_error("invalid_form", f"The variable {name!r} is in `user_input_form` twice."))
+        names.add(name)
+    return found
+
+
+def _field_problems(kind: str, body: dict[str, Any]) -> list[str]:
+    name, label = body.get("variable"), body.get("label")
+    found = []
+    if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+        found.append(
+            f"`variable` in `user_input_form` must be a name of up to 100 letters, digits and _, not {name!r}."
+        )
+    if kind != "external_data_tool" and not isinstance(label, str):
+        found.append(f"The field {name!r} of `user_input_form` needs a `label`.")
+    if kind == "select":
+        options = body.get("options")
+        if not isinstance(options, list):
+            found.append(f"The field {name!r} of `user_input_form` needs a list of `options`.")
+        elif body.get("default") and body["default"] not in options:
+            found.append(f"The default of the field {name!r} is not among its options.")
+    return found
+
+
+def _check_prompts(config: ModelConfig) -> list[Problem]:
+    if config.prompt_type not in ("simple", "advanced"):
+        return [_error("invalid_prompt", "`prompt_type` must be `simple` or `advanced`.")]
+    messages = config.chat_prompt_config.get("prompt") or []
+    if not isinstance(messages, list) or len(messages) > _MAX_PROMPTS:
+        return [_error("invalid_prompt", f"`chat_prompt_config.prompt` must be a list of at most {_MAX_PROMPTS}.")]
+    for item in messages:
+        if not isinstance(item, dict) or item.get("role") not in _ROLES or not isinstance(item.get("text"), str):
+            return [_error("invalid_prompt", f"A prompt message needs a role of {', '.join(_ROLES)} and a text.")]
+    return []
+
+
+def _check_datasets(config: ModelConfig, mode: str) -> list[Problem]:
+    datasets = config.dataset_configs.get("datasets")
+    listed = datasets.get("datasets") if isinstance(datasets, dict) else None
+    if mode == "completion" and listed and not config.dataset_query_variable:
+        message = "Dataset query variable is required when dataset is exist"
+        return [_error("invalid_datasets", f"{message}: set `dataset_query_variable`.")]
+    return []
+
+
+def _check_moderation(settings: dict[str, Any]) -> list[Problem]:
+    if not settings.get("enabled"):
+        return []
+    kind, config = settings.get("type"), settings.get("config")
+    if not kind or not isinstance(kind, str):
+        return [_error("invalid_moderation", "`sensitive_word_avoidance.type` is required.")]
+    if not isinstance(config, dict):
+        return [_error("invalid_moderation", "`sensitive_word_avoidance.config` must be a mapping.")]
+    return [_error("invalid_moderation", text) for text in _moderation_problems(kind, config)]
+
+
+def _moderation_problems(kind: str, config: dict[str, Any]) -> list[str]:
+    found = []
+    named = {name: config.get(name) or {} for name in ("inputs_config", "outputs_config")}
+    sides = {name: side for name, side in named.items() if isinstance(side, dict) and side.get("enabled")}
+    if not sides:
+        found.append("At least one of inputs_config or outputs_config must be enabled.")
+    for name, side in sides.items():
+        preset = side.get("preset_response")
+        if kind == "keywords" and (not preset or len(str(preset)) > _MAX_PRESET):
+            found.append(f"{name}.preset_response must have 1 to {_MAX_PRESET} characters.")
+    keywords = config.get("keywords")
+    if kind == "keywords":
+        lines, characters = _MAX_KEYWORDS
+        if not isinstance(keywords, str) or not keywords:
+            found.append("keywords is required.")
+        elif len(keywords) > characters or len(keywords.splitlines()) > lines:
+            found.append(f"keywords may have {lines} lines and {characters} characters.")
+    return found
+
+
+# -- problems ------------------------------------------------------------------------------------------------
+
+
+def _error(code: str, message: str) -> Problem:
+    return Problem(code=code, message=message)
+
+
+def _warning(code: str, message: str) -> Problem:
+    return Problem(code=code, message=message, severity="warning")
+
+
+def _ordered(problems: list[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda item: item.severity != "error")
