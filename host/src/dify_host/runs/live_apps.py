@@ -101,7 +101,7 @@ class LiveApps:
         """See a change of this process at once."""
         for table in (self._kept, self._records):
             for key in [key for key in table if key[1] == app_id]:
-                del table[key]  # type: ignore[attr-defined]
+                del table[key]
 
 
 def _check_mode(app: AppRecord, audience: Audience) -> None:
