@@ -183,9 +183,7 @@ async def test_children_lead_to_their_parent(house: House) -> None:
     rule = custom_rule(
         500, "\n\n", parent_mode="paragraph", subchunk_segmentation={"max_tokens": 60, "separator": ". "}
     )
-    text = (
-        "The kitchen closes at eight. The kitchen opens at six\n\nParking costs five euros. Park behind the house"
-    )
+    text = "The kitchen closes at eight. The kitchen opens at six\n\nParking costs five euros. Park behind the house"
     await house.add(dataset.id, text, process_rule=rule, doc_form="hierarchical_model")
     found = await ask(house, dataset.id, "kitchen closes", top_k=2)
     assert texts(found) == text.split("\n\n")

@@ -48,7 +48,7 @@ def read_conditions(value: Mapping[str, Any] | None) -> Conditions | None:
     if not value or not value.get("conditions"):
         return None
     try:
-        given = msgspec.convert({"logical_operator": value.get("logical_operator") or "and", **value}, Conditions)
+        given = msgspec.convert({**value, "logical_operator": value.get("logical_operator") or "and"}, Conditions)
     except msgspec.ValidationError as exc:
         raise BadInput(f"metadata_filtering_conditions are not valid: {exc}.") from exc
     for condition in given.conditions:

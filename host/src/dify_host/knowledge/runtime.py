@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import sqlalchemy as sa
 from dify_kernel.contracts.node import ModelsPort, Retrieval
 from dify_kernel.errors import BadInput, NotImplementedYet
 
@@ -114,9 +113,8 @@ class KnowledgeRuntime:
         """The tenant's datasets among the ids that have something to find."""
         async with self._rows.db.read() as conn:
             found = await self._rows.datasets(conn, ids)
-            held = self._rows.scoped_select(documents, sa.distinct(documents.c.dataset_id)).where(
-                documents.c.dataset_id.in_(ids), searchable()
-            )
+            held = self._rows.scoped_select(documents, documents.c.dataset_id).distinct()
+            held = held.where(documents.c.dataset_id.in_(ids), searchable())
             filled = set((await conn.execute(held)).scalars())
         strangers = set(ids) - {dataset.id for dataset in found}
         if strangers:

@@ -8,7 +8,7 @@ import zipfile
 
 from dify_host.knowledge.errors import ExtractionFailed, UnsupportedFileType
 
-__all__ = ["OFFICE", "check_content"]
+__all__ = ["OFFICE", "check_content", "program_kind"]
 
 #: Signatures that no document may start with, and what they are.
 _EXECUTABLES = (
@@ -45,7 +45,7 @@ def check_content(data: bytes, extension: str) -> None:
 
     ExtractionFailed for an archive that is damaged, or unpacks to more than 512 MiB.
     """
-    what = _executable(data)
+    what = program_kind(data)
     if what:
         raise _disguised(extension, what)
     if extension == "pdf":
@@ -57,7 +57,7 @@ def check_content(data: bytes, extension: str) -> None:
         _check_text(data, extension)
 
 
-def _executable(data: bytes) -> str | None:
+def program_kind(data: bytes) -> str | None:
     for magic, what in _EXECUTABLES:
         if data.startswith(magic):
             return what
