@@ -192,7 +192,7 @@ class Platform:
 
     def files_of(self, tenant: Tenant) -> FileService:
         """The files of a workspace."""
-        return FileService(self.db, tenant, self.storage, self.settings, secret_key=self.secret_key)
+        return FileService(self.db, tenant, self.storage, self.settings, secret_key=self.secret_key, http=self.http)
 
     def ports(self, tenant: Tenant, run: RunInfo) -> Ports:
         """What the nodes of one run may reach."""

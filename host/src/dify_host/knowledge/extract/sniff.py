@@ -58,6 +58,7 @@ def check_content(data: bytes, extension: str) -> None:
 
 
 def program_kind(data: bytes) -> str | None:
+    """What kind of program or script the bytes are; None when they are none."""
     for magic, what in _EXECUTABLES:
         if data.startswith(magic):
             return what
