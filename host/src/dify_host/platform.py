@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import redis.asyncio as redis
-from dify_kernel.contracts.model import ProviderPorts
+from dify_kernel.contracts.model import ModelType, ProviderPorts
 from dify_kernel.contracts.node import Ports, RunInfo
 from dify_kernel.contracts.storage import Storage
 from dify_kernel.graph.engine import RunLimits
@@ -35,8 +35,11 @@ from dify_host.identity.tenant_keys import TenantKeys
 from dify_host.jobs.embedded import redis_url
 from dify_host.knowledge.datasets import DatasetService
 from dify_host.knowledge.documents import DocumentService
+from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.indexing import Indexer
-from dify_host.knowledge.retrieval import KnowledgeRuntime
+from dify_host.knowledge.repository import KnowledgeRepository
+from dify_host.knowledge.retrieval import Asker, Retriever
+from dify_host.knowledge.runtime import KnowledgeRuntime
 from dify_host.knowledge.segments import SegmentService
 from dify_host.knowledge.settings import KnowledgeSettings
 from dify_host.knowledge.vectors import VectorStores
@@ -49,6 +52,7 @@ from dify_host.runs.event_log import SqlRunLogStore
 from dify_host.runs.live_apps import LiveApps
 from dify_host.runs.memory import ConversationMemory
 from dify_host.runs.programs import Programs
+from dify_host.runs.recorder import Creator
 from dify_host.runs.service import RunService
 from dify_host.sandbox import SandboxPool, SandboxSettings
 from dify_host.settings import HostSettings
@@ -157,14 +161,7 @@ class Platform:
     @cached_property
     def indexer(self) -> Indexer:
         """Runs indexing jobs."""
-        return Indexer(
-            self.db,
-            self.storage,
-            self.vectors,
-            self.models_of,
-            settings=self.knowledge_settings,
-            notify=self._document_indexed,
-        )
+        return Indexer(self.db, self.storage, self.vectors, self.models_of, notify=self._document_indexed)
 
     @cached_property
     def runs(self) -> RunService:
@@ -194,22 +191,19 @@ class Platform:
         """The files of a workspace."""
         return FileService(self.db, tenant, self.storage, self.settings, secret_key=self.secret_key, http=self.http)
 
-    def ports(self, tenant: Tenant, run: RunInfo) -> Ports:
+    def ports(self, tenant: Tenant, run: RunInfo, creator: Creator) -> Ports:
         """What the nodes of one run may reach."""
         models = self.models_of(tenant)
+        asker = Asker(user_id=creator.id, role=creator.role, source="app", app_id=run.app_id)
         return Ports(
             models=models,
-            knowledge=self.knowledge_of(tenant, models, app_id=run.app_id, user_id=run.user_id),
+            knowledge=KnowledgeRuntime(self.db, tenant, self.vectors, models, asker),
             tools=ToolRuntime(),
             files=self.files_of(tenant),
             http=self.http,
             sandbox=self.sandbox,
             memory=ConversationMemory(self.db, tenant),
         )
-
-    def knowledge_of(self, tenant: Tenant, models: ModelRuntime, **source: Any) -> KnowledgeRuntime:
-        """Retrieval over the knowledge bases of a workspace."""
-        return KnowledgeRuntime(self.db, tenant, self.vectors, models, **source)
 
     async def workspace(self, tenant: Tenant) -> Workspace:
         """The services of one workspace; kept for the most recent ones."""
@@ -272,7 +266,7 @@ class Workspace:
     @cached_property
     def api_keys(self) -> ApiKeys:
         """App and dataset keys."""
-        return ApiKeys(self._platform.db, self.tenant)
+        return ApiKeys(self._platform.db, self.tenant, forget=self._platform.auth.forget_key)
 
     @cached_property
     def memory(self) -> ConversationMemory:
@@ -283,24 +277,47 @@ class Workspace:
     def datasets(self) -> DatasetService:
         """Knowledge bases."""
         platform = self._platform
-        return DatasetService(platform.db, self.tenant, platform.vectors, settings=platform.knowledge_settings)
+        return DatasetService(
+            platform.db,
+            self.tenant,
+            platform.vectors,
+            self.models,
+            settings=platform.knowledge_settings,
+            default_embedding=self._default_embedding,
+        )
 
     @cached_property
     def documents(self) -> DocumentService:
         """Documents of knowledge bases."""
         platform = self._platform
-        return DocumentService(platform.db, self.tenant, platform.storage, settings=platform.knowledge_settings)
+        return DocumentService(
+            platform.db,
+            self.tenant,
+            platform.storage,
+            self.datasets,
+            self._index_writer,
+            settings=platform.knowledge_settings,
+        )
 
     @cached_property
     def segments(self) -> SegmentService:
         """Segments of documents."""
         platform = self._platform
-        return SegmentService(platform.db, self.tenant, platform.vectors, self.models)
+        return SegmentService(platform.db, self.tenant, self._index_writer, settings=platform.knowledge_settings)
 
     @cached_property
-    def retrieval(self) -> KnowledgeRuntime:
-        """Search in knowledge bases."""
-        return self._platform.knowledge_of(self.tenant, self.models)
+    def retriever(self) -> Retriever:
+        """Search in one knowledge base."""
+        return Retriever(self._platform.db, self.tenant, self._platform.vectors, self.models)
+
+    @cached_property
+    def _index_writer(self) -> IndexWriter:
+        rows = KnowledgeRepository(self._platform.db, self.tenant)
+        return IndexWriter(rows, self._platform.vectors, self.models)
+
+    async def _default_embedding(self) -> tuple[str, str] | None:
+        found = await self.providers.default(ModelType.TEXT_EMBEDDING)
+        return (found.provider, found.model) if found else None
 
 
 def _pool(settings: HostSettings) -> PoolSettings:

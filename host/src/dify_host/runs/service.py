@@ -65,14 +65,14 @@ class TooManyRequests(BadInput):
 
 
 class RunService:
-    """The runs of one process. `ports` builds what the nodes of a tenant's run may reach."""
+    """The runs of one process. `ports` builds what the nodes of a tenant's run may reach, for who started it."""
 
     def __init__(
         self,
         *,
         log_store: SqlRunLogStore,
         registry: Registry,
-        ports: Callable[[Tenant, RunInfo], Ports],
+        ports: Callable[[Tenant, RunInfo, Creator], Ports],
         memory: Callable[[Tenant], ConversationMemory],
         limits: Limits,
         run_limits: RunLimits,
@@ -179,7 +179,7 @@ class RunService:
             program.plan,
             pool,
             run=run,
-            ports=self._ports(request.tenant, run),
+            ports=self._ports(request.tenant, run, request.creator),
             sink=sink,
             log=log,
             limits=self._limits,
