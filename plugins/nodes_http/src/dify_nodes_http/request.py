@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
+from dify_kernel import loose_json
 from dify_kernel.contracts.http import FormPart, HttpRequest, Timeout
 from dify_kernel.contracts.node import Limits, NodeContext
 from dify_kernel.errors import DifyError, NodeFailed
@@ -218,17 +219,11 @@ def _only(items: list[BodyItem], body: Body, ctx: NodeContext) -> BodyItem:
 def _json(text: str, ctx: NodeContext) -> bytes:
     """The text as JSON; what templates break (quotes, Python's True and lists) is repaired."""
     try:
-        data = json.loads(text, strict=False)
-    except ValueError:
-        import json_repair
-
-        repaired = json_repair.repair_json(text)
-        try:
-            data = json.loads(repaired, strict=False)
-        except ValueError as exc:
-            raise NodeFailed(
-                f"Failed to parse JSON: {text[:1000]}", error_type="RequestBodyError", node_id=ctx.node_id
-            ) from exc
+        data = loose_json.loads(text)
+    except ValueError as exc:
+        raise NodeFailed(
+            f"Failed to parse JSON: {text[:1000]}", error_type="RequestBodyError", node_id=ctx.node_id
+        ) from exc
     return json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, Literal
 
 from dify_kernel.contracts.model import (
     AudioPart,
@@ -45,13 +45,12 @@ async def file_parts(
             continue
         data = base64.b64encode(await port.load(file)).decode()
         mime = file.mime_type or "application/octet-stream"
+        name = file.filename or ""
         if file.type is FileType.IMAGE:
-            sharp = "low" if detail == "low" else "high"
-            parts.append(
-                ImagePart(base64_data=data, mime_type=mime, filename=file.filename or "", detail=sharp)  # type: ignore[arg-type]
-            )
+            sharpness: Literal["low", "high"] = "low" if detail == "low" else "high"
+            parts.append(ImagePart(base64_data=data, mime_type=mime, filename=name, detail=sharpness))
         else:
-            parts.append(_PARTS[file.type](base64_data=data, mime_type=mime, filename=file.filename or ""))
+            parts.append(_PARTS[file.type](base64_data=data, mime_type=mime, filename=name))
     return parts
 
 

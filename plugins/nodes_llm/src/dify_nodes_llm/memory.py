@@ -37,9 +37,10 @@ def room_for_history(info: ModelInfo, parameters: dict[str, Any], prompt: list[P
     """The tokens that are left beside the prompt and the longest answer."""
     if info.context_size <= 0:
         return UNKNOWN_CONTEXT_ROOM
-    answer = parameters.get("max_tokens") or parameters.get("max_completion_tokens") or 0
+    wanted = parameters.get("max_tokens") or parameters.get("max_completion_tokens")
+    answer = int(wanted) if isinstance(wanted, int | float) else 0
     used = sum(estimate_tokens(message.text) + 4 for message in prompt)
-    return max(0, info.context_size - int(answer) - used)
+    return max(0, info.context_size - answer - used)
 
 
 def fit(history: list[PromptMessage], room: int) -> list[PromptMessage]:

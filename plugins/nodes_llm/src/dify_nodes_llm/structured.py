@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from dify_kernel import loose_json
 from dify_kernel.contracts.model import ModelInfo, PromptMessage
 from dify_kernel.errors import NodeFailed
 
@@ -43,15 +44,8 @@ def json_parameters(parameters: dict[str, Any], info: ModelInfo) -> dict[str, An
 
 def parse_structured(text: str) -> dict[str, Any]:
     """The object in the answer, repaired where it is not quite JSON; NodeFailed when there is none."""
-    answer = without_thinking(text).strip()
     try:
-        found = json.loads(answer)
-    except ValueError:
-        import json_repair
-
-        found = json_repair.loads(answer)
-    if isinstance(found, list):  # some models wrap the object, or put fragments before it
-        found = next((item for item in found if isinstance(item, dict)), None)
-    if not isinstance(found, dict):
-        raise NodeFailed(f"Failed to parse structured output: {text}", error_type="OutputParserError")
+        found: dict[str, Any] = loose_json.loads(without_thinking(text).strip(), objects=True)
+    except ValueError as exc:
+        raise NodeFailed(f"Failed to parse structured output: {text}", error_type="OutputParserError") from exc
     return found
