@@ -13,7 +13,7 @@ from litestar.di import Provide
 from litestar.handlers import ASGIRouteHandler
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
-from litestar.types import ControllerRouterHandler
+from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 
 from dify_host.http.callers import app_caller, dataset_caller, require_caller
 from dify_host.http.errors import exception_handlers
@@ -65,7 +65,10 @@ def _mounted(platform: Platform) -> list[ASGIRouteHandler]:
     found: list[ASGIRouteHandler] = []
 
     def mount(path: str, app: Any) -> None:
-        found.append(asgi(path, is_mount=True, copy_scope=True)(app))
+        async def forward(scope: Scope, receive: Receive, send: Send) -> None:
+            await app(scope, receive, send)
+
+        found.append(asgi(path, is_mount=True, copy_scope=True, guards=[])(forward))
 
     platform.registry.notify("configure_app", mount=mount)
     return found
