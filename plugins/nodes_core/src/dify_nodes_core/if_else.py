@@ -6,15 +6,14 @@ from typing import Any
 
 import msgspec
 from dify_kernel.contracts.node import InlineNode, NodeConfig, NodeContext, NodeKind, NodeResult, NodeStatus
-from dify_kernel.graph.pool import Selector
-
-from dify_nodes_core.conditions import (
+from dify_kernel.graph.conditions import (
     Condition,
     ConditionError,
     condition_problems,
     condition_selectors,
     evaluate,
 )
+from dify_kernel.graph.pool import Selector
 
 __all__ = ["Case", "IfElseConfig", "IfElseNode"]
 

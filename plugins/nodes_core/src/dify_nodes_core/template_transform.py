@@ -9,7 +9,7 @@ from dify_kernel.graph.pool import Selector
 from dify_kernel.graph.values import Value, ValueType, plain
 
 if TYPE_CHECKING:
-    from dify_nodes_core.template_sandbox import CompiledTemplate
+    from dify_kernel.templates.sandbox import CompiledTemplate
 
 __all__ = ["TemplateTransformConfig", "TemplateTransformNode"]
 
@@ -72,7 +72,7 @@ class TemplateTransformNode(InlineNode):
 
     def _template(self) -> CompiledTemplate:
         if self._compiled is None:
-            from dify_nodes_core.template_sandbox import compile_template
+            from dify_kernel.templates import compile_template
 
             self._compiled = compile_template(self.config.template)
         return self._compiled

@@ -5,7 +5,7 @@ import time
 import jinja2
 import pytest
 from dify_kernel.errors import NodeFailed
-from dify_nodes_core.template_sandbox import compile_template
+from dify_kernel.templates import compile_template
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

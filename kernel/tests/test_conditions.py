@@ -4,9 +4,7 @@ import contextlib
 
 import msgspec
 import pytest
-from dify_kernel.graph.values import File, FileTransfer, FileType
-from dify_kernel.testing.fakes import fake_pool
-from dify_nodes_core.conditions import (
+from dify_kernel.graph.conditions import (
     FILE_KEYS,
     OPERATORS,
     Condition,
@@ -16,6 +14,8 @@ from dify_nodes_core.conditions import (
     condition_selectors,
     evaluate,
 )
+from dify_kernel.graph.values import File, FileTransfer, FileType
+from dify_kernel.testing.fakes import fake_pool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

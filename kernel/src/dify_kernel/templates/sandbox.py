@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache, wraps
 from typing import Any, cast
 
-from dify_kernel.errors import NodeFailed
 from jinja2 import Template as JinjaTemplate
 from jinja2 import nodes, pass_context
 from jinja2.exceptions import TemplateError
@@ -17,8 +16,9 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
-from dify_nodes_core.template_budget import CURRENT, JOINED, Budget, TemplateLimit
-from dify_nodes_core.template_estimates import (
+from dify_kernel.errors import NodeFailed
+from dify_kernel.templates.budget import CURRENT, JOINED, Budget, TemplateLimit
+from dify_kernel.templates.estimates import (
     BYTES_METHODS,
     FILTERS,
     STR_METHODS,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from dify_nodes_core.template_budget import MAX_VALUE, Budget, TemplateLimit
+from dify_kernel.templates.budget import MAX_VALUE, Budget, TemplateLimit
 
 __all__ = ["BYTES_METHODS", "FILTERS", "STR_METHODS", "concatenation", "percent", "power", "product"]
 

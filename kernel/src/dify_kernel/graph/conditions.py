@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
+
 from dify_kernel.errors import NodeFailed
 from dify_kernel.graph.pool import Selector, Template
 from dify_kernel.graph.values import MISSING, File, Value, ValueType
