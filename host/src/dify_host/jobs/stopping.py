@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 
 __all__ = ["StopRequest"]
@@ -25,9 +26,10 @@ class StopRequest:
         """Ask to stop; safe from any thread and signal handler."""
         os.write(self._writer, b"x")
 
-    def wait(self) -> None:
-        """Block until somebody asks to stop."""
-        os.read(self._reader, 1)
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until somebody asks to stop, or for `timeout` seconds; tells whether somebody did."""
+        ready, _, _ = select.select([self._reader], [], [], timeout)
+        return bool(ready)
 
     def _on_signal(self, number: int, _frame: object) -> None:
         signal.signal(number, signal.SIG_DFL)

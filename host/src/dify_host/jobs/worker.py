@@ -107,7 +107,7 @@ class WorkerProcess:
 
     def run(self, stop: StopRequest, *, grace: float = GRACE_SECONDS) -> None:
         """Open the platform, consume until asked to stop, finish; raises what opening or the relay raised."""
-        loop = EventLoopThread(log)
+        loop = EventLoopThread(logging.getLogger("dramatiq.loop"))
         loop.start(timeout=10)
         set_event_loop_thread(loop)
         holding = asyncio.run_coroutine_threadsafe(self._hold(stop), loop.loop)

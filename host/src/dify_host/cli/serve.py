@@ -1,0 +1,154 @@
+"""`dify api`, `worker`, `beat` and `serve`: one process of a cluster each, in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+from dify_kernel.errors import SettingsError
+
+from dify_host.cli.call import Call, takes_call
+
+if TYPE_CHECKING:
+    from dify_host.settings import HostSettings
+
+__all__ = ["api", "beat", "serve", "worker"]
+
+_GRACE_SECONDS = 30
+#: Libraries that tell of every step at the level at which we tell what matters.
+_CHATTY = ("alembic", "dramatiq", "httpx", "httpcore", "uvicorn.error")
+
+
+@click.command()
+@click.option("--host", help="Address to listen on (DIFY_BIND_ADDRESS).")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (DIFY_PORT).")
+@takes_call
+def api(call: Call, host: str | None, port: int | None) -> None:
+    """Run the API alone."""
+    _run_api(call, host, port)
+
+
+@click.command()
+@click.option("--beat", "with_beat", is_flag=True, help="Keep the schedule in this process too.")
+@click.option("--queue", "queues", multiple=True, help="Consume this queue alone; repeat for more.")
+@takes_call
+def worker(call: Call, with_beat: bool, queues: tuple[str, ...]) -> None:
+    """Run a worker alone."""
+    _run_worker(call, beat=with_beat, queues=set(queues) or None)
+
+
+@click.command()
+@takes_call
+def beat(call: Call) -> None:
+    """Run the schedule alone."""
+    _run_beat(call)
+
+
+@click.command()
+@takes_call
+def serve(call: Call) -> None:
+    """Run what MODE names: api, worker or beat."""
+    mode = _settings(call).mode
+    if mode == "api":
+        _run_api(call, None, None)
+    elif mode == "worker":
+        _run_worker(call, beat=False, queues=None)
+    elif mode == "beat":
+        _run_beat(call)
+    else:
+        raise SettingsError(f"MODE is {mode!r}.", hint="Use api, worker or beat.", setting="MODE")
+
+
+def _run_api(call: Call, host: str | None, port: int | None) -> None:
+    settings = _settings(call)
+    address, number = host or settings.dify_bind_address, settings.dify_port if port is None else port
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve_api(call, settings, address, number))
+    call.out.result({"stopped": "api"})
+
+
+async def _serve_api(call: Call, settings: HostSettings, host: str, port: int) -> None:
+    import uvicorn
+
+    from dify_host.app import create_app
+    from dify_host.jobs.embedded import ensure_running
+    from dify_host.jobs.relay import announce_jobs
+    from dify_host.platform import Platform
+
+    class Server(uvicorn.Server):
+        """Leaves on a signal by returning, so that the platform is closed and the status is 0."""
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self.handle_exit, number, None)
+            yield
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    embedded = await asyncio.to_thread(ensure_running, settings)
+    try:
+        async with Platform.opened(call.env, role="api") as platform:
+            announce_jobs(platform.db, platform.redis)
+            config = uvicorn.Config(
+                create_app(platform),
+                host=host,
+                port=port,
+                log_config=None,
+                access_log=False,
+                lifespan="on",
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+            )
+            await Server(config).serve()
+    finally:
+        if embedded is not None:
+            await asyncio.to_thread(embedded.close)
+
+
+def _run_worker(call: Call, *, beat: bool, queues: set[str] | None) -> None:
+    _settings(call)
+    from dify_host.jobs.worker import run_worker
+
+    run_worker(call.env, beat=beat, queues=queues)
+    call.out.result({"stopped": "worker"})
+
+
+def _run_beat(call: Call) -> None:
+    _settings(call)
+    from dify_host.jobs.worker import run_beat
+
+    run_beat(call.env)
+    call.out.result({"stopped": "beat"})
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return what makes the fastest loop there is on this system."""
+    if sys.platform == "win32":
+        return asyncio.new_event_loop
+    from uvloop import new_event_loop
+
+    return new_event_loop
+
+
+def _settings(call: Call) -> HostSettings:
+    """Read the settings and start logging as they say."""
+    from dify_host.settings import HostSettings
+
+    settings = HostSettings.read(call.env)
+    level = logging.getLevelNamesMapping().get(settings.log_level.upper())
+    if level is None:
+        raise SettingsError(
+            f"LOG_LEVEL is {settings.log_level!r}.", hint="Use debug, info, warning or error.", setting="LOG_LEVEL"
+        )
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if level > logging.DEBUG:
+        for name in _CHATTY:
+            logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    return settings
