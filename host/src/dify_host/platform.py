@@ -22,7 +22,6 @@ from dify_kernel.settings import load_settings
 from dify_host.apps.repository import AppRepository
 from dify_host.apps.service import AppService
 from dify_host.db.engine import Database, PoolSettings
-from dify_host.db.migrate import upgrade
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
 from dify_host.db.writer import BatchWriter
@@ -94,6 +93,9 @@ class Platform:
         self.secret_key = read_secret_key(settings)
         self.keyring = KeyRing(self.secret_key)
         if settings.migration_enabled:
+            # Imported here: a process below a supervisor never needs it, and it weighs 12 MB.
+            from dify_host.db.migrate import upgrade
+
             await upgrade(settings.database)
         self.db = Database(settings.database, _pool(settings))
         stack.push_async_callback(self.db.close)
