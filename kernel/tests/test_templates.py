@@ -37,6 +37,8 @@ PLAIN = [
     "[{{ missing }}] [{{ n }}] [{{ d.zzz }}] {{ missing|default('x') }} {{ n|default('y', true) }}",
     "{% filter upper %}abc{% endfilter %}{% raw %}{{ raw }}{% endraw %}{# comment #}\n\nend\n",
     "{% for i in l %}{{ ','.join(['a', 'b']) }}{{ 'abc'.replace('b', 'x') }}{{ 'a'.center(3) }}{% endfor %}",
+    "{% for i in l if i > 9 %}{{ i }}{% else %}none{% endfor %}{{ d.b.c }}",
+    "{% for g in [{'k': 1}, {'k': 2}]|groupby('k') %}{{ g.grouper }}:{{ g.list|length }} {% endfor %}",
 ]
 
 
@@ -180,6 +182,11 @@ def test_bombs_fail_soon(source):
         render(source)
 
     assert time.thread_time() - started < 2.5
+
+
+def test_one_rendering_does_not_pay_for_another():
+    for _ in range(20):
+        assert len(render("{% for i in range(40000) %}.{% endfor %}")) == 40_000
 
 
 def test_a_namespace_that_holds_itself_prints():

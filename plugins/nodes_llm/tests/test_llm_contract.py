@@ -108,7 +108,7 @@ class TestLLMNode(NodeSuite):
             config=jinja("{{ l * 1000 }}"),
             variables={"v": {"l": "abc"}},
             limits=Limits(template_transform_max_length=100),
-            error="longer than 100",
+            error="exceeds 100 characters",
         ),
     ]
     bad_configs = [

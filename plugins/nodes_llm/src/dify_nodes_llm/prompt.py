@@ -9,6 +9,7 @@ from dify_kernel.contracts.node import NodeContext
 from dify_kernel.errors import NodeFailed
 from dify_kernel.graph.pool import Selector, Template
 from dify_kernel.graph.values import File, plain, text
+from dify_kernel.templates import compile_template
 
 from dify_nodes_llm.config import LLMConfig, PromptItem
 
@@ -91,14 +92,14 @@ class Prompts:
         return Filled(text(value) if value is not None else "")
 
     def _jinja(self, item: PromptItem, ctx: NodeContext) -> Filled:
-        from dify_nodes_llm.jinja import render
-
         variables: dict[str, Any] = {}
         for variable in self.config.jinja_variables:
             value = ctx.get(variable.value_selector)
             variables[variable.variable] = "" if value is None else plain(value)
         try:
-            return Filled(render(item.jinja2_text or "", variables, ctx.limits.template_transform_max_length))
+            template = compile_template(item.jinja2_text or "")
+            limit = ctx.limits.template_transform_max_length
+            return Filled(template.render(variables, max_length=limit, seed=ctx.key))
         except NodeFailed as exc:
             exc.where.setdefault("node_id", ctx.node_id)
             raise
