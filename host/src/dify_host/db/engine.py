@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -20,6 +21,7 @@ from dify_host.db.types import decode_json, encode_json
 __all__ = ["JOBS_WRITTEN", "Database", "Dialect", "PoolSettings", "database_now", "driver_url"]
 
 Dialect = Literal["sqlite", "postgresql", "mysql"]
+T = TypeVar("T")
 
 _DRIVERS: dict[str, tuple[Dialect, str]] = {
     "sqlite": ("sqlite", "sqlite+aiosqlite"),
@@ -87,6 +89,8 @@ class Database:
         self._writer = self._engine.execution_options(**{_WRITES: True})
         self._turn = asyncio.Lock() if self.dialect == "sqlite" else None
         self._turn_owner: asyncio.Task[Any] | None = None
+        self._direct: sa.Engine | None = None
+        self._batches = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-batches")
         #: Called after a transaction that wrote jobs to the outbox is committed; tells a relay not to wait.
         self.on_jobs: Callable[[], None] = lambda: None
 
@@ -115,8 +119,24 @@ class Database:
         if jobs:
             self.on_jobs()
 
+    async def run_write(self, work: Callable[[Connection], T]) -> T:
+        """Run a write transaction that awaits nothing: on SQLite a single trip to a thread, not one a statement."""
+        if self.dialect != "sqlite":
+            async with self.write() as conn:
+                return await conn.run_sync(work)
+        async with self._write_turn():
+            return await asyncio.get_running_loop().run_in_executor(self._batches, self._write_here, work)
+
+    def _write_here(self, work: Callable[[Connection], T]) -> T:
+        if self._direct is None:
+            self._direct = _build_direct(self._url)
+        with self._direct.connect() as conn, conn.begin():
+            return work(conn)
+
     async def close(self) -> None:
         """Close every connection; may be called twice."""
+        if self._direct is not None:
+            self._direct.dispose()
         await self._engine.dispose()
 
     def __repr__(self) -> str:
@@ -192,6 +212,23 @@ def _build_engine(dialect: Dialect, url: URL, pool: PoolSettings) -> AsyncEngine
     if dialect == "sqlite":
         sa.event.listen(sync_engine, "connect", _prepare_sqlite)
         sa.event.listen(sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _build_direct(url: URL) -> sa.Engine:
+    """The same SQLite file without the asynchronous driver, for one thread."""
+    engine = sa.create_engine(
+        url.set(drivername="sqlite"),
+        json_serializer=encode_json,
+        json_deserializer=decode_json,
+        hide_parameters=True,
+        connect_args={"check_same_thread": False},
+        pool_size=1,
+        max_overflow=0,
+    )
+    sa.event.listen(engine, "handle_error", translate, retval=True)
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 

@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from dify_kernel.errors import DifyError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dify_host.db.engine import Database
-from dify_host.db.statements import insert_many
 
 __all__ = ["BatchWriter", "Group"]
 
 log = logging.getLogger(__name__)
 
-Check = Callable[[AsyncConnection], Awaitable[None]]
+Check = Callable[[sa.Connection], None]
+_ROWS = 500
 
 
 class Group:
@@ -109,8 +108,7 @@ class BatchWriter:
 
     async def _write(self, batch: list[tuple[Group, asyncio.Future[None]]]) -> None:
         try:
-            async with self._db.write() as conn:
-                await _apply(conn, [group for group, _ in batch])
+            await self._db.run_write(lambda conn: _apply(conn, [group for group, _ in batch]))
         except Exception as exc:
             if len(batch) == 1:
                 _fail(batch[0][1], exc)
@@ -123,13 +121,14 @@ class BatchWriter:
                 future.set_result(None)
 
 
-async def _apply(conn: AsyncConnection, groups: list[Group]) -> None:
+def _apply(conn: sa.Connection, groups: list[Group]) -> None:
     inserts: dict[tuple[sa.Table, tuple[str, ...]], list[dict[str, Any]]] = {}
     for group in groups:
         for table, row in group.inserts:
             inserts.setdefault((table, tuple(sorted(row))), []).append(row)
     for (table, _), rows in inserts.items():
-        await insert_many(conn, table, rows)
+        for start in range(0, len(rows), _ROWS):
+            conn.execute(table.insert(), rows[start : start + _ROWS])
     updates: dict[tuple[sa.Table, tuple[str, ...]], list[dict[str, Any]]] = {}
     for group in groups:
         for (table, row_id), values in group.updates.items():
@@ -141,18 +140,18 @@ async def _apply(conn: AsyncConnection, groups: list[Group]) -> None:
             .where(table.c.id == sa.bindparam("row_id"))
             .values({name: sa.bindparam(f"new_{name}") for name in names})
         )
-        await conn.execute(statement, rows)
+        conn.execute(statement, rows)
     for group in groups:
         for change in group.statements:
-            await conn.execute(change)
+            conn.execute(change)
         if group.check is not None:
-            await group.check(conn)
+            group.check(conn)
     deletes: dict[sa.Column[Any], list[str]] = {}
     for group in groups:
         for column, value in group.deletes:
             deletes.setdefault(column, []).append(value)
     for column, found in deletes.items():
-        await conn.execute(sa.delete(column.table).where(column.in_(found)))
+        conn.execute(sa.delete(column.table).where(column.in_(found)))
 
 
 def _fail(future: asyncio.Future[None], exc: Exception) -> None:

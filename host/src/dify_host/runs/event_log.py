@@ -1,4 +1,7 @@
-"""The run log in SQL: appends of all runs of a process share transactions, a lease fences off a run's last owner."""
+"""The run log in SQL: appends of all runs of a process share transactions, a lease fences off a run's last owner.
+
+A row holds the events of one flush of one run: `seq` and `type` are those of the last, `payload` is their JSON array.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,8 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 from dify_kernel.errors import RunFenced
-from dify_kernel.graph.events import AnyEvent, Event, RunFinished, decode_event, encode_event
+from dify_kernel.graph.events import AnyEvent, Event, RunFinished, decode_events, encode_event
 from dify_kernel.graph.log import RunLogStore, check_next
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dify_host.db.engine import Database, database_now
 from dify_host.db.statements import upsert
@@ -60,7 +62,8 @@ class SqlRunLogStore(RunLogStore):
             sa.select(events.c.payload).where(events.c.run_id == run_id, events.c.seq > after).order_by(events.c.seq)
         )
         async with self._db.read() as conn:
-            return [decode_event(payload.encode()) for payload in (await conn.execute(query)).scalars()]
+            payloads = (await conn.execute(query)).scalars().all()
+        return [event for payload in payloads for event in decode_events(payload.encode()) if event.seq > after]
 
 
 class SqlRunLog:
@@ -73,6 +76,7 @@ class SqlRunLog:
         self._run_id, self._token = run_id, token
         self._last, self._ended = last, ended
         self._written: asyncio.Future[None] | None = None
+        self._fresh: list[Event] = []
         self.group = Group(self._check if held else None)
 
     def append(self, event: Event) -> None:
@@ -80,22 +84,18 @@ class SqlRunLog:
         check_next(event, self._last, self._ended)
         self._last += 1
         self._ended = isinstance(event, RunFinished)
-        self.group.insert(
-            workflow_run_events,
-            {
-                "run_id": self._run_id,
-                "seq": event.seq,
-                "type": event.__struct_config__.tag,
-                "payload": encode_event(event).decode(),
-                "created_at": utc_now(),
-            },
-        )
+        self._fresh.append(event)
         if self._ended:
             self.group.delete(workflow_run_leases.c.run_id, self._run_id)
 
     def push(self) -> None:
         """Send what has gathered to the writer without waiting for it."""
         group = self.group
+        fresh, self._fresh = self._fresh, []
+        if fresh:
+            payload = b"[" + b",".join([encode_event(event) for event in fresh]) + b"]"
+            row = {"run_id": self._run_id, "seq": fresh[-1].seq, "type": fresh[-1].__struct_config__.tag}
+            group.insert(workflow_run_events, {**row, "payload": payload.decode(), "created_at": utc_now()})
         if not group.inserts and not group.updates:
             return
         self.group = Group(self._check)
@@ -107,9 +107,9 @@ class SqlRunLog:
         if self._written is not None:
             await asyncio.shield(self._written)
 
-    async def _check(self, conn: AsyncConnection) -> None:
+    def _check(self, conn: sa.Connection) -> None:
         leases = workflow_run_leases
         query = sa.select(leases.c.token).where(leases.c.run_id == self._run_id)
-        token = (await conn.execute(query)).scalar()
+        token = conn.execute(query).scalar()
         if token != self._token:
             raise RunFenced(f"Run {self._run_id} was taken over by another process.", run_id=self._run_id)

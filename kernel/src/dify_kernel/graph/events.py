@@ -21,6 +21,7 @@ __all__ = [
     "RunStarted",
     "StreamChunk",
     "decode_event",
+    "decode_events",
     "encode_event",
 ]
 
@@ -134,6 +135,7 @@ AnyEvent = RunStarted | NodeStarted | StreamChunk | Resources | AgentLogged | No
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+_list_decoder: msgspec.json.Decoder[list[AnyEvent]] = msgspec.json.Decoder(list[AnyEvent])
 
 
 def encode_event(event: Event) -> bytes:
@@ -144,3 +146,8 @@ def encode_event(event: Event) -> bytes:
 def decode_event(data: bytes) -> AnyEvent:
     """The event that `encode_event` wrote."""
     return _decoder.decode(data)
+
+
+def decode_events(data: bytes) -> list[AnyEvent]:
+    """The events of a JSON array."""
+    return _list_decoder.decode(data)
