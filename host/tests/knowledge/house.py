@@ -12,14 +12,13 @@ from dify_host.db.engine import Database
 from dify_host.db.outbox import claim_batch, mark_sent
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
-from dify_host.knowledge.datasets import DatasetDetail, DatasetService, NewDataset
-from dify_host.knowledge.documents import DocumentOptions, DocumentService, DocumentText
-from dify_host.knowledge.index_writer import IndexWriter
+from dify_host.knowledge.datasets import DatasetDetail, NewDataset
+from dify_host.knowledge.documents import DocumentOptions, DocumentText
 from dify_host.knowledge.indexing import ACTOR, QUEUE, Indexer, Patience
 from dify_host.knowledge.records import IndexStruct
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.rules import ProcessRule, read_rule
-from dify_host.knowledge.segments import SegmentService
+from dify_host.knowledge.services import Knowledge
 from dify_host.knowledge.tables import datasets
 from dify_host.knowledge.vectors import VectorStores
 from dify_kernel.contracts.model import ModelInfo, ModelType
@@ -68,10 +67,9 @@ class House:
         info = ModelInfo(model=MODEL, model_type=ModelType.TEXT_EMBEDDING, max_chunks=BATCH)
         self.models = FakeModels(infos={MODEL: info})
         self.rows = KnowledgeRepository(db, self.tenant)
-        writer = IndexWriter(self.rows, stores, self.models)
-        self.datasets = DatasetService(db, self.tenant, stores, self.models)
-        self.documents = DocumentService(db, self.tenant, self.storage, self.datasets, writer)
-        self.segments = SegmentService(db, self.tenant, writer)
+        knowledge = Knowledge(db=db, tenant=self.tenant, storage=self.storage, stores=stores, models=self.models)
+        self.datasets, self.documents, self.segments = knowledge.datasets, knowledge.documents, knowledge.segments
+        self.retriever, self.runtime = knowledge.retriever, knowledge.runtime
         self.notified: list[tuple[str, str, str, str]] = []
         self.indexer = Indexer(
             db,

@@ -11,7 +11,7 @@ from dify_host.db.types import new_id
 from dify_host.knowledge.datasets import DatasetChanges
 from dify_host.knowledge.documents import DocumentText
 from dify_host.knowledge.errors import DatasetNotFound, DatasetNotInitialized, FullTextNotSupported
-from dify_host.knowledge.retrieval import Asker, Found, Retriever
+from dify_host.knowledge.retrieval import Asker, Found
 from dify_host.knowledge.segments import SegmentChanges
 from dify_host.knowledge.tables import dataset_queries, documents
 from dify_host.knowledge.vectors import VectorStores
@@ -31,8 +31,7 @@ Parking costs five euros per day.
 
 
 async def ask(house: House, dataset_id: str, query: str, **model: Any) -> list[Found]:
-    retriever = Retriever(house.db, house.tenant, house.stores, house.models)
-    return await retriever.retrieve(dataset_id, query, Asker(user_id=house.user), model or None)
+    return await house.retriever.retrieve(dataset_id, query, Asker(user_id=house.user), model or None)
 
 
 def texts(found: Sequence[Found]) -> list[str]:

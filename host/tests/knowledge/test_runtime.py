@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from dify_host.db.types import new_id
 from dify_host.knowledge.datasets import DatasetChanges
 from dify_host.knowledge.retrieval import Asker
-from dify_host.knowledge.runtime import KnowledgeRuntime
 from dify_host.knowledge.tables import dataset_metadatas, dataset_queries, documents
 from dify_kernel.contracts.node import KnowledgePort, Retrieval
 from dify_kernel.errors import BadInput
@@ -19,18 +18,9 @@ from dify_kernel.errors import BadInput
 from .house import House
 
 
-def runtime(house: House) -> KnowledgeRuntime:
-    return KnowledgeRuntime(
-        house.db,
-        house.tenant,
-        house.stores,
-        house.models,
-        Asker(user_id=house.user, role="end_user", source="app", app_id=new_id()),
-    )
-
-
 async def ask(house: House, ids: list[str], query: str = "tea", **options: Any) -> list[dict[str, Any]]:
-    port: KnowledgePort = runtime(house)
+    asker = Asker(user_id=house.user, role="end_user", source="app", app_id=new_id())
+    port: KnowledgePort = house.runtime(asker)
     return await port.retrieve(Retrieval(query=query, dataset_ids=ids, **options))
 
 

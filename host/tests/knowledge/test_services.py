@@ -93,7 +93,9 @@ async def test_high_quality_needs_a_model(house: House) -> None:
     async def default() -> tuple[str, str]:
         return "fake", MODEL
 
-    service = DatasetService(house.db, house.tenant, house.stores, house.models, default_embedding=default)
+    service = DatasetService(
+        house.db, house.tenant, house.storage, house.stores, house.models, default_embedding=default
+    )
     made = await service.create(NewDataset(name="a", indexing_technique="high_quality"), house.user)
     assert (made.embedding_model_provider, made.embedding_model) == ("fake", MODEL)
 
@@ -337,3 +339,24 @@ async def test_documents_made_at_once_get_different_positions(any_house: House) 
     await asyncio.gather(*(house.queue(dataset.id, "Text", f"n{n}") for n in range(5)))
     page = await house.documents.find(dataset.id)
     assert sorted(item.position for item in page.data) == [1, 2, 3, 4, 5]
+
+
+async def test_the_file_of_a_document_goes_with_it(house: House) -> None:
+    async def kept() -> int:
+        return len([entry async for entry in house.storage.scan()])
+
+    dataset = await house.dataset(technique="economy")
+    document_id = await house.add(dataset.id, "One")
+    assert await kept() == 1
+    await house.documents.update_by_text(dataset.id, document_id, DocumentText(name="n", text="Two"), house.user)
+    await house.work()
+    assert await kept() == 1
+    upload_id = (await house.documents.get(dataset.id, document_id)).data_source_info["upload_file_id"]
+    options = DocumentOptions(process_rule=custom_rule())
+    shared = await house.documents.create_by_file(dataset.id, upload_id, options, house.user)
+    await house.work()
+    await house.documents.delete(dataset.id, document_id)
+    assert await kept() == 1
+    assert (await house.documents.get(dataset.id, shared.document.id)).indexing_status == "completed"
+    await house.datasets.delete(dataset.id)
+    assert await kept() == 0

@@ -10,6 +10,7 @@ import msgspec
 import sqlalchemy as sa
 from dify_kernel.contracts.model import ModelType
 from dify_kernel.contracts.node import ModelsPort
+from dify_kernel.contracts.storage import Storage
 from dify_kernel.errors import DifyError, NotImplementedYet
 from msgspec import UNSET, UnsetType
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,6 +26,7 @@ from dify_host.knowledge.links import Links, Tag
 from dify_host.knowledge.records import Dataset
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.settings import KnowledgeSettings
+from dify_host.knowledge.source_files import SourceFiles
 from dify_host.knowledge.spaces import bind_collection
 from dify_host.knowledge.tables import (
     child_chunks,
@@ -40,7 +42,7 @@ from dify_host.knowledge.tables import (
 )
 from dify_host.knowledge.vectors import VectorStores
 
-__all__ = ["DatasetChanges", "DatasetDetail", "DatasetService", "NewDataset"]
+__all__ = ["DatasetChanges", "DatasetDetail", "DatasetService", "DefaultEmbedding", "NewDataset"]
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
 Description = Annotated[str, msgspec.Meta(max_length=400)]
@@ -133,6 +135,7 @@ class DatasetService:
         self,
         db: Database,
         tenant: Tenant,
+        storage: Storage,
         stores: VectorStores,
         models: ModelsPort,
         *,
@@ -146,6 +149,7 @@ class DatasetService:
         self._default_embedding = default_embedding
         self._rows = KnowledgeRepository(db, tenant)
         self._links = Links(db, tenant)
+        self._files = SourceFiles(db, tenant, storage)
         self._writer = IndexWriter(self._rows, stores, models)
 
     async def create(self, new: NewDataset, user_id: str) -> DatasetDetail:
@@ -175,6 +179,11 @@ class DatasetService:
             dataset = await self._rows.dataset(conn, dataset_id)
             (detail,) = await self._details(conn, [dataset])
         return await self._with_availability(detail)
+
+    async def api_enabled(self, dataset_id: str) -> bool:
+        """Tell whether API keys may reach it; DatasetNotFound otherwise."""
+        async with self._db.read() as conn:
+            return (await self._rows.dataset(conn, dataset_id)).enable_api
 
     async def find(
         self,
@@ -244,6 +253,8 @@ class DatasetService:
                 )
         await self._writer.remove_dataset(dataset)
         async with self._db.write() as conn:
+            held = self._rows.scoped_select(documents, documents.c.file_id).where(documents.c.dataset_id == dataset_id)
+            files = list((await conn.execute(held)).scalars())
             for table in (
                 segment_attachment_bindings,
                 child_chunks,
@@ -258,6 +269,7 @@ class DatasetService:
                 mine = self._rows.reached_through(loose.c.dataset_id, root=datasets)
                 await conn.execute(loose.delete().where(loose.c.dataset_id == dataset_id, mine))
             await conn.execute(self._rows.scoped_delete(datasets).where(datasets.c.id == dataset_id))
+        await self._files.drop_unused(files)
 
     async def technique_values(
         self, conn: AsyncConnection, technique: str | None, model: tuple[str, str] | None

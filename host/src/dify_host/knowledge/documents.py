@@ -33,6 +33,7 @@ from dify_host.knowledge.records import Dataset, Document
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.rules import ProcessRule, check_rule
 from dify_host.knowledge.settings import KnowledgeSettings
+from dify_host.knowledge.source_files import SourceFiles
 from dify_host.knowledge.tables import (
     child_chunks,
     dataset_metadata_bindings,
@@ -89,13 +90,12 @@ class DocumentService:
         settings: KnowledgeSettings | None = None,
     ) -> None:
         self._db = db
-        self._tenant = tenant
-        self._storage = storage
         self._datasets = datasets
         self._writer = writer
         self._settings = settings or KnowledgeSettings()
         self._rows = KnowledgeRepository(db, tenant)
         self._links = Links(db, tenant)
+        self._files = SourceFiles(db, tenant, storage)
         self._views = DocumentViews(self._rows, self._links)
 
     # -- create and replace ------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ class DocumentService:
     ) -> DocumentCreated:
         """Keep the text and queue its indexing. A first document needs an indexing technique and a process rule."""
         await self._require(dataset_id)
-        upload_id = await self._keep_text(text, user_id)
+        upload_id = await self._files.keep_text(text.name, text.text, user_id)
         return await self._create(dataset_id, upload_id, text.name, options, user_id)
 
     async def create_by_file(
@@ -127,7 +127,7 @@ class DocumentService:
     ) -> DocumentCreated:
         """Replace the content of a document and index it again; DocumentIndexing while it is being indexed."""
         await self._require(dataset_id, document_id)
-        upload_id = await self._keep_text(text, user_id)
+        upload_id = await self._files.keep_text(text.name, text.text, user_id)
         return await self._replace(dataset_id, document_id, upload_id, text.name, user_id, process_rule)
 
     async def update_by_file(
@@ -237,7 +237,7 @@ class DocumentService:
             return (await self._views.views(conn, [await self._rows.document(conn, dataset_id, document_id)]))[0]
 
     async def delete(self, dataset_id: str, document_id: str) -> None:
-        """Delete a document with its segments; DocumentIndexing while a job works on it."""
+        """Delete a document with its segments and file; DocumentIndexing while a job works on it."""
         async with self._db.read() as conn:
             dataset = await self._rows.dataset(conn, dataset_id)
             document = await self._rows.document(conn, dataset_id, document_id)
@@ -251,6 +251,7 @@ class DocumentService:
             for table in (segment_attachment_bindings, child_chunks, document_segments, dataset_metadata_bindings):
                 await conn.execute(self._rows.scoped_delete(table).where(table.c.document_id == document_id))
             await conn.execute(self._rows.scoped_delete(documents).where(documents.c.id == document_id))
+        await self._files.drop_unused([document.file_id])
 
     # -- inside ------------------------------------------------------------------------------------------------
 
@@ -260,26 +261,6 @@ class DocumentService:
             await self._rows.dataset(conn, dataset_id)
             if document_id is not None:
                 await self._rows.document(conn, dataset_id, document_id)
-
-    async def _keep_text(self, text: DocumentText, user_id: str) -> str:
-        """Store a text like an uploaded file, and return its id."""
-        upload_id = new_id()
-        data = text.text.encode("utf-8", "replace")
-        key = f"upload_files/{self._tenant.id}/{upload_id}.txt"
-        await self._storage.save(key, data)
-        values = {
-            "id": upload_id,
-            "storage_type": "",
-            "key": key,
-            "name": text.name,
-            "size": len(data),
-            "extension": "txt",
-            "mime_type": "text/plain",
-            "created_by": user_id,
-        }
-        async with self._db.write() as conn:
-            await self._links.add_upload(conn, values)
-        return upload_id
 
     async def _create(
         self, dataset_id: str, upload_id: str, name: str, options: DocumentOptions, user_id: str
@@ -299,6 +280,7 @@ class DocumentService:
                 "position": await self._next_position(conn, dataset_id),
                 "data_source_type": "upload_file",
                 "data_source_info": {"upload_file_id": upload_id},
+                "file_id": upload_id,
                 "dataset_process_rule_id": rule_id,
                 "batch": time.strftime("%Y%m%d%H%M%S") + str(100_000 + secrets.randbelow(900_000)),
                 "name": name,
@@ -333,6 +315,7 @@ class DocumentService:
             cleared = dict.fromkeys((*times, "completed_at", "stopped_at", "error"))
             values = {
                 "data_source_info": {"upload_file_id": upload_id},
+                "file_id": upload_id,
                 "dataset_process_rule_id": rule_id,
                 "name": name,
                 "indexing_status": "waiting",
@@ -341,7 +324,9 @@ class DocumentService:
             await self._change(conn, document_id, values)
             await self._links.use_upload(conn, upload_id, user_id)
             await enqueue_indexing(conn, document_id)
-            return await self._created(conn, dataset_id, document_id)
+            created = await self._created(conn, dataset_id, document_id)
+        await self._files.drop_unused([document.file_id])
+        return created
 
     async def _created(self, conn: AsyncConnection, dataset_id: str, document_id: str) -> DocumentCreated:
         document = await self._rows.document(conn, dataset_id, document_id)

@@ -163,12 +163,11 @@ class IndexWriter:
         """Replace the words of the segments, and choose the keywords of those that have none."""
         ids = [segment.id for segment in segments]
         await conn.execute(self._own_words(dataset).where(dataset_keywords.c.segment_id.in_(ids)))
-        rows = []
+        rows, chosen = [], []
         for segment in segments:
             if segment.keywords is None:
                 segment.keywords = keywords(segment.content, dataset.keyword_number)
-                change = self._repository.scoped_update(document_segments, {"keywords": segment.keywords})
-                await conn.execute(change.where(document_segments.c.id == segment.id))
+                chosen.append({"chosen_for": segment.id, "chosen": segment.keywords})
             given = {keyword.lower()[:MAX_KEYWORD] for keyword in segment.keywords}
             for word in sorted(given.union(words(segment.content), words(" ".join(segment.keywords)))):
                 rows.append(
@@ -180,6 +179,9 @@ class IndexWriter:
                     }
                 )
         await insert_missing(conn, dataset_keywords, rows, key=["dataset_id", "keyword", "segment_id"])
+        if chosen:
+            change = self._repository.scoped_update(document_segments, {"keywords": sa.bindparam("chosen")})
+            await conn.execute(change.where(document_segments.c.id == sa.bindparam("chosen_for")), chosen)
 
     def _own_words(self, dataset: Dataset) -> sa.Delete:
         return dataset_keywords.delete().where(

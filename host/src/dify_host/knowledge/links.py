@@ -60,6 +60,10 @@ class Links(TenantRepository):
         """Record a file that the caller has put into storage."""
         await conn.execute(self.scoped_insert(upload_files, values))
 
+    async def drop_uploads(self, conn: AsyncConnection, ids: Sequence[str]) -> None:
+        """Forget uploaded files; their bytes are the caller's to delete."""
+        await conn.execute(self.scoped_delete(upload_files).where(upload_files.c.id.in_(ids)))
+
     async def use_upload(self, conn: AsyncConnection, upload_id: str, user_id: str) -> None:
         """Mark an uploaded file as used, so that it is not cleaned away."""
         used = {"used": True, "used_by": user_id, "used_at": utc_now()}

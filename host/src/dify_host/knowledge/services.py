@@ -1,0 +1,69 @@
+"""Everything one tenant can do with knowledge, put together in one place."""
+
+from __future__ import annotations
+
+import msgspec
+from dify_kernel.contracts.node import ModelsPort
+from dify_kernel.contracts.storage import Storage
+
+from dify_host.db.engine import Database
+from dify_host.db.tenant import Tenant
+from dify_host.knowledge.datasets import DatasetService, DefaultEmbedding
+from dify_host.knowledge.documents import DocumentService
+from dify_host.knowledge.index_writer import IndexWriter
+from dify_host.knowledge.repository import KnowledgeRepository
+from dify_host.knowledge.retrieval import Asker, Retriever
+from dify_host.knowledge.runtime import KnowledgeRuntime
+from dify_host.knowledge.segments import SegmentService
+from dify_host.knowledge.settings import KnowledgeSettings
+from dify_host.knowledge.vectors import VectorStores
+
+__all__ = ["Knowledge"]
+
+
+class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
+    """The services of one tenant; cheap to make, so one a request will do. Storage and stores are the process's."""
+
+    db: Database
+    tenant: Tenant
+    storage: Storage
+    stores: VectorStores
+    models: ModelsPort
+    settings: KnowledgeSettings = KnowledgeSettings()
+    default_embedding: DefaultEmbedding | None = None
+
+    @property
+    def datasets(self) -> DatasetService:
+        """Knowledge bases."""
+        return DatasetService(
+            self.db,
+            self.tenant,
+            self.storage,
+            self.stores,
+            self.models,
+            settings=self.settings,
+            default_embedding=self.default_embedding,
+        )
+
+    @property
+    def documents(self) -> DocumentService:
+        """Documents."""
+        return DocumentService(self.db, self.tenant, self.storage, self.datasets, self._writer, settings=self.settings)
+
+    @property
+    def segments(self) -> SegmentService:
+        """Segments and child chunks."""
+        return SegmentService(self.db, self.tenant, self._writer, settings=self.settings)
+
+    @property
+    def retriever(self) -> Retriever:
+        """Retrieval from one knowledge base, for the API and hit testing."""
+        return Retriever(self.db, self.tenant, self.stores, self.models)
+
+    def runtime(self, asker: Asker) -> KnowledgeRuntime:
+        """The knowledge port of a run."""
+        return KnowledgeRuntime(self.db, self.tenant, self.stores, self.models, asker)
+
+    @property
+    def _writer(self) -> IndexWriter:
+        return IndexWriter(KnowledgeRepository(self.db, self.tenant), self.stores, self.models)
