@@ -1,26 +1,18 @@
-"""What a file is by its name and type: its kind, its limit, and names that are refused."""
+"""What a file is by its name and type: its kind, its limit, and what is refused."""
 
 from __future__ import annotations
 
 import mimetypes
-from pathlib import PurePosixPath
 from typing import Final
 
-from dify_kernel.errors import BadInput, DifyError, TooLarge
+from dify_kernel.errors import BadInput
 from dify_kernel.graph.values import FileType
 
+from dify_host.files.errors import FilenameNotExists, FileTooLarge, UnsupportedFileType
 from dify_host.knowledge.extract.sniff import program_kind
 from dify_host.settings import HostSettings
 
-__all__ = [
-    "FileTooLarge",
-    "UnsupportedFileType",
-    "check_upload",
-    "clean_name",
-    "extension_of",
-    "file_type",
-    "guess_type",
-]
+__all__ = ["check_upload", "clean_name", "extension_of", "file_type", "guess_type", "object_name"]
 
 _KINDS: Final = {
     FileType.IMAGE: frozenset(("jpg", "jpeg", "png", "webp", "gif", "svg")),
@@ -28,36 +20,27 @@ _KINDS: Final = {
     FileType.AUDIO: frozenset(("mp3", "m4a", "wav", "amr", "mpga")),
     FileType.DOCUMENT: frozenset(
         ("txt", "markdown", "md", "mdx", "pdf", "html", "htm", "xlsx", "xls", "vtt", "properties", "doc", "docx", "csv",
-         "eml", "msg", "ppt", "pptx", "xml", "epub", "json", "yaml", "yml")
+         "eml", "msg", "ppt", "pptx", "xml", "epub")
     ),
 }  # fmt: skip
 _FORBIDDEN: Final = frozenset('/\\:*?"<>|')
-_MAX_NAME: Final = 200
-
-
-class FileTooLarge(TooLarge):
-    """The file is over the limit of its kind."""
-
-    code = "file_too_large"
-
-
-class UnsupportedFileType(DifyError):
-    """The file is not of a kind that is taken."""
-
-    code = "unsupported_file_type"
-    status = 415
+_LONGEST_NAME: Final = 200
+_LONGEST_SUFFIX: Final = 16  # characters; a longer ending is no extension
+_MB: Final = 1024 * 1024
 
 
 def extension_of(filename: str) -> str:
-    """The extension without its dot, lower case; empty when there is none."""
-    return PurePosixPath(filename).suffix.lower().lstrip(".")
+    """The extension without its dot, in lower case; empty when there is none, or it is longer than 16 characters."""
+    stem, dot, extension = filename.rpartition(".")
+    return extension.lower() if dot and stem and len(extension) <= _LONGEST_SUFFIX else ""
 
 
 def guess_type(filename: str, declared: str | None) -> str:
     """The MIME type that was declared, else the one that the name tells."""
-    if declared and declared != "application/octet-stream":
-        return declared.split(";")[0].strip()
-    return mimetypes.guess_type(filename)[0] or declared or "application/octet-stream"
+    said = (declared or "").partition(";")[0].strip().lower()
+    if said and said != "application/octet-stream":
+        return said[:255]
+    return mimetypes.guess_type(filename)[0] or "application/octet-stream"
 
 
 def file_type(extension: str, mime_type: str) -> FileType:
@@ -70,29 +53,44 @@ def file_type(extension: str, mime_type: str) -> FileType:
     return FileType(family) if family in ("image", "audio", "video") else FileType.CUSTOM
 
 
-def clean_name(filename: str) -> str:
-    """The name as it is kept: at most 200 characters, the extension saved; BadInput for path or shell characters."""
-    if not _FORBIDDEN.isdisjoint(filename) or any(ord(char) < 32 for char in filename):
+def clean_name(filename: str | None) -> str:
+    """The name as it is kept: at most 200 characters, the extension saved.
+
+    FilenameNotExists without one, BadInput for characters of paths, shells and terminals.
+    """
+    if not filename:
+        raise FilenameNotExists("The specified filename does not exist.", field="file")
+    if not _FORBIDDEN.isdisjoint(filename) or not filename.isprintable():
         raise BadInput("Filename contains invalid characters", hint='Not allowed: / \\ : * ? " < > |', field="file")
-    if len(filename) > _MAX_NAME:
-        extension = PurePosixPath(filename).suffix
-        filename = filename[: _MAX_NAME - len(extension)] + extension
+    if len(filename) > _LONGEST_NAME:
+        extension = extension_of(filename)
+        suffix = f".{extension}" if extension else ""
+        return filename[: _LONGEST_NAME - len(suffix)] + suffix
     return filename
 
 
-def check_upload(data: bytes, filename: str, settings: HostSettings) -> None:
-    """Refuse a file that is too large for its kind, of a blacklisted extension, or a program in disguise."""
+def check_upload(data: bytes, filename: str, settings: HostSettings, mime_type: str = "") -> None:
+    """Refuse a file that is too large for its kind, of a blacklisted extension, or a program in disguise.
+
+    Raises BadInput, FileTooLarge or UnsupportedFileType.
+    """
     extension = extension_of(filename)
-    if extension in {item.strip(". ").lower() for item in settings.upload_file_extension_blacklist}:
+    if extension in {item.strip(". ").lower() for item in settings.upload_file_extension_blacklist} - {""}:
         raise BadInput(f"File extension '.{extension}' is not allowed for security reasons", field="file")
+    kind = file_type(extension, mime_type)
     limits = {
         FileType.IMAGE: settings.upload_image_file_size_limit,
         FileType.VIDEO: settings.upload_video_file_size_limit,
         FileType.AUDIO: settings.upload_audio_file_size_limit,
     }
-    limit = limits.get(file_type(extension, ""), settings.upload_file_size_limit)
-    if len(data) > limit * 1024 * 1024:
+    limit = limits.get(kind, settings.upload_file_size_limit)
+    if len(data) > limit * _MB:
         raise FileTooLarge(f"File size exceeded. {filename} is over {limit} MB.", field="file")
-    kind = program_kind(data)
-    if kind is not None and file_type(extension, "") is not FileType.CUSTOM:
-        raise UnsupportedFileType(f"{filename} is {kind}, not what its extension says.", field="file")
+    program = program_kind(data)
+    if program is not None and kind is not FileType.CUSTOM:
+        raise UnsupportedFileType(f"{filename} is {program}, not what its name says.", field="file")
+
+
+def object_name(file_id: str, extension: str) -> str:
+    """The last part of a storage key: the id, and the extension when it is plain."""
+    return f"{file_id}.{extension}" if extension.isascii() and extension.isalnum() else file_id

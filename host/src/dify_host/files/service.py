@@ -1,11 +1,13 @@
-"""Files of a workspace: uploads and what nodes make; the bytes in storage, a row for each, links that expire."""
+"""Files of a workspace: uploads checked and kept, request files resolved, the bytes behind file values."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
-from urllib.parse import urlencode, urlsplit
+from typing import Any, Final, Literal
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 from dify_kernel.contracts.http import HttpClient, HttpRequest
@@ -17,33 +19,59 @@ from dify_host.db.engine import Database
 from dify_host.db.repository import TenantRepository, to_struct
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id, utc_now
-from dify_host.files.kinds import check_upload, clean_name, extension_of, file_type, guess_type
+from dify_host.files.errors import FileNotFound
+from dify_host.files.kinds import check_upload, clean_name, extension_of, file_type, guess_type, object_name
+from dify_host.files.links import FileLinks, LinkKind
 from dify_host.files.tables import tool_files, upload_files
-from dify_host.net.crypto import SignedLink, sign_link, verify_link
+from dify_host.net.crypto import SignedLink
 from dify_host.settings import HostSettings
 
-__all__ = ["FileService", "UploadFile"]
+__all__ = ["FileService", "ToolFile", "UploadFile"]
 
-_NOBODY = "00000000-0000-0000-0000-000000000000"
+_MB: Final = 1024 * 1024
+_HASH_IN_PLACE: Final = 256 * 1024  # bytes; more is hashed in a thread
+_NOBODY: Final = "00000000-0000-0000-0000-000000000000"  # owner of what a run makes without a known user
 
 
 class UploadFile(msgspec.Struct, frozen=True, kw_only=True):
-    """An uploaded file; `extension` has no dot."""
+    """One upload; `extension` has no dot."""
 
     id: str
     tenant_id: str
+    storage_type: str
     key: str
     name: str
     size: int
     extension: str
-    mime_type: str | None
+    mime_type: str | None = None
     created_by_role: str
     created_by: str
+    created_at: datetime
+    used: bool = False
+    hash: str | None = None
+    source_url: str | None = None
+
+
+class ToolFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One file that a tool or a node made."""
+
+    id: str
+    tenant_id: str
+    user_id: str
+    conversation_id: str | None = None
+    file_key: str
+    mimetype: str
+    original_url: str | None = None
+    name: str = ""
+    size: int = -1
     created_at: datetime
 
 
 class FileService(TenantRepository):
-    """The files of one workspace. The row is written after the object: an orphaned object is harmless."""
+    """The files of one workspace, and the FilesPort of its runs.
+
+    The object is written before its row: an object without a row is harmless, a row without its object is not.
+    """
 
     def __init__(
         self,
@@ -54,195 +82,260 @@ class FileService(TenantRepository):
         *,
         secret_key: str,
         http: HttpClient | None = None,
+        user_id: str | None = None,
+        conversation_id: str | None = None,
     ) -> None:
         super().__init__(db, tenant)
-        self._storage, self._settings = storage, settings
-        self._secret_key, self._http = secret_key, http
+        self._storage = storage
+        self._settings = settings
+        self._http = http
+        self._user_id = user_id or _NOBODY
+        self._conversation_id = conversation_id
+        self.links = FileLinks(settings, secret_key)
 
-    # -- uploads ----------------------------------------------------------------------------------------------
+    # -- uploads
 
     async def upload(
-        self, data: bytes, filename: str, mime_type: str | None, *, created_by_role: str, created_by: str
+        self,
+        data: bytes,
+        filename: str | None,
+        mime_type: str | None = None,
+        *,
+        created_by_role: Literal["account", "end_user"],
+        created_by: str,
     ) -> UploadFile:
-        """Keep a file; BadInput, FileTooLarge or UnsupportedFileType when it is not taken."""
+        """Check and keep an upload.
+
+        Raises FilenameNotExists, BadInput (name, blacklist), FileTooLarge, UnsupportedFileType (a disguised program).
+        """
         name = clean_name(filename)
-        check_upload(data, name, self._settings)
-        extension = extension_of(name)
+        media, extension = guess_type(name, mime_type), extension_of(name)
+        check_upload(data, name, self._settings, media)
         file_id = new_id()
-        suffix = f".{extension}" if extension else ""
-        row = {
+        key = f"upload_files/{self.tenant.id}/{object_name(file_id, extension)}"
+        row: dict[str, Any] = {
             "id": file_id,
-            "tenant_id": self.tenant.id,
             "storage_type": self._settings.storage_type,
-            "key": f"upload_files/{self.tenant.id}/{file_id}{suffix}",
+            "key": key,
             "name": name,
             "size": len(data),
             "extension": extension,
-            "mime_type": guess_type(name, mime_type),
+            "mime_type": media,
             "created_by_role": created_by_role,
             "created_by": created_by,
-            "used": False,
-            "hash": hashlib.sha256(data).hexdigest(),
-            "source_url": "",
             "created_at": utc_now(),
+            "hash": await _digest(data),
         }
-        await self._storage.save(str(row["key"]), data)
+        await self._storage.save(key, data)
         async with self.db.write() as conn:
             await conn.execute(self.scoped_insert(upload_files, row))
-        return msgspec.convert(row, UploadFile)
+        return UploadFile(tenant_id=self.tenant.id, **row)
 
     async def get(self, file_id: str) -> UploadFile:
-        """One upload; NotFound when it is not this workspace's."""
-        query = self.scoped_select(upload_files).where(upload_files.c.id == file_id)
+        """One upload; FileNotFound."""
         async with self.db.read() as conn:
-            row = (await conn.execute(query)).one_or_none()
+            row = (await conn.execute(self.scoped_select(upload_files).where(upload_files.c.id == file_id))).first()
         if row is None:
-            raise NotFound(f"The file {file_id} does not exist.", file_id=file_id)
+            raise _gone(file_id)
         return to_struct(row, UploadFile)
 
+    async def get_tool_file(self, file_id: str) -> ToolFile:
+        """One file that a tool or a node made; FileNotFound."""
+        async with self.db.read() as conn:
+            row = (await conn.execute(self.scoped_select(tool_files).where(tool_files.c.id == file_id))).first()
+        if row is None:
+            raise _gone(file_id)
+        return to_struct(row, ToolFile)
+
     async def open(self, file_id: str) -> bytes:
-        """The bytes of an upload."""
-        return await self._load((await self.get(file_id)).key, file_id)
+        """The bytes of an upload; FileNotFound."""
+        return await self._read((await self.get(file_id)).key, file_id)
 
-    async def _load(self, key: str, file_id: str) -> bytes:
+    async def stream(self, file: UploadFile | ToolFile) -> AsyncIterator[bytes]:
+        """The bytes piece by piece; FileNotFound at the first piece."""
         try:
-            return await self._storage.load(key)
+            async for piece in self._storage.stream(file.key if isinstance(file, UploadFile) else file.file_key):
+                yield piece
         except ObjectNotFound as exc:
-            raise NotFound(f"The content of file {file_id} is gone from storage.", file_id=file_id) from exc
+            raise _gone(file.id) from exc
 
-    # -- files in requests and in runs ------------------------------------------------------------------------
+    # -- request files
 
-    async def resolve(self, given: dict[str, Any]) -> File:
-        """The file that a request's object names: an upload of this workspace, or a remote address."""
-        method = given.get("transfer_method")
+    async def resolve(self, mapping: Mapping[str, Any]) -> File:
+        """The file value of a request's file object; BadInput for a missing upload, a bad address or an unknown type.
+
+        `transfer_method` is `remote_url` with `url`, `local_file` with `upload_file_id`, or `tool_file` with
+        `tool_file_id`; a stored value's `related_id` does as well.
+        """
+        method, given = mapping.get("transfer_method"), mapping.get("type")
+        if given is not None and given not in set(FileType):
+            raise BadInput(
+                f"{given!r} is not a type of file.", hint=f"Use one of: {', '.join(FileType)}.", field="type"
+            )
+        # A caller who says `custom` says nothing: the kind is told from the file.
+        kind = FileType(given) if given and given != FileType.CUSTOM else None
         if method == FileTransfer.REMOTE_URL:
-            return self._remote(given)
-        if method == FileTransfer.LOCAL_FILE:
-            file_id = given.get("upload_file_id")
-            if not isinstance(file_id, str) or not file_id:
-                raise BadInput("A local file needs its `upload_file_id`.", field="upload_file_id")
-            try:
-                return self.value(await self.get(file_id), given.get("type"))
-            except NotFound as exc:
-                raise BadInput("Invalid upload file", hint="Upload it first.", field="upload_file_id") from exc
-        hint = "Use local_file or remote_url."
-        raise BadInput(f"Unknown transfer method {method!r}.", hint=hint, field="transfer_method")
+            return self._remote(mapping, kind)
+        wanted = {FileTransfer.LOCAL_FILE: "upload_file_id", FileTransfer.TOOL_FILE: "tool_file_id"}
+        if method not in wanted:
+            raise BadInput(
+                f"transfer_method is {method!r}.", hint="Use remote_url or local_file.", field="transfer_method"
+            )
+        field = wanted[FileTransfer(method)]
+        file_id = mapping.get(field) or mapping.get("related_id")
+        if not isinstance(file_id, str) or not file_id:
+            raise BadInput(f"{field} is required for {method}.", field=field)
+        try:
+            if method == FileTransfer.LOCAL_FILE:
+                return self.value(await self.get(file_id), kind)
+            return self.tool_value(await self.get_tool_file(file_id), kind)
+        except NotFound as exc:
+            raise BadInput(f"There is no file {file_id}.", hint="Upload it first.", field=field) from exc
 
-    def value(self, upload: UploadFile, kind: Any = None) -> File:
-        """An upload as a value of a run; `kind` may only narrow a custom file."""
-        mime_type = upload.mime_type or ""
-        found = file_type(upload.extension, mime_type)
+    async def resolve_all(self, mappings: Sequence[Mapping[str, Any]]) -> list[File]:
+        """The files of a request; objects without `transfer_method` and remote ones without `url` are left out."""
+        return [await self.resolve(mapping) for mapping in mappings if _is_meant(mapping)]
+
+    def value(self, file: UploadFile, kind: FileType | None = None) -> File:
+        """An upload as a value, with a signed link."""
         return File(
-            id=upload.id,
+            id=file.id,
             tenant_id=self.tenant.id,
-            type=_stated(kind, found),
+            type=kind or file_type(file.extension, file.mime_type or ""),
             transfer_method=FileTransfer.LOCAL_FILE,
-            related_id=upload.id,
-            filename=upload.name,
-            extension=f".{upload.extension}" if upload.extension else "",
-            mime_type=mime_type,
-            size=upload.size,
-            url=self.signed_url(upload.id),
+            related_id=file.id,
+            filename=file.name,
+            extension=_dotted(file.extension),
+            mime_type=file.mime_type,
+            size=file.size,
+            url=self.signed_url(file.id),
         )
 
-    def _remote(self, given: dict[str, Any]) -> File:
-        url = given.get("url") or given.get("remote_url")
-        if not isinstance(url, str) or not url.startswith(("http://", "https://")):
-            raise BadInput("A remote file needs a `url` that begins with http.", field="url")
-        name = urlsplit(url).path.rsplit("/", 1)[-1] or "file"
-        mime_type = guess_type(name, None)
-        extension = extension_of(name)
+    def tool_value(self, file: ToolFile, kind: FileType | None = None) -> File:
+        """A tool's file as a value, with a signed link."""
+        extension = extension_of(file.name)
         return File(
+            id=file.id,
             tenant_id=self.tenant.id,
-            type=_stated(given.get("type"), file_type(extension, mime_type)),
-            transfer_method=FileTransfer.REMOTE_URL,
-            remote_url=url,
-            filename=name,
-            extension=f".{extension}" if extension else "",
-            mime_type=mime_type,
-            url=url,
+            type=kind or file_type(extension, file.mimetype),
+            transfer_method=FileTransfer.TOOL_FILE,
+            related_id=file.id,
+            filename=file.name,
+            extension=_dotted(extension),
+            mime_type=file.mimetype,
+            size=file.size,
+            url=self.links.url(self.tenant, file.id, "tools", extension=_dotted(extension) or ".bin"),
         )
+
+    # -- FilesPort
 
     async def load(self, file: File) -> bytes:
-        """The bytes behind a file value; a remote one is fetched by the guarded client."""
-        if file.transfer_method == FileTransfer.REMOTE_URL:
+        """The content behind a value, whatever it says of its workspace; FileNotFound when it is gone."""
+        if file.transfer_method is FileTransfer.REMOTE_URL:
             return await self._fetch(file)
-        if file.related_id is None:
-            raise NotFound(f"The file {file.filename!r} names no upload.")
-        if file.transfer_method == FileTransfer.TOOL_FILE:
-            query = self.scoped_select(tool_files, tool_files.c.file_key).where(tool_files.c.id == file.related_id)
-            async with self.db.read() as conn:
-                key = (await conn.execute(query)).scalar()
-            if key is None:
-                raise NotFound(f"The file {file.related_id} does not exist.", file_id=file.related_id)
-            return await self._load(str(key), file.related_id)
-        return await self.open(file.related_id)
-
-    async def _fetch(self, file: File) -> bytes:
-        if self._http is None or not file.remote_url:
-            raise NotFound(f"The file {file.filename!r} cannot be fetched here.")
-        limit = self._settings.upload_video_file_size_limit * 1024 * 1024
-        answer = await self._http.send(
-            HttpRequest(method="GET", url=file.remote_url, follow_redirects=True, max_bytes=limit)
-        )
-        if answer.status != 200:
-            raise NotFound(f"{file.remote_url} answered {answer.status}.", hint="Check the address.")
-        return answer.content
+        file_id = file.related_id or file.id or ""
+        if not file_id:
+            raise FileNotFound("The file value names no file.", hint="Send upload_file_id.")
+        if file.transfer_method is FileTransfer.TOOL_FILE:
+            return await self._read((await self.get_tool_file(file_id)).file_key, file_id)
+        return await self.open(file_id)
 
     async def save(self, data: bytes, *, filename: str, mime_type: str) -> File:
-        """Keep bytes that a node or a tool made."""
-        file_id = new_id()
-        extension = extension_of(filename)
-        key = f"tools/{self.tenant.id}/{file_id}" + (f".{extension}" if extension else "")
-        row = {
+        """Keep bytes that a node made, as a tool file."""
+        name = _plain_name(filename)
+        extension, file_id = extension_of(name), new_id()
+        key = f"tools/{self.tenant.id}/{object_name(file_id, extension)}"
+        row: dict[str, Any] = {
             "id": file_id,
-            "tenant_id": self.tenant.id,
-            "user_id": _NOBODY,
+            "user_id": self._user_id,
+            "conversation_id": self._conversation_id,
             "file_key": key,
-            "mimetype": mime_type,
-            "original_url": None,
-            "name": filename[:255],
+            "mimetype": guess_type(name, mime_type),
+            "name": name,
             "size": len(data),
             "created_at": utc_now(),
         }
         await self._storage.save(key, data)
         async with self.db.write() as conn:
             await conn.execute(self.scoped_insert(tool_files, row))
+        return self.tool_value(ToolFile(tenant_id=self.tenant.id, **row))
+
+    # -- links
+
+    def signed_url(self, file_id: str, *, kind: LinkKind = "files") -> str:
+        """A link that serves a file of this workspace for FILES_ACCESS_TIMEOUT seconds; for any other id, nothing."""
+        return self.links.url(self.tenant, file_id, kind)
+
+    def verify(self, file_id: str, link: SignedLink, *, kind: LinkKind = "files") -> bool:
+        """Whether a link was made for this file of this workspace, and has not ended."""
+        return self.links.verify(self.tenant, file_id, link, kind)
+
+    # -- inside
+
+    def _remote(self, mapping: Mapping[str, Any], kind: FileType | None) -> File:
+        url = mapping.get("url") or mapping.get("remote_url")
+        if not isinstance(url, str) or not url.lower().startswith(("http://", "https://")):
+            raise BadInput("The address of a remote file must start with http.", field="url")
+        try:
+            name = unquote(urlsplit(url).path).rpartition("/")[2]
+        except ValueError as exc:
+            raise BadInput(f"The address of a remote file is not a URL: {exc}.", field="url") from exc
+        extension, media = extension_of(name), guess_type(name, None)
         return File(
-            id=file_id,
             tenant_id=self.tenant.id,
-            type=file_type(extension, mime_type),
-            transfer_method=FileTransfer.TOOL_FILE,
-            related_id=file_id,
-            filename=filename,
-            extension=f".{extension}" if extension else "",
-            mime_type=mime_type,
-            size=len(data),
-            url=self.signed_url(file_id, kind="tools"),
+            type=kind or file_type(extension, media),
+            transfer_method=FileTransfer.REMOTE_URL,
+            remote_url=url,
+            filename=name or "file",
+            extension=_dotted(extension),
+            mime_type=media,
+            url=url,
         )
 
-    # -- links ------------------------------------------------------------------------------------------------
+    async def _read(self, key: str, file_id: str) -> bytes:
+        try:
+            return await self._storage.load(key)
+        except ObjectNotFound as exc:
+            raise _gone(file_id) from exc
 
-    def signed_url(self, file_id: str, *, kind: str = "files") -> str:
-        """A link that serves the file for FILES_ACCESS_TIMEOUT seconds."""
-        link = sign_link(self._secret_key, kind, self.tenant.id, file_id)
-        base = (self._settings.files_url or self._settings.console_api_url).rstrip("/")
-        query = urlencode({"timestamp": link.timestamp, "nonce": link.nonce, "sign": link.sign})
-        return f"{base}/files/{self.tenant.id}/{file_id}/{_VIEW[kind]}?{query}"
+    async def _fetch(self, file: File) -> bytes:
+        url = file.remote_url or file.url or ""
+        if self._http is None or not url:
+            raise FileNotFound("The remote file cannot be read from here.", hint="Upload it instead.")
+        limit = max(
+            self._settings.upload_file_size_limit,
+            self._settings.upload_image_file_size_limit,
+            self._settings.upload_video_file_size_limit,
+            self._settings.upload_audio_file_size_limit,
+        )
+        request = HttpRequest(method="GET", url=url, follow_redirects=True, max_bytes=limit * _MB)
+        answer = await self._http.send(request)
+        if answer.status != 200:
+            raise FileNotFound(f"The remote file cannot be read: its server answered {answer.status}.")
+        return answer.content
 
-    def verify(self, file_id: str, link: SignedLink, *, kind: str = "files") -> bool:
-        """Whether a link was made by `signed_url` and is still fresh."""
-        age = self._settings.files_access_timeout
-        return verify_link(self._secret_key, kind, self.tenant.id, file_id, link=link, max_age=age)
+
+async def _digest(data: bytes) -> str:
+    if len(data) <= _HASH_IN_PLACE:
+        return hashlib.sha256(data).hexdigest()
+    return await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
 
 
-_VIEW = {"files": "file-preview", "tools": "tool-preview"}
+def _plain_name(filename: str) -> str:
+    """A name that a node gave, without what a name cannot hold."""
+    kept = "".join(char if char not in '/\\:*?"<>|' and char.isprintable() else "_" for char in filename).strip()
+    return clean_name(kept) if kept else "file"
 
 
-def _stated(kind: Any, found: FileType) -> FileType:
-    """The kind that the caller states, unless it is custom or none at all."""
-    try:
-        stated = FileType(kind)
-    except ValueError:
-        return found
-    return found if stated is FileType.CUSTOM else stated
+def _dotted(extension: str) -> str:
+    return f".{extension}" if extension else ""
+
+
+def _is_meant(mapping: Mapping[str, Any]) -> bool:
+    method = mapping.get("transfer_method")
+    remote = mapping.get("url") or mapping.get("remote_url")
+    return bool(method) and (method != FileTransfer.REMOTE_URL or bool(remote))
+
+
+def _gone(file_id: str) -> FileNotFound:
+    return FileNotFound("File not found.", file=file_id)
