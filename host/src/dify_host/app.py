@@ -13,13 +13,16 @@ from litestar.di import Provide
 from litestar.handlers import ASGIRouteHandler
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 
-from dify_host.http.callers import app_caller, dataset_caller, require_caller
+from dify_host.http.callers import app_caller, app_route, dataset_caller, dataset_route, require_caller, require_json
 from dify_host.http.errors import exception_handlers
 from dify_host.http.headers import VersionHeaders, cors
 from dify_host.platform import Platform
-from dify_host.service import controllers
+from dify_host.service import app_routes, dataset_routes
+from dify_host.service.root import openapi, root
 from dify_host.version import VERSION
 from dify_host.web.health import health
 
@@ -30,23 +33,36 @@ log = logging.getLogger(__name__)
 
 def create_app(platform: Platform) -> Litestar:
     """The API over an opened platform; the platform outlives the application."""
-    service = Router(
-        "/v1",
-        route_handlers=controllers(),
-        dependencies={"caller": Provide(app_caller), "knowledge": Provide(dataset_caller)},
+    apps = Router("/v1", route_handlers=app_routes(), guards=[app_route], dependencies={"caller": Provide(app_caller)})
+    knowledge = Router(
+        "/v1", route_handlers=dataset_routes(), guards=[dataset_route], dependencies={"caller": Provide(dataset_caller)}
     )
-    handlers: list[ControllerRouterHandler] = [health, service, *_mounted(platform)]
+    handlers: list[ControllerRouterHandler] = [health, root, openapi, apps, knowledge, *_mounted(platform)]
     return Litestar(
         route_handlers=handlers,
-        guards=[require_caller],
+        guards=[require_caller, require_json],
         lifespan=[_running(platform)],
         exception_handlers=exception_handlers(),
         middleware=[DefineMiddleware(VersionHeaders, version=VERSION, environment=platform.settings.deploy_env)],
         cors_config=cors(platform.settings.web_api_cors_allow_origins),
-        openapi_config=OpenAPIConfig(title="Dify Service API", version=VERSION),
+        openapi_config=_openapi(),
         request_max_body_size=platform.settings.request_body_max_size,
         state=State({"platform": platform}),
         logging_config=None,
+    )
+
+
+def _openapi() -> OpenAPIConfig:
+    keys: dict[str, SecurityScheme | Reference] = {
+        "ApiKey": SecurityScheme(type="http", scheme="bearer", description="The key of an app, or of knowledge.")
+    }
+    return OpenAPIConfig(
+        title="Dify Service API",
+        version=VERSION,
+        components=Components(security_schemes={"ApiKey": key}),
+        security=[{"ApiKey": []}],
+        render_plugins=[JsonRenderPlugin()],
+        use_handler_docstrings=True,
     )
 
 

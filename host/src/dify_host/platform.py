@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,6 +32,7 @@ from dify_host.identity.authentication import AuthService
 from dify_host.identity.end_users import EndUsers
 from dify_host.identity.secret_key import read_secret_key
 from dify_host.identity.tenant_keys import TenantKeys
+from dify_host.identity.workspaces import Members, Standing
 from dify_host.jobs.embedded import redis_url
 from dify_host.knowledge.datasets import DatasetService
 from dify_host.knowledge.documents import DocumentService
@@ -94,7 +96,6 @@ class Platform:
         self.keyring = KeyRing(self.secret_key)
         if settings.migration_enabled:
             # Imported here: a process below a supervisor never needs it, and it weighs 12 MB.
-            from dify_host.db.migrate import upgrade
 
             await upgrade(settings.database)
         self.db = Database(settings.database, _pool(settings))
@@ -231,6 +232,14 @@ class Workspace:
         self.tenant = tenant
         self.cipher = cipher
         self._platform = platform
+        self._standing: tuple[float, Standing] | None = None
+
+    async def standing(self) -> Standing:
+        """Whether the workspace works; a change is seen after a second."""
+        now = time.monotonic()
+        if self._standing is None or self._standing[0] < now:
+            self._standing = (now + 1.0, await Members(self._platform.db, self.tenant).standing())
+        return self._standing[1]
 
     @cached_property
     def app_repository(self) -> AppRepository:
@@ -282,6 +291,7 @@ class Workspace:
         return DatasetService(
             platform.db,
             self.tenant,
+            platform.storage,
             platform.vectors,
             self.models,
             settings=platform.knowledge_settings,
@@ -308,7 +318,7 @@ class Workspace:
         return SegmentService(platform.db, self.tenant, self._index_writer, settings=platform.knowledge_settings)
 
     @cached_property
-    def retriever(self) -> Retriever:
+    def retrieval(self) -> Retriever:
         """Search in one knowledge base."""
         return Retriever(self._platform.db, self.tenant, self._platform.vectors, self.models)
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from dify_kernel.errors import AuthError, DifyError, InvalidGraph
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, SerializationException, ValidationException
+from litestar.handlers import HTTPRouteHandler
 from litestar.types import ExceptionHandlersMap
 
-__all__ = ["ErrorBody", "error_response", "exception_handlers"]
+__all__ = ["ErrorBody", "UnsupportedMediaType", "error_response", "exception_handlers"]
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +31,8 @@ _CODES = {
     429: "too_many_requests",
     500: "internal_server_error",
 }
-_FIELD = re.compile(r"`\$?\.?([^`]*)`")
+#: How msgspec names a field that is missing or unknown.
+_NAMED = re.compile(r"(?:required|unknown) field `([^`]+)`")
 
 
 class ErrorBody(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -42,17 +45,28 @@ class ErrorBody(msgspec.Struct, kw_only=True, omit_defaults=True):
     problems: list[dict[str, Any]] | None = None
 
 
-def error_response(exc: BaseException) -> Response[ErrorBody]:
-    """The answer to an exception; one that nobody expected is logged and says nothing about the inside."""
+class UnsupportedMediaType(DifyError):
+    """The body is of another type than the route takes."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
+def error_response(exc: BaseException, *, body: type | None = None) -> Response[ErrorBody]:
+    """The answer to an exception; one that nobody expected is logged and says nothing about the inside.
+
+    `body` is the struct of the route's body: an unknown field is answered with those it has.
+    """
     if isinstance(exc, DifyError):
         return _known(exc)
     if isinstance(exc, ValidationException):
-        return _answer("invalid_param", _validation_message(exc), 400, params=_validation_field(exc))
+        return _answer("invalid_param", _validation_message(exc, body), 400, params=_validation_field(exc))
     if isinstance(exc, SerializationException | msgspec.DecodeError):
         return _answer("bad_request", f"The body cannot be read: {exc}", 400)
     if isinstance(exc, HTTPException):
         code = _CODES.get(exc.status_code, "internal_server_error")
-        return _answer(code, str(exc.detail) or code, exc.status_code, headers=dict(exc.headers or {}))
+        headers = dict(exc.headers or {})
+        return _answer(code, _said(exc), exc.status_code, headers=headers)
     log.error("unexpected error", exc_info=exc)
     return _answer("unknown", "Internal Server Error", 500)
 
@@ -77,26 +91,55 @@ def _answer(
     return Response(body, status_code=status, headers=headers, media_type="application/json")
 
 
-def _validation_message(exc: ValidationException) -> str:
-    parts = []
+def _said(exc: HTTPException) -> str:
+    """The words of a plain HTTP error; those of 404 and 405 say no more than their status, so ours say more."""
+    if exc.status_code == 404:
+        return "The requested URL was not found on the server."
+    if exc.status_code == 405:
+        return "The method is not allowed for the requested URL."
+    return str(exc.detail) or _CODES.get(exc.status_code, "")
+
+
+def _faults(exc: ValidationException) -> Iterator[tuple[str, str]]:
+    """Each fault as (field, message); the field is a path below the body or a parameter's name."""
     for item in exc.extra if isinstance(exc.extra, list) else []:
-        if isinstance(item, dict):
-            key, message = item.get("key"), str(item.get("message") or "")
-            parts.append(f"{key}: {message}" if key and key not in message else message)
+        if not isinstance(item, dict):
+            continue
+        message, key = str(item.get("message") or ""), str(item.get("key") or "")
+        named = _NAMED.search(message)
+        if key == "data":
+            key = ""
+        if named:
+            key = f"{key}.{named[1]}" if key else named[1]
+        yield key, message
+
+
+def _validation_message(exc: ValidationException, body: type | None) -> str:
+    parts = []
+    for key, message in _faults(exc):
+        if key == "data":
+            parts.append("The request needs a JSON body.")
+        elif "unknown field" in message:
+            known = [field.encode_name for field in msgspec.structs.fields(body)] if body and "." not in key else []
+            parts.append(f"{message}. The fields are: {', '.join(known)}." if known else message)
+        else:
+            parts.append(message if not key or f"`{key}`" in message else f"{key}: {message}")
     return "; ".join(parts) or str(exc.detail)
 
 
 def _validation_field(exc: ValidationException) -> str | None:
-    for item in exc.extra if isinstance(exc.extra, list) else []:
-        if isinstance(item, dict):
-            found = item.get("key") or next(iter(_FIELD.findall(str(item.get("message") or ""))), None)
-            if found:
-                return str(found)
-    return None
+    return next((key for key, _ in _faults(exc) if key), None)
 
 
-def _handle(_request: Request[Any, Any, Any], exc: Exception) -> Response[ErrorBody]:
-    return error_response(exc)
+def _handle(request: Request[Any, Any, Any], exc: Exception) -> Response[ErrorBody]:
+    handler = request.scope.get("route_handler")
+    field = handler.parsed_data_field if isinstance(handler, HTTPRouteHandler) else None
+    body = field.annotation if field is not None and _is_struct(field.annotation) else None
+    return error_response(exc, body=body)
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def exception_handlers() -> ExceptionHandlersMap:

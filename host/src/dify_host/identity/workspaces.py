@@ -29,6 +29,7 @@ __all__ = [
     "Member",
     "Members",
     "Role",
+    "Standing",
     "Workspace",
     "Workspaces",
     "insert_workspace",
@@ -74,6 +75,13 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     role: Role
     current: bool
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a workspace works, and for whom its knowledge keys act."""
+
+    status: str
+    owner_id: str | None = None
 
 
 async def insert_workspace(conn: AsyncConnection, keyring: KeyRing, *, name: str, owner_id: str) -> str:
@@ -150,6 +158,15 @@ class Members(TenantRepository):
         if row is None:
             raise MemberNotFound("The workspace has no owner.", workspace=self.tenant.id)
         return to_struct(row, Member)
+
+    async def standing(self) -> Standing:
+        """The status of the workspace (`archived` when it is gone) and its owner."""
+        owner = sa.and_(_joins.c.tenant_id == tenants.c.id, _joins.c.role == "owner")
+        query = sa.select(tenants.c.status, _joins.c.account_id.label("owner_id"))
+        query = query.select_from(tenants.outerjoin(_joins, owner)).where(tenants.c.id == self.tenant.id)
+        async with self.db.read() as conn:
+            row = (await conn.execute(query)).first()
+        return Standing(status="archived") if row is None else Standing(status=row.status, owner_id=row.owner_id)
 
     async def rename(self, name: str) -> None:
         """Give the workspace another name."""

@@ -6,9 +6,14 @@ from litestar.types import ControllerRouterHandler
 
 from dify_host.service.runs import RunController
 
-__all__ = ["controllers"]
+__all__ = ["app_routes", "dataset_routes"]
 
 
-def controllers() -> list[ControllerRouterHandler]:
-    """Every route below `/v1`."""
+def app_routes() -> list[ControllerRouterHandler]:
+    """The routes below `/v1` for app keys."""
     return [RunController]
+
+
+def dataset_routes() -> list[ControllerRouterHandler]:
+    """The routes below `/v1` for knowledge keys."""
+    return []

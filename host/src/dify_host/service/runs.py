@@ -8,16 +8,16 @@ import msgspec
 from dify_kernel.contracts.node import RunInfo
 from dify_kernel.errors import BadInput, DifyError, InvokeError
 from dify_kernel.graph.events import RunFinished
-from litestar import Controller, Request, Response, post
+from litestar import Controller, Response, post
+from litestar.params import FromPath, JSONBody
 from litestar.response import Stream
 
 from dify_host.db.types import Id
-from dify_host.http.callers import AppCaller, platform_of
+from dify_host.http.callers import AppCaller, AppKey, Call, User, platform_of
 from dify_host.http.sse import event_stream
 from dify_host.runs.api_events import run_error
 from dify_host.runs.commands import StopCommand
 from dify_host.runs.live_apps import Audience, LiveApp
-from dify_host.runs.recorder import Creator
 from dify_host.runs.service import RunRequest, StartedRun
 from dify_host.service.shapes import FileObject, Success
 
@@ -30,7 +30,7 @@ class RunBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Body of `/workflows/run`."""
 
     inputs: dict[str, Any]
-    user: str | int | float
+    user: User | None = None
     response_mode: Mode | None = None
     files: list[FileObject] | None = None
     trace_id: str | None = None
@@ -55,7 +55,7 @@ class ChatBody(CompletionBody, kw_only=True, forbid_unknown_fields=True):
 class StopBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Body of the stop routes."""
 
-    user: str | int | float
+    user: User | None = None
 
 
 class RunFailed(BadInput):
@@ -69,57 +69,69 @@ class RunController(Controller):
     tags = ("Runs",)
 
     @post("/workflows/run", status_code=200)
-    async def run_workflow(
-        self, data: RunBody, caller: AppCaller, request: Request[Any, Any, Any]
-    ) -> Response[Any] | Stream:
+    async def run_workflow(self, data: JSONBody[RunBody], caller: AppKey, request: Call) -> Response[Any] | Stream:
         """Run the app's published workflow."""
         return await _run(request, caller, data, "workflow")
 
     @post("/workflows/{workflow_id:str}/run", status_code=200)
     async def run_version(
-        self, workflow_id: str, data: RunBody, caller: AppCaller, request: Request[Any, Any, Any]
+        self,
+        workflow_id: FromPath[str],
+        data: JSONBody[RunBody],
+        caller: AppKey,
+        request: Call,
     ) -> Response[Any] | Stream:
         """Run one published version."""
         return await _run(request, caller, data, "workflow", workflow_id=workflow_id)
 
     @post("/chat-messages", status_code=200)
-    async def chat(self, data: ChatBody, caller: AppCaller, request: Request[Any, Any, Any]) -> Response[Any] | Stream:
+    async def chat(self, data: JSONBody[ChatBody], caller: AppKey, request: Call) -> Response[Any] | Stream:
         """Send a message to a chat app."""
         return await _run(
             request, caller, data, "chat", workflow_id=data.workflow_id, conversation_id=data.conversation_id
         )
 
     @post("/completion-messages", status_code=200)
-    async def complete(
-        self, data: CompletionBody, caller: AppCaller, request: Request[Any, Any, Any]
-    ) -> Response[Any] | Stream:
+    async def complete(self, data: JSONBody[CompletionBody], caller: AppKey, request: Call) -> Response[Any] | Stream:
         """Run a completion app."""
         return await _run(request, caller, data, "completion")
 
     @post("/workflows/tasks/{task_id:str}/stop", status_code=200)
     async def stop_workflow(
-        self, task_id: str, data: StopBody, caller: AppCaller, request: Request[Any, Any, Any]
+        self,
+        task_id: FromPath[str],
+        data: JSONBody[StopBody],
+        caller: AppKey,
+        request: Call,
     ) -> Success:
         """Stop a run of this app; an unknown one is no error."""
         return await _stop(request, caller, data, task_id, "workflow")
 
     @post(["/chat-messages/{task_id:str}/stop"], status_code=200)
     async def stop_chat(
-        self, task_id: str, data: StopBody, caller: AppCaller, request: Request[Any, Any, Any]
+        self,
+        task_id: FromPath[str],
+        data: JSONBody[StopBody],
+        caller: AppKey,
+        request: Call,
     ) -> Success:
         """Stop a message of this user."""
         return await _stop(request, caller, data, task_id, "chat")
 
     @post("/completion-messages/{task_id:str}/stop", status_code=200)
     async def stop_completion(
-        self, task_id: str, data: StopBody, caller: AppCaller, request: Request[Any, Any, Any]
+        self,
+        task_id: FromPath[str],
+        data: JSONBody[StopBody],
+        caller: AppKey,
+        request: Call,
     ) -> Success:
         """Stop a completion of this user."""
         return await _stop(request, caller, data, task_id, "completion")
 
 
 async def _run(
-    request: Request[Any, Any, Any],
+    request: Call,
     caller: AppCaller,
     data: RunBody,
     audience: Audience,
@@ -131,11 +143,7 @@ async def _run(
     repository = caller.workspace.app_repository
     live = await platform.live_apps.find(repository, caller.app_id, audience, workflow_id=workflow_id)
     conversation_id = _conversation(conversation_id)
-    user = str(data.user)
-    if not user:
-        raise BadInput("Arg user must be provided.", field="user")
-    end_user = await caller.workspace.end_users.get_or_create(caller.app_id, user)
-    creator = Creator(role="end_user", id=end_user.id, name=user)
+    creator = await caller.creator(data.user, required=True)
     files = [await caller.workspace.files.resolve(item) for item in data.files or [] if item.get("transfer_method")]
     started = await platform.runs.start(
         live.program,
@@ -143,7 +151,7 @@ async def _run(
             tenant=caller.tenant,
             app=live.app,
             creator=creator,
-            user_id=user,
+            user_id=creator.name,
             inputs=await _inputs(caller, live, data.inputs),
             query=getattr(data, "query", ""),
             files=files,
@@ -230,14 +238,10 @@ def _failed(finished: RunFinished) -> DifyError:
     return RunFailed(error.message)
 
 
-async def _stop(
-    request: Request[Any, Any, Any], caller: AppCaller, data: StopBody, task_id: str, audience: Audience
-) -> Success:
+async def _stop(request: Call, caller: AppCaller, data: StopBody, task_id: str, audience: Audience) -> Success:
     platform = platform_of(request)
     await platform.live_apps.record(caller.workspace.app_repository, caller.app_id, audience)
-    user_id = None
-    if audience != "workflow":
-        end_user = await caller.workspace.end_users.get_or_create(caller.app_id, str(data.user))
-        user_id = end_user.id
+    creator = await caller.creator(data.user, required=True)
+    user_id = None if audience == "workflow" else creator.id
     await platform.commands.stop(StopCommand(task_id=task_id, app_id=caller.app_id, user_id=user_id))
     return Success()

@@ -25,7 +25,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     role: str = "api"
 
 
-@get("/health")
+@get("/health", include_in_schema=False)
 async def health(request: Request[Any, Any, Any]) -> Health:
     """Say ok when the database answers; asked at most once a second, however many ask."""
     state = request.app.state

@@ -1,0 +1,81 @@
+"""A platform as `dify api` runs it, on SQLite, Redis, a scripted OpenAI server and the installed plugins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from dify_host.app import create_app
+from dify_host.platform import Platform
+from dify_kernel.testing.openai_server import OpenAIServer
+from litestar import Litestar
+
+from .service_house import House, Workshop
+
+
+@pytest.fixture(scope="session")
+def openai() -> Iterator[OpenAIServer]:
+    with OpenAIServer() as server:
+        yield server
+
+
+@pytest.fixture
+def env(redis_url: str, sqlite_url: str, tmp_path: Path) -> dict[str, str]:
+    """The environment of the platform; add to it before `platform` is used."""
+    redis = urlsplit(redis_url)
+    return {
+        "DIFY_DATA": str(tmp_path / "data"),
+        "DATABASE_URL": sqlite_url,
+        "MIGRATION_ENABLED": "false",
+        "REDIS_HOST": redis.hostname or "",
+        "REDIS_PORT": str(redis.port or 6379),
+        "REDIS_DB": redis.path.strip("/") or "0",
+        "SSRF_ALLOWED_HOSTS": "127.0.0.1",
+    }
+
+
+@pytest.fixture
+async def platform(env: dict[str, str]) -> AsyncIterator[Platform]:
+    async with Platform.opened(env, role="api") as platform:
+        yield platform
+
+
+@pytest.fixture
+async def app(platform: Platform) -> AsyncIterator[Litestar]:
+    app = create_app(platform)
+    opened, done = asyncio.Event(), asyncio.Event()
+
+    async def live() -> None:
+        async with app.lifespan():  # it must be left in the task that entered it
+            opened.set()
+            await done.wait()
+
+    task = asyncio.create_task(live())
+    await asyncio.wait({task, asyncio.create_task(opened.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    yield app
+    done.set()
+    await task
+
+
+@pytest.fixture
+async def web(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
+    """A client without credentials. It runs in the loop of the platform and sees a stream when it has ended."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://dify.test") as client:
+        yield client
+
+
+@pytest.fixture
+async def workshop(platform: Platform, web: httpx.AsyncClient, openai: OpenAIServer) -> Workshop:
+    """Makes workspaces with apps and keys."""
+    return Workshop(platform, web, openai)
+
+
+@pytest.fixture
+async def house(workshop: Workshop) -> House:
+    """One workspace with the scripted models."""
+    return await workshop.open("House")
