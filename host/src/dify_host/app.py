@@ -53,9 +53,7 @@ def create_app(platform: Platform) -> Litestar:
 
 
 def _openapi() -> OpenAPIConfig:
-    keys: dict[str, SecurityScheme | Reference] = {
-        "ApiKey": SecurityScheme(type="http", scheme="bearer", description="The key of an app, or of knowledge.")
-    }
+    key = SecurityScheme(type="http", scheme="bearer", description="The key of an app, or of knowledge.")
     return OpenAPIConfig(
         title="Dify Service API",
         version=VERSION,

@@ -96,6 +96,7 @@ class Platform:
         self.keyring = KeyRing(self.secret_key)
         if settings.migration_enabled:
             # Imported here: a process below a supervisor never needs it, and it weighs 12 MB.
+            from dify_host.db.migrate import upgrade
 
             await upgrade(settings.database)
         self.db = Database(settings.database, _pool(settings))
@@ -318,7 +319,7 @@ class Workspace:
         return SegmentService(platform.db, self.tenant, self._index_writer, settings=platform.knowledge_settings)
 
     @cached_property
-    def retrieval(self) -> Retriever:
+    def retriever(self) -> Retriever:
         """Search in one knowledge base."""
         return Retriever(self._platform.db, self.tenant, self._platform.vectors, self.models)
 
