@@ -319,7 +319,7 @@ class Workspace:
         return SegmentService(platform.db, self.tenant, self._index_writer, settings=platform.knowledge_settings)
 
     @cached_property
-    def retriever(self) -> Retriever:
+    def retrieval(self) -> Retriever:
         """Search in one knowledge base."""
         return Retriever(self._platform.db, self.tenant, self._platform.vectors, self.models)
 

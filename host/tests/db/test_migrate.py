@@ -136,3 +136,17 @@ def test_names_fit_every_engine() -> None:
     names += [str(item.name) for item in unique if isinstance(item, sa.UniqueConstraint)]
     assert all(len(name) <= 63 for name in names)
     assert len(names) == len(set(names))
+
+
+async def test_the_revision_is_known_without_the_migration_tool(tmp_path: Path) -> None:
+    from dify_host.db.engine import Database
+    from dify_host.db.migrations import HEAD
+
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    database = Database(url)
+    try:
+        assert await database.revision() is None
+        await migrate.upgrade(url)
+        assert await database.revision() == migrate.head() == HEAD
+    finally:
+        await database.close()

@@ -133,6 +133,15 @@ class Database:
         with self._direct.connect() as conn, conn.begin():
             return work(conn)
 
+    async def revision(self) -> str | None:
+        """The schema's revision, without the migration tool; None for a database that was never set up."""
+        try:
+            async with self.read() as conn:
+                found = (await conn.execute(sa.text("SELECT version_num FROM alembic_version"))).scalar()
+        except DatabaseError:
+            return None
+        return str(found) if found else None
+
     async def close(self) -> None:
         """Close every connection; may be called twice."""
         if self._direct is not None:

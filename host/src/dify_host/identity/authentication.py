@@ -15,11 +15,11 @@ from dify_kernel.registry import Registry
 from dify_host.db.engine import Database
 from dify_host.db.repository import to_struct
 from dify_host.db.types import utc_now
+from dify_host.fresh import Fresh
 from dify_host.identity.errors import AccountNotLinkTenant, AuthenticationFailed, LoginLocked
 from dify_host.identity.sessions import Session, Sessions
 from dify_host.identity.tables import accounts, api_tokens
 from dify_host.identity.workspaces import Workspaces
-from dify_host.lru import Lru
 from dify_host.net import passwords
 from dify_host.net.crypto import hash_api_key
 from dify_host.net.limits import RateLimiter
@@ -54,7 +54,7 @@ class AuthService:
         self._registry = registry
         self._settings = settings
         self._limiter = RateLimiter(redis, prefix=f"{prefix}limit:")
-        self._keys: Lru[str, ApiKeyRecord] = Lru(_KEYS, _KEY_TTL)
+        self._keys: Fresh[str, ApiKeyRecord | None] = Fresh(_KEYS, _KEY_TTL)
         self._authenticators: list[Authenticator] | None = None
         self.sessions = Sessions(redis, settings, secret_key=secret_key, prefix=prefix)
 
@@ -127,18 +127,16 @@ class AuthService:
     async def find_api_key(self, token: str) -> ApiKeyRecord | None:
         """The key with that clear text, compared by hash; its use is written at most once a minute."""
         hashed = hash_api_key(token)
-        known = self._keys.get(hashed)
-        if known is not None:
-            return known
+        return await self._keys.get(hashed, lambda: self._read_key(hashed))
+
+    async def _read_key(self, hashed: str) -> ApiKeyRecord | None:
         async with self._db.read() as conn:
             row = (await conn.execute(sa.select(api_tokens).where(api_tokens.c.token == hashed))).first()
         if row is None or row.type not in ("app", "dataset"):
             return None
         if row.last_used_at is None or row.last_used_at <= utc_now() - _TOUCH:
             await self._touch(row.id)
-        record = to_struct(row, ApiKeyRecord)
-        self._keys.put(hashed, record)
-        return record
+        return to_struct(row, ApiKeyRecord)
 
     async def find_account(self, email: str) -> AccountRecord | None:
         """The account with that address, any case."""
@@ -158,7 +156,7 @@ class AuthService:
 
     def forget_key(self, key_id: str) -> None:
         """Refuse a deleted key from now on in this process."""
-        self._keys.drop(lambda _, record: record.id == key_id)
+        self._keys.drop(lambda _, record: record is not None and record.id == key_id)
 
     # -- inside
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections import OrderedDict
 from typing import Literal
 
 import msgspec
@@ -12,6 +10,7 @@ from dify_kernel.errors import BadInput, Forbidden
 from dify_host.apps.errors import AppUnavailable
 from dify_host.apps.records import AppRecord
 from dify_host.apps.repository import AppRepository
+from dify_host.fresh import Fresh
 from dify_host.runs.programs import Program, Programs
 
 __all__ = ["Audience", "LiveApp", "LiveApps"]
@@ -50,20 +49,12 @@ class LiveApps:
 
     def __init__(self, programs: Programs, *, size: int = 1024) -> None:
         self._programs = programs
-        self._kept: OrderedDict[tuple[str, str], tuple[float, LiveApp]] = OrderedDict()
-        self._records: OrderedDict[tuple[str, str], tuple[float, AppRecord]] = OrderedDict()
-        self._size = size
+        self._live: Fresh[tuple[str, str], LiveApp] = Fresh(size, _KEEP_SECONDS)
+        self._records: Fresh[tuple[str, str], AppRecord] = Fresh(size, _KEEP_SECONDS)
 
     async def record(self, repository: AppRepository, app_id: str, audience: Audience = "any") -> AppRecord:
         """The app when its API is on and it fits the route."""
-        key = (repository.tenant.id, app_id)
-        found = self._records.get(key)
-        if found is None or found[0] < time.monotonic():
-            found = (time.monotonic() + _KEEP_SECONDS, await repository.get(app_id))
-            self._records[key] = found
-            while len(self._records) > self._size:
-                self._records.popitem(last=False)
-        app = found[1]
+        app = await self._records.get((repository.tenant.id, app_id), lambda: repository.get(app_id))
         if app.status != "normal":
             raise Forbidden("The app's status is abnormal.", app_id=app_id)
         if not app.enable_api:
@@ -76,15 +67,9 @@ class LiveApps:
     ) -> LiveApp:
         """The app and what it runs: its published version, or the one that is named."""
         app = await self.record(repository, app_id, audience)
-        key = (repository.tenant.id, app_id)
-        if workflow_id is None and key in self._kept and self._kept[key][0] >= time.monotonic():
-            return self._kept[key][1]
-        live = await self._load(repository, app, workflow_id)
-        if workflow_id is None:
-            self._kept[key] = (time.monotonic() + _KEEP_SECONDS, live)
-            while len(self._kept) > self._size:
-                self._kept.popitem(last=False)
-        return live
+        if workflow_id is not None:
+            return await self._load(repository, app, workflow_id)
+        return await self._live.get((repository.tenant.id, app_id), lambda: self._load(repository, app, None))
 
     async def _load(self, repository: AppRepository, app: AppRecord, workflow_id: str | None) -> LiveApp:
         if app.mode in ("workflow", "advanced-chat"):
@@ -99,9 +84,8 @@ class LiveApps:
 
     def forget(self, app_id: str) -> None:
         """See a change of this process at once."""
-        for table in (self._kept, self._records):
-            for key in [key for key in table if key[1] == app_id]:
-                del table[key]
+        self._live.drop(lambda key, _: key[1] == app_id)
+        self._records.drop(lambda key, _: key[1] == app_id)
 
 
 def _check_mode(app: AppRecord, audience: Audience) -> None:
