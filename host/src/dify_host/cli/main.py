@@ -90,6 +90,12 @@ def _status(args: list[str], *, json: bool) -> int:
     except DifyError as exc:
         print_error(exc.code, exc.description, json=json)
         return 1
+    except Exception as exc:
+        # A fault of ours: whoever reads the JSON learns of it, whoever reads the screen sees where it is.
+        if not json:
+            raise
+        print_error("internal_server_error", f"{type(exc).__name__}: {exc}", json=True)
+        return 1
     return status if isinstance(status, int) else 0
 
 

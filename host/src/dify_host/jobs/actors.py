@@ -13,8 +13,10 @@ import dramatiq
 import msgspec
 
 from dify_host.db.outbox import purge_sent
+from dify_host.db.tenant import Tenant
 from dify_host.db.types import utc_now
 from dify_host.jobs.broker import JobBroker
+from dify_host.runs.retention import delete_app_rows, delete_old_runs
 
 if TYPE_CHECKING:
     from dify_host.platform import Platform
@@ -39,6 +41,20 @@ async def index_document(platform: Platform, document_id: str) -> None:
     await platform.indexer.run(document_id)
 
 
+async def delete_app(platform: Platform, tenant_id: str, app_id: str) -> None:
+    """Delete what running an app left behind, after the app itself is gone."""
+    await delete_app_rows(platform.db, Tenant(tenant_id), app_id)
+
+
+async def clean_runs(platform: Platform) -> None:
+    """Delete runs older than WORKFLOW_LOG_RETENTION_DAYS, when WORKFLOW_LOG_CLEANUP_ENABLED says so."""
+    if not platform.settings.workflow_log_cleanup_enabled:
+        return
+    before = utc_now() - timedelta(days=platform.settings.workflow_log_retention_days)
+    while await delete_old_runs(platform.db, before=before):
+        pass
+
+
 async def purge_outbox(platform: Platform) -> None:
     """Forget jobs that were sent days ago; they are kept that long so that a key names one job."""
     before = utc_now() - _SENT_JOBS_KEPT
@@ -51,6 +67,8 @@ ACTORS: dict[str, Actor] = {
     actor.name: actor
     for actor in (
         Actor(name="index_document", queue="dataset", time_limit=60 * _MINUTE, run=index_document),
+        Actor(name="delete_app", queue="app_deletion", time_limit=60 * _MINUTE, run=delete_app),
+        Actor(name="clean_runs", queue="retention", time_limit=180 * _MINUTE, run=clean_runs),
         Actor(name="purge_outbox", queue="retention", time_limit=30 * _MINUTE, run=purge_outbox),
     )
 }

@@ -16,8 +16,9 @@ from dramatiq.broker import Consumer
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import AgeLimit, CurrentMessage, Retries, ShutdownNotifications, TimeLimit
+from redis.asyncio import Redis as AsyncRedis
 
-__all__ = ["HEARTBEAT_SECONDS", "NAMESPACE", "QUEUES", "JobBroker", "may_succeed_later"]
+__all__ = ["HEARTBEAT_SECONDS", "NAMESPACE", "QUEUES", "JobBroker", "may_succeed_later", "workers_answer"]
 
 NAMESPACE = "dify"
 HEARTBEAT_SECONDS = 8
@@ -96,6 +97,16 @@ class _WakingConsumer(_RedisConsumer):
         """Put a failed message aside; there is room for another one now."""
         super().nack(message)  # type: ignore[no-untyped-call]
         self.woken.set()
+
+
+async def workers_answer(client: AsyncRedis, *, namespace: str = NAMESPACE) -> bool:
+    """Tell whether any worker spoke to the queue a moment ago; False also when the server does not answer."""
+    try:
+        seconds, _ = await client.time()
+        since = (seconds - HEARTBEAT_SECONDS) * 1000
+        return bool(await client.zcount(f"{namespace}:__heartbeats__", since, "+inf"))
+    except (redis.RedisError, OSError):
+        return False
 
 
 def may_succeed_later(retries: int, error: BaseException) -> bool:

@@ -1,0 +1,202 @@
+"""`dify doctor`: tries every part of this installation for real, and says what to do about what fails."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import click
+from dify_kernel.errors import DifyError
+
+from dify_host.cli.call import Call, takes_call
+
+if TYPE_CHECKING:
+    from dify_kernel.registry import Registry
+
+    from dify_host.settings import HostSettings
+
+__all__ = ["Check", "doctor"]
+
+_CHECK_SECONDS = 30.0
+_LITTLE_SPACE = 1 << 30
+
+
+class Check:
+    """One check: `run` returns what was found; a DifyError, or any other error, is a failure with its reason."""
+
+    def __init__(self, name: str, run: Callable[[], Awaitable[str]], advice: str) -> None:
+        self.name, self._run, self._advice = name, run, advice
+        self.ok = False
+        self.found = ""
+        self.advice = ""
+
+    async def perform(self) -> None:
+        """Run it, for half a minute at most."""
+        try:
+            self.found = await asyncio.wait_for(self._run(), _CHECK_SECONDS)
+            self.ok = True
+        except DifyError as exc:
+            self.found, self.advice = exc.message, exc.hint or self._advice
+        except TimeoutError:
+            self.found, self.advice = f"no answer within {_CHECK_SECONDS:g} s", self._advice
+        except Exception as exc:  # a check reports whatever is wrong, that is what it is for
+            self.found, self.advice = f"{type(exc).__name__}: {exc}", self._advice
+
+
+class ChecksFailed(DifyError):
+    """Something of the installation does not work."""
+
+    code = "checks_failed"
+
+
+@click.command()
+@takes_call
+def doctor(call: Call) -> None:
+    """Check this installation and say what to do."""
+    checks = call.run(_perform(call))
+    from rich.text import Text
+
+    rows = [
+        (Text("✓", "green") if item.ok else Text("✗", "bold red"), item.name, item.found, item.advice)
+        for item in checks
+    ]
+    call.out.table("Doctor", ["", "check", "found", "what to do"], rows)
+    failed = [item.name for item in checks if not item.ok]
+    shown = [{"name": i.name, "ok": i.ok, "found": i.found, "advice": i.advice} for i in checks]
+    if call.out.json:
+        call.out.event({"checks": shown})
+    if failed:
+        raise ChecksFailed(f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}.")
+    call.out.done("Everything works.")
+
+
+async def _perform(call: Call) -> list[Check]:
+    from dify_kernel.registry import Registry
+
+    from dify_host.settings import HostSettings
+
+    settings = HostSettings.read(call.env)
+    registry = Registry(disabled=settings.disabled_plugins)
+    checks = [
+        Check("data folder", lambda: _data_folder(settings), "Choose a folder you may write with --data or DIFY_DATA."),
+        Check("disk space", lambda: _disk_space(settings), "Free some space, or move the data folder."),
+        Check("database", lambda: _database(settings), "Check DB_* or DATABASE_URL, and that the server runs."),
+        Check("queue and bus", lambda: _redis(settings), "Check REDIS_*, and that the server runs."),
+        Check("storage", lambda: _storage(call, registry, settings), "Check STORAGE_TYPE and its settings."),
+        Check("vector store", lambda: _vectors(call, registry, settings), "Check VECTOR_STORE and its settings."),
+        Check("code sandbox", _sandbox, "Allow user namespaces, or do without code nodes."),
+        Check("plugins", lambda: _plugins(registry), "Reinstall or upgrade what is broken, or disable it."),
+    ]
+    for check in checks:
+        await check.perform()
+    return checks
+
+
+async def _data_folder(settings: HostSettings) -> str:
+    def write() -> None:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        probe = settings.data / f".probe.{os.getpid()}"
+        probe.write_text("probe")
+        probe.unlink()
+
+    await asyncio.to_thread(write)
+    return str(settings.data)
+
+
+async def _disk_space(settings: HostSettings) -> str:
+    free = shutil.disk_usage(settings.data).free
+    if free < _LITTLE_SPACE:
+        raise ChecksFailed(f"{free >> 20} MB are free.")
+    return f"{free / (1 << 30):.1f} GB free"
+
+
+async def _database(settings: HostSettings) -> str:
+    from dify_host.db import migrate
+    from dify_host.db.engine import driver_url
+
+    differences = await migrate.check(settings.database)
+    if differences:
+        shown = "; ".join(differences[:5])
+        raise ChecksFailed(f"{len(differences)} differences: {shown}.", hint="Run `dify db upgrade`.")
+    return f"{driver_url(settings.database)[0]} at {migrate.head()}"
+
+
+async def _redis(settings: HostSettings) -> str:
+    import redis.asyncio as redis
+
+    from dify_host.jobs.broker import workers_answer
+    from dify_host.jobs.embedded import ensure_running, redis_url
+
+    server = await asyncio.to_thread(ensure_running, settings)
+    try:
+        async with redis.Redis.from_url(redis_url(settings)) as client:
+            version = (await client.info("server")).get("redis_version", "?")
+            workers = "a worker answers" if await workers_answer(client) else "no worker answers now"
+    finally:
+        if server is not None:
+            await asyncio.to_thread(server.close)
+    return f"{'embedded' if server else settings.redis_host}, version {version}, {workers}"
+
+
+async def _storage(call: Call, registry: Registry, settings: HostSettings) -> str:
+    from dify_host.db.types import new_id
+
+    storage = registry.get("storage", settings.storage_type).build(call.env)
+    await storage.open()
+    key, data = f"doctor/{new_id()}", b"probe"
+    try:
+        await storage.save(key, data)
+        try:
+            if await storage.load(key) != data:
+                raise ChecksFailed("What was read is not what was written.")
+        finally:
+            await storage.delete(key)
+    finally:
+        await storage.close()
+    return f"{settings.storage_type}: written, read, deleted"
+
+
+async def _vectors(call: Call, registry: Registry, settings: HostSettings) -> str:
+    from dify_kernel.contracts.vector import Record, Space
+
+    from dify_host.db.types import new_id
+
+    store = registry.get("vdb", settings.vector_store).build(call.env)
+    await store.open()
+    space, partition, record_id = Space("dify_doctor", 3), new_id(), new_id()
+    try:
+        await store.create(space)
+        try:
+            await store.upsert(space, partition, [Record(id=record_id, text="probe", vector=[1.0, 0.0, 0.0])])
+            hits = await store.search(space, partition, [1.0, 0.0, 0.0], top_k=1)
+            if [hit.id for hit in hits] != [record_id]:
+                raise ChecksFailed("What was written is not found.")
+        finally:
+            await store.drop(space)
+    finally:
+        await store.close()
+    return f"{settings.vector_store}: written, found, dropped"
+
+
+async def _sandbox() -> str:
+    from dify_host.sandbox import SandboxPool, SandboxSettings
+
+    pool = SandboxPool(SandboxSettings(concurrency=1))
+    try:
+        report = await pool.probe()
+    finally:
+        await pool.close()
+    if report.level != "full":
+        raise ChecksFailed(f"Code nodes cannot run here: {' '.join(report.reasons)}")
+    return f"full isolation for {', '.join(report.languages)}"
+
+
+async def _plugins(registry: Registry) -> str:
+    reports = await asyncio.to_thread(registry.check)
+    broken = [f"{item.offer.kind}:{item.offer.name}: {item.reason}" for item in reports if item.state == "broken"]
+    if broken:
+        raise ChecksFailed(" ".join(broken))
+    return f"{len(reports)} load"
