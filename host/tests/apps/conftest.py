@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 from dify_host.apps.repository import AppRepository
+from dify_host.apps.service import AppService
 from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
 from dify_host.net.crypto import KeyRing, TenantCipher
+from dify_host.settings import HostSettings
 from dify_kernel.registry import Registry
 
 
@@ -46,3 +48,15 @@ def stranger(database: Database) -> AppRepository:
 def registry() -> Registry:
     """The installed plugins."""
     return Registry()
+
+
+@pytest.fixture
+def service(database: Database, tenant: Tenant, cipher: TenantCipher, registry: Registry) -> AppService:
+    """What changes the workspace's apps, on each engine."""
+    return AppService(database, tenant, cipher, registry, settings=HostSettings())
+
+
+@pytest.fixture
+def quick(sqlite_database: Database, tenant: Tenant, cipher: TenantCipher, registry: Registry) -> AppService:
+    """The same on SQLite alone."""
+    return AppService(sqlite_database, tenant, cipher, registry, settings=HostSettings())

@@ -37,6 +37,24 @@ RETRIEVAL = node(
 )
 SECRET = {"name": "KEY", "value_type": "secret", "value": "sk-secret", "id": "5f0c1f86-2f2e-4c59-9a0b-6a5f0e1f7a11"}
 SEEN = {"name": "seen", "value_type": "array[string]", "value": ["é 🎉"], "description": "so far"}
+FULL_CONFIG: dict[str, Any] = {
+    "prompt_type": "advanced",
+    "dataset_query_variable": "name",
+    "dataset_configs": {
+        "retrieval_model": "multiple",
+        "datasets": {"datasets": [{"dataset": {"enabled": True, "id": DATASET}}]},
+        "reranking_model": {"reranking_provider_name": "a", "reranking_model_name": "b"},
+    },
+    "agent_mode": {"enabled": False, "tools": [{"dataset": {"id": DATASET, "enabled": True}}]},
+    "sensitive_word_avoidance": {
+        "enabled": True,
+        "type": "keywords",
+        "config": {"keywords": "a", "inputs_config": {"enabled": True, "preset_response": "n"}},
+    },
+    "chat_prompt_config": {"prompt": [{"role": "user", "text": "x"}]},
+    "completion_prompt_config": {"prompt": {"text": "x"}, "conversation_histories_role": {"user_prefix": "a"}},
+    "file_upload": {"image": {"enabled": True}},
+}
 
 
 def graph(*nodes: dict[str, Any], **more: Any) -> dict[str, Any]:

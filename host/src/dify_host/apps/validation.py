@@ -38,6 +38,15 @@ class _Switch(msgspec.Struct):
     enabled: bool = False
 
 
+class _Model(msgspec.Struct):
+    """The shape of a chosen model."""
+
+    provider: str | None = None
+    name: str | None = None
+    mode: str | None = None
+    completion_params: dict[str, Any] | None = None
+
+
 class _Features(msgspec.Struct):
     """The shape of the features that the host reads."""
 
@@ -69,15 +78,13 @@ def check_workflow(
 def check_config(config: ModelConfig, mode: str, registry: Registry) -> list[Problem]:
     """Every problem of a chat, agent-chat or completion app, errors first."""
     found = [
+        *_check_model(config.model),
         *_check_form(config.user_input_form),
         *_check_prompts(config),
         *_check_moderation(config.sensitive_word_avoidance),
         *_check_datasets(config, mode),
         *_check_features(_features_of(config)),
     ]
-    stops = (config.model.get("completion_params") or {}).get("stop") or []
-    if not isinstance(stops, list) or len(stops) > _MAX_STOPS:
-        found.append(_error("invalid_model", f"`completion_params.stop` must be a list of at most {_MAX_STOPS}."))
     if not config.model.get("provider") or not config.model.get("name"):
         found.append(_warning(MODEL_MISSING, "No model is chosen; the app cannot run."))
     elif not has_errors(found) and mode != "agent-chat":
@@ -129,6 +136,17 @@ def _check_features(features: Mapping[str, Any]) -> list[Problem]:
 
 def _features_of(config: ModelConfig) -> dict[str, Any]:
     return {name: getattr(config, name) for name in _Features.__struct_fields__}
+
+
+def _check_model(model: dict[str, Any]) -> list[Problem]:
+    try:
+        read = msgspec.convert(model, _Model)
+    except msgspec.ValidationError as exc:
+        return [_error("invalid_model", f"The model cannot be read: {exc}.")]
+    stops = (read.completion_params or {}).get("stop") or []
+    if not isinstance(stops, list) or len(stops) > _MAX_STOPS:
+        return [_error("invalid_model", f"`completion_params.stop` must be a list of at most {_MAX_STOPS}.")]
+    return []
 
 
 def _check_graph(config: ModelConfig, mode: str, registry: Registry) -> list[Problem]:

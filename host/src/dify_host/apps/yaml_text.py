@@ -5,7 +5,7 @@ Size, depth and the size after following aliases are checked on the parser's eve
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import yaml
 from dify_kernel.errors import TooLarge
@@ -19,6 +19,7 @@ _MAX_DEPTH: Final = 100
 #: Values after following aliases; a text counts one more for every 100 characters.
 _MAX_VALUES: Final = 300_000
 _CHARACTERS_A_VALUE: Final = 100
+_LINE_BREAKS: Final = frozenset("\x85\u2028\u2029")
 # A date stays the text it is, and a bare `=` is a text: both are JSON strings and no YAML 1.1 types.
 _NOT_RESOLVED: Final = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value")
 
@@ -38,6 +39,15 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         """Never write an alias."""
         return True
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """Escape Unicode's own line breaks: written as they are, they would be read back as others."""
+        node: yaml.ScalarNode = super().represent_str(data)
+        if not _LINE_BREAKS.isdisjoint(data):
+            node.style = '"'
+        return node
+
+    yaml_representers: ClassVar[Any] = {**yaml.SafeDumper.yaml_representers, str: represent_str}
 
 
 def read_yaml(text: str | bytes) -> Any:
