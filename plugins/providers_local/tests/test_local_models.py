@@ -146,9 +146,8 @@ async def test_a_file_of_your_own_is_a_model(provider, tmp_path):
     for name in ("mine", "broken"):
         other = LocalProvider(ports, LocalSettings(local_gguf_path=str(tmp_path / f"{name}.gguf")))
         assert other.describe(name, ModelType.LLM).context_size == 4096
-        request = LLMRequest(
-            model=name, messages=[PromptMessage(role="user", content="hi")], parameters={"max_tokens": 2}
-        )
+        messages = [PromptMessage(role="user", content="hi")]
+        request = LLMRequest(model=name, messages=messages, parameters={"max_tokens": 2})
         if name == "mine":
             assert (await collect(other.llm(request, ME))).text
         else:

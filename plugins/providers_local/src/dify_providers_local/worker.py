@@ -51,8 +51,9 @@ class Worker:
 
     @property
     def pid(self) -> int | None:
-        """The process, while there is one."""
-        return self._process.pid if self._process is not None and self._process.returncode is None else None
+        """The process, while there is one that serves."""
+        serves = self._process is not None and self._writer is not None and not self._writer.is_closing()
+        return self._process.pid if self._process is not None and serves else None
 
     async def call(self, ask: Callable[[int], Ask]) -> AsyncGenerator[Told, None]:
         """Send what `ask(id)` makes and yield what comes back, the last is Done. Leaving early cancels the call.
@@ -99,7 +100,7 @@ class Worker:
     async def _start(self) -> asyncio.StreamWriter:
         ours, theirs = socket.socketpair()
         settings = self._settings
-        arguments = [str(theirs.fileno()), str(settings.local_models_threads), str(settings.local_models_context)]
+        arguments = [str(theirs.fileno()), str(settings.threads), str(settings.local_models_context)]
         self._said.clear()
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
@@ -111,7 +112,7 @@ class Worker:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
-                env=_environment(settings.local_models_threads),
+                env=_environment(settings.threads),
             )
         reader, writer = await asyncio.open_connection(sock=ours)
         self._tasks = [
