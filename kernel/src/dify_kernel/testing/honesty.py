@@ -22,7 +22,8 @@ class ContractSuite:
     The author of a plugin subclasses a suite and supplies its fixtures. A contract test may be overridden only under
     `@pytest.mark.xfail(strict=True, reason="…")`: the gap is then visible in every report, and closing it makes the
     test fail until the override goes. Anything else is refused when the class is made, and once more when it runs.
-    Tests are coroutines: set `asyncio_mode = "auto"`.
+    Tests are coroutines and run in any mode of pytest-asyncio; outside its auto mode, coroutine fixtures are
+    `pytest_asyncio.fixture`.
     """
 
     _contract_tests: ClassVar[tuple[str, ...]] = ()
@@ -31,6 +32,9 @@ class ContractSuite:
         super().__init_subclass__(**kwargs)
         if suite:
             cls._contract_tests = tuple(name for name in vars(cls) if name.startswith("test_"))
+            for name in cls._contract_tests:
+                if inspect.iscoroutinefunction(vars(cls)[name]):
+                    pytest.mark.asyncio(vars(cls)[name])  # so that no project has to choose a mode of pytest-asyncio
         problems = opt_outs(cls)
         if problems:
             raise ContractOptOut(f"{cls.__name__} drops contract tests: {'; '.join(problems)}.")
