@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 from dify_host.apps import tables
+from dify_host.apps.changes import AppChanges
 from dify_host.apps.dsl import parse
 from dify_host.apps.errors import (
     AppNotFound,
@@ -18,7 +19,7 @@ from dify_host.apps.errors import (
     WorkflowNotPublished,
 )
 from dify_host.apps.records import WorkflowRecord
-from dify_host.apps.service import AppChanges, AppService
+from dify_host.apps.service import AppService
 from dify_host.apps.sharing import decrypt_dataset_id
 from dify_host.db.engine import Database
 from dify_host.db.errors import DatabaseError
@@ -338,6 +339,13 @@ async def test_a_basic_app_gets_a_new_configuration(quick: AppService) -> None:
         await quick.save_model_config(await add(quick), config, ME)
     with pytest.raises(BadInput, match="have a draft"):
         await quick.save_draft(app.id, graph={}, features={}, account_id=ME)
+
+
+async def test_an_agent_is_kept_and_said_not_to_run(quick: AppService) -> None:
+    for mode in ("agent-chat", "chat"):
+        config = sample.document("chat")["model_config"] | {"agent_mode": {"enabled": True, "tools": []}}
+        result = await quick.import_dsl(sample.text(mode, model_config=config), account_id=ME)
+        assert [problem.code for problem in result.warnings] == ["not_supported"]
 
 
 async def test_changes_and_switches(quick: AppService) -> None:

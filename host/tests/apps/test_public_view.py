@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from dify_host.apps import tables
+from dify_host.apps.changes import AppChanges
 from dify_host.apps.errors import AppNotFound, AppUnavailable
-from dify_host.apps.service import AppChanges, AppService
+from dify_host.apps.service import AppService
 from dify_host.db.types import new_id
 from dify_host.identity.tables import accounts
 from dify_kernel.errors import Forbidden

@@ -19,6 +19,7 @@ __all__ = [
     "AppDsl",
     "AppHead",
     "WorkflowBody",
+    "ImportStatus",
     "dump",
     "import_status",
     "parse",
@@ -112,7 +113,7 @@ def parse(text: str | bytes, *, max_variable_size: int = MAX_VARIABLE_SIZE) -> A
         raise InvalidDsl(
             f"Invalid version type, expected str, got {type(version)}", hint='Write it in quotes: "0.5.0".'
         )
-    head = _head(data.get("app"))
+    head = _head(data.get("app"), data.get("kind"))
     workflow, config = None, None
     if head.mode in WORKFLOW_MODES:
         workflow = _workflow(data.get("workflow"), max_variable_size)
@@ -167,9 +168,10 @@ def write_model_config(config: ModelConfig) -> dict[str, Any]:
     return {key: values[key] for key in CONFIG_DEFAULTS}
 
 
-def _head(app: Any) -> AppHead:
+def _head(app: Any, kind: Any) -> AppHead:
     if not isinstance(app, dict) or not app:
-        raise InvalidDsl("Missing app data in YAML content", field="app")
+        hint = "This is a knowledge pipeline, not an app." if kind == "rag_pipeline" else ""
+        raise InvalidDsl("Missing app data in YAML content", hint=hint, field="app")
     mode = app.get("mode")
     if not mode:
         raise InvalidDsl("loss app mode", field="app.mode")

@@ -16,13 +16,12 @@ from dify_kernel.registry import Registry
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dify_host.apps import public_view, sharing, validation
+from dify_host.apps.changes import AppChanges, ImportResult
 from dify_host.apps.dsl import (
     CONFIG_DEFAULTS,
-    CURRENT_VERSION,
     WORKFLOW_MODES,
     AppDsl,
     AppHead,
-    ImportStatus,
     WorkflowBody,
     dump,
     import_status,
@@ -51,42 +50,7 @@ __all__ = ["AppChanges", "AppService", "ImportResult"]
 
 _CODE_LENGTH: Final = 16
 _LANGUAGE: Final = "en-US"
-_LONGEST_TEXT: Final = 255  # characters of the columns of a name and an icon
 _ROBOT: Final = ("\N{ROBOT FACE}", "#FFEAD5")
-
-
-class ImportResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an import. `pending` means that nothing is stored until it is called again as confirmed."""
-
-    id: str
-    status: ImportStatus
-    app_id: str | None = None
-    app_mode: AppMode | None = None
-    current_dsl_version: str = CURRENT_VERSION
-    imported_dsl_version: str = ""
-    error: str = ""
-    warnings: list[Problem] = []
-    missing_plugins: list[str] = []
-
-
-class AppChanges(msgspec.Struct, frozen=True, kw_only=True):
-    """How an app is called and drawn, and how much it may run; what is unset stays."""
-
-    name: str | msgspec.UnsetType = msgspec.UNSET
-    description: str | msgspec.UnsetType = msgspec.UNSET
-    icon_type: str | msgspec.UnsetType | None = msgspec.UNSET
-    icon: str | msgspec.UnsetType | None = msgspec.UNSET
-    icon_background: str | msgspec.UnsetType | None = msgspec.UNSET
-    use_icon_as_answer_icon: bool | msgspec.UnsetType = msgspec.UNSET
-    max_active_requests: int | msgspec.UnsetType | None = msgspec.UNSET
-
-    def given(self) -> dict[str, Any]:
-        """The set fields by column; BadInput for a text that is too long."""
-        values = {key: item for key, item in msgspec.structs.asdict(self).items() if item is not msgspec.UNSET}
-        for key, item in values.items():
-            if key != "description" and isinstance(item, str) and len(item) > _LONGEST_TEXT:
-                raise BadInput(f"`{key}` has {len(item)} characters; at most {_LONGEST_TEXT} are kept.", field=key)
-        return values
 
 
 class AppService:

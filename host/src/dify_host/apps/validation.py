@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
-from dify_kernel.errors import DifyError, InvalidGraph
+from dify_kernel.errors import DifyError, InvalidGraph, NotImplementedYet
 from dify_kernel.graph.inputs import InputType
 from dify_kernel.graph.plan import Problem, inspect_graph
 from dify_kernel.registry import Registry
@@ -87,7 +87,7 @@ def check_config(config: ModelConfig, mode: str, registry: Registry) -> list[Pro
     ]
     if not config.model.get("provider") or not config.model.get("name"):
         found.append(_warning(MODEL_MISSING, "No model is chosen; the app cannot run."))
-    elif not has_errors(found) and mode != "agent-chat":
+    elif not has_errors(found):
         found += _check_graph(config, mode, registry)
     return _ordered(found)
 
@@ -153,6 +153,8 @@ def _check_graph(config: ModelConfig, mode: str, registry: Registry) -> list[Pro
     """What the engine says about the graph that the configuration becomes."""
     try:
         return inspect_graph(basic_graph(config, mode), registry.node)
+    except NotImplementedYet as exc:
+        return [_warning("not_supported", exc.description)]
     except DifyError as exc:
         return [_error("invalid_config", exc.description)]
     except (AttributeError, KeyError, TypeError) as exc:
