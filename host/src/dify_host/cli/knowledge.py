@@ -100,8 +100,8 @@ async def _add(call: Call, base: str, files: tuple[Path, ...]) -> None:
         has_worker = await workers_answer(platform.redis)
         if has_worker:
             announce_jobs(platform.db, platform.redis)
-        batches = [await _upload(workspace, owner, dataset, path) for path in files]
-        states = [await _index(call.out, platform, workspace, dataset, item, here=not has_worker) for item in batches]
+        batches = [await upload(workspace, owner, dataset, path) for path in files]
+        states = [await follow(call.out, platform, workspace, dataset, item, here=not has_worker) for item in batches]
     failed = [item for item in states if item["indexing_status"] == "error"]
     if failed:
         reasons = "; ".join(f"{item['name']}: {item['error']}" for item in failed)
@@ -110,7 +110,7 @@ async def _add(call: Call, base: str, files: tuple[Path, ...]) -> None:
     call.out.result({"dataset_id": dataset.id, "documents": states})
 
 
-async def _upload(workspace: Workspace, owner: Member, dataset: DatasetDetail, path: Path) -> tuple[str, str, str]:
+async def upload(workspace: Workspace, owner: Member, dataset: DatasetDetail, path: Path) -> tuple[str, str, str]:
     """Store a file and its document; returns the document's id, its batch and its name."""
     from dify_host.knowledge.documents import DocumentOptions
     from dify_host.knowledge.rules import ProcessRule
@@ -124,7 +124,7 @@ async def _upload(workspace: Workspace, owner: Member, dataset: DatasetDetail, p
     return made.document.id, made.batch, made.document.name
 
 
-async def _index(
+async def follow(
     out: Output,
     platform: Platform,
     workspace: Workspace,
