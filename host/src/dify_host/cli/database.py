@@ -26,12 +26,10 @@ def db() -> None:
 def upgrade(call: Call) -> None:
     """Bring the database to the schema of this version; repeating it changes nothing."""
     from dify_host.db import migrate
-    from dify_host.settings import HostSettings
 
-    settings = HostSettings.read(call.env)
-    settings.data.mkdir(parents=True, exist_ok=True)
-    before = call.run(migrate.current(settings.database))
-    call.run(migrate.upgrade(settings.database))
+    url = _url(call)
+    before = call.run(migrate.current(url))
+    call.run(migrate.upgrade(url))
     revision = migrate.head()
     call.out.done(f"The database is at {revision}" + (f" (was {before})." if before != revision else " already."))
     call.out.result({"revision": revision, "before": before})
@@ -42,10 +40,18 @@ def upgrade(call: Call) -> None:
 def check(call: Call) -> None:
     """Tell how the database differs from this version; exit with 1 when it does."""
     from dify_host.db import migrate
-    from dify_host.settings import HostSettings
 
-    differences = call.run(migrate.check(HostSettings.read(call.env).database))
+    differences = call.run(migrate.check(_url(call)))
     if differences:
         raise SchemaDiffers(f"{'; '.join(differences)}.", hint="Run `dify db upgrade`.")
     call.out.done("The database has the schema of this version.")
     call.out.result({"differences": []})
+
+
+def _url(call: Call) -> str:
+    """Return the database's URL; SQLite's folder is made, as SQLite makes no folders."""
+    from dify_host.settings import HostSettings
+
+    settings = HostSettings.read(call.env)
+    settings.data.mkdir(parents=True, exist_ok=True)
+    return settings.database

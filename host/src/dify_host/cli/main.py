@@ -21,6 +21,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "kb": ("knowledge", "kb", "Make, fill and search knowledge bases."),
     "models": ("models", "models", "Add model providers, choose default models, try them."),
     "plugins": ("plugins", "plugins", "List plugins, show their settings, start a new one."),
+    "plugin": ("plugins", "plugin", "Start a new plugin: `dify plugin new KIND NAME`."),
     "doctor": ("doctor", "doctor", "Check this installation and say what to do."),
     "db": ("database", "db", "Upgrade the database, or tell how it differs."),
     "api": ("serve", "api", "Run the API alone."),

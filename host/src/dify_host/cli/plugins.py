@@ -9,13 +9,13 @@ import click
 from dify_kernel.errors import PluginError, PluginNotFound
 
 from dify_host.cli.call import Call, takes_call
-from dify_host.cli.scaffold import kinds, write_plugin
+from dify_host.cli.scaffold import KINDS, folder_name, scaffold
 
 if TYPE_CHECKING:
     import msgspec
     from dify_kernel.registry import PluginReport, Registry
 
-__all__ = ["plugins"]
+__all__ = ["plugin", "plugins"]
 
 
 @click.group(invoke_without_command=True)
@@ -56,16 +56,25 @@ def show(call: Call, name: str) -> None:
     call.out.result({"plugins": shown})
 
 
-@plugins.command()
-@click.argument("kind", type=click.Choice(kinds()))
+@click.group()
+def plugin() -> None:
+    """Start a new plugin."""
+
+
+@plugin.command()
+@click.argument("kind", type=click.Choice(KINDS))
 @click.argument("name")
 @click.option("--into", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Parent folder.")
 @takes_call
 def new(call: Call, kind: str, name: str, into: Path) -> None:
-    """Start a plugin: a folder with a package that installs, loads and passes its first test."""
-    folder = write_plugin(kind, name, into)
-    call.out.done(f"{folder} is written. Next: pip install -e {folder} && dify plugins")
-    call.out.result({"folder": str(folder), "kind": kind, "name": name})
+    """Start a plugin: a folder with a package that installs, loads and passes the tests of its contract."""
+    files = scaffold(kind, name, into)
+    folder = into / folder_name(kind, name)
+    call.out.done(f"{folder} is written. Next: cd {folder} && pip install -e '.[testing]' && pytest")
+    call.out.result({"folder": str(folder), "files": [str(path) for path in files], "kind": kind, "name": name})
+
+
+plugins.add_command(new)
 
 
 def _registry(call: Call) -> Registry:

@@ -1,49 +1,71 @@
-"""Writes the folder of a new plugin from the templates beside this file: one tree a kind, `module` is its package."""
+"""Writes a new plugin's package from the templates of its kind; the package's own tests pass as it is written.
+
+The templates lie beside this file, one tree a kind: `string.Template` texts with the suffix `.tmpl`, which keeps the
+tools of this repository from taking one for a program. A folder named `module` stands for the package.
+"""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 from string import Template
+from typing import Final
 
+from dify_kernel.contracts import GROUPS
 from dify_kernel.errors import BadInput, Conflict
 
-__all__ = ["kinds", "write_plugin"]
+__all__ = ["KINDS", "folder_name", "scaffold"]
 
-_TEMPLATES = Path(__file__).parent / "templates"
-_SUFFIX = ".tmpl"  # keeps the tools of this repository from taking a template for a program
-_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-
-
-def kinds() -> list[str]:
-    """Return the kinds of plugin that there is a template for."""
-    return sorted(path.name for path in _TEMPLATES.iterdir() if path.is_dir())
+#: The kinds of plugins that can be written.
+KINDS: Final = tuple(GROUPS)
+_TEMPLATES: Final = Path(__file__).parent / "templates"
+_SUFFIX: Final = ".tmpl"
+_NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_LONGEST: Final = 40
 
 
-def write_plugin(kind: str, name: str, parent: Path) -> Path:
-    """Write the package `dify-<kind>-<name>` into `<kind>_<name>` under a folder, and return that.
+def scaffold(kind: str, name: str, folder: Path) -> list[Path]:
+    """Write the package `dify-<kind>-<name>` into `<kind>_<name>` under a folder; return its files, sorted.
 
-    BadInput for a name that is none, Conflict when the folder is there.
+    The name is the public one, such as `my-store`. BadInput for an unknown kind or a name that cannot be one, Conflict
+    when there is something at that place; nothing is written then.
     """
-    if not _NAME.fullmatch(name):
-        raise BadInput(f"{name!r} is no name of a plugin.", hint="Use small letters, digits and single hyphens.")
-    distribution = f"dify-{kind}-{name}"
-    module = distribution.replace("-", "_")
-    folder = parent / module.removeprefix("dify_")
-    if folder.exists():
-        raise Conflict(f"{folder} exists already.", hint="Choose another name or folder.")
-    words = {
-        "distribution": distribution,
-        "module": module,
-        "name": name,
-        "class_name": "".join(part.capitalize() for part in name.split("-")),
-        "label": name.replace("-", " ").capitalize(),
-        "prefix": name.replace("-", "_").upper() + "_",
-    }
+    if kind not in KINDS:
+        raise BadInput(f"There is no kind of plugin {kind!r}.", hint=f"The kinds are {', '.join(KINDS)}.", field="kind")
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
+        raise BadInput(
+            f"{name!r} cannot be the name of a plugin.",
+            hint=f"Use up to {_LONGEST} small letters, digits and single hyphens, a letter first.",
+            field="name",
+        )
+    target = folder / folder_name(kind, name)
+    if target.exists():
+        raise Conflict(f"{target} exists already.", hint="Choose another name or folder.", field="folder")
+    words = _words(kind, name)
     tree = _TEMPLATES / kind
-    for template in sorted(tree.rglob(f"*{_SUFFIX}")):
-        parts = [module if part == "module" else part for part in template.relative_to(tree).parts]
-        target = folder.joinpath(*parts).with_name(parts[-1].removesuffix(_SUFFIX))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(Template(template.read_text("utf-8")).substitute(words), "utf-8")
-    return folder
+    written = []
+    for template in tree.rglob(f"*{_SUFFIX}"):
+        parts = [words["module"] if part == "module" else part for part in template.relative_to(tree).parts]
+        path = target.joinpath(*parts).with_suffix("")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(Template(template.read_text("utf-8")).substitute(words), "utf-8")
+        written.append(path)
+    return sorted(written)
+
+
+def folder_name(kind: str, name: str) -> str:
+    """The folder of a plugin's package: `vdb_my_store`."""
+    return f"{kind}_{name.replace('-', '_')}"
+
+
+def _words(kind: str, name: str) -> dict[str, str]:
+    """What the placeholders of the templates stand for."""
+    parts = name.split("-")
+    return {
+        "name": name,
+        "label": " ".join(parts).capitalize(),
+        "class_name": "".join(part.capitalize() for part in parts),
+        "prefix": f"{'_'.join(parts).upper()}_",
+        "module": f"dify_{folder_name(kind, name)}",
+        "distribution": f"dify-{kind}-{name}",
+    }

@@ -1,0 +1,117 @@
+"""The commands do on a data folder what they say, one after the other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import Dify
+
+
+def test_the_database_is_upgraded_once_and_checked(dify: Dify) -> None:
+    before = dify("db", "check", "--json")
+    assert (before.status, before.result["code"]) == (1, "schema_differs")
+    first, second = dify("db", "upgrade", "--json").result, dify("db", "upgrade", "--json").result
+    assert first["before"] is None
+    assert second["before"] == second["revision"] == first["revision"]
+    assert dify("db", "check", "--json").result == {"differences": []}
+
+
+def test_the_first_account_is_made_once(dify: Dify) -> None:
+    made = dify("setup", "--email", "me@example.org", "--password", "hello-2-you", "--json")
+    assert made.result["email"] == "me@example.org"
+    again = dify("setup", "--email", "you@example.org", "--password", "hello-2-you", "--json")
+    assert (again.status, again.result["code"]) == (1, "already_setup")
+    assert dify("setup", "--email", "me@example.org", "--password", "short", "--json").status == 1
+
+
+def test_a_file_runs_without_a_server_and_leaves_nothing(dify: Dify, workflow: str) -> None:
+    done = dify("run", workflow, "-i", "who=Ada", "-i", "times=3", "--json")
+    assert done.status == 0
+    assert (done.lines[0]["event"], done.lines[-2]["event"]) == ("workflow_started", "workflow_finished")
+    assert done.result["status"] == "succeeded"
+    assert done.result["outputs"] == {"greeting": "Hello Ada! 3"}
+    assert "Hello Ada! 3" in dify("run", workflow, "-i", "who=Ada", "-i", "times=3").out
+    assert dify("app", "list", "--json").result["total"] == 0
+    missing = dify("run", workflow, "--json")
+    assert (missing.status, missing.result["code"]) == (1, "invalid_param")
+    assert dify("run", workflow, "-i", "who", "--json").status == 1
+    assert dify("run", workflow, "-i", "times=many", "-i", "who=a", "--json").status == 1
+
+
+def test_an_app_goes_in_runs_and_comes_out(dify: Dify, workflow: str, tmp_path: Path) -> None:
+    made = dify("app", "import", workflow, "--publish", "--key", "--name", "Greeter", "--json").result
+    assert made["mode"] == "workflow"
+    assert made["api_key"].startswith("app-")
+    (listed,) = dify("app", "list", "--json").result["data"]
+    assert (listed["id"], listed["name"]) == (made["app_id"], "Greeter")
+    assert "Greeter" in dify("app", "list").out
+    ran = dify("app", "run", made["app_id"], "-i", "who=Ada", "--json")
+    assert ran.result["outputs"]["greeting"].startswith("Hello Ada!")
+    out = tmp_path / "out.yml"
+    dify("app", "export", made["app_id"], "-o", str(out))
+    copy = dify("app", "import", str(out), "--json").result
+    assert copy["app_id"] != made["app_id"]
+    assert dify("app", "run", copy["app_id"], "-i", "who=Ada", "--json").status == 1  # not published
+
+
+def test_a_knowledge_base_is_made_filled_searched_and_deleted(dify: Dify, tmp_path: Path) -> None:
+    text = tmp_path / "planets.md"
+    text.write_text("# Planets\n\nJupiter is the largest planet.\n\nMercury is the smallest planet.\n")
+    made = dify("kb", "create", "Sky", "--economy", "--json").result
+    added = dify("kb", "add", "Sky", str(text), "--json")
+    assert added.status == 0, added.out
+    assert [item["indexing_status"] for item in added.result["documents"]] == ["completed"]
+    assert dify("kb", "list", "--json").result["data"][0]["document_count"] == 1
+    hits = dify("kb", "search", made["id"], "Jupiter", "--json").result["data"]
+    assert "Jupiter" in hits[0]["content"]
+    assert hits[0]["document_name"] == "planets.md"
+    assert "Jupiter" in dify("kb", "search", "Sky", "Jupiter").out
+    assert dify("kb", "delete", "Sky", "--yes", "--json").result["deleted"]
+    gone = dify("kb", "search", "Sky", "Jupiter", "--json")
+    assert (gone.status, gone.result["code"]) == (1, "not_found")
+
+
+def test_models_are_listed_and_defaults_refused_for_what_is_not_there(dify: Dify) -> None:
+    providers = {item["provider"] for item in dify("models", "list", "--json").result["providers"]}
+    assert "openai" in providers
+    assert dify("models", "default", "llm", "openai", "--json").status == 1
+    assert dify("models", "default", "llm", "openai/none", "--json").result["code"] == "provider_not_initialize"
+    assert dify("models", "add", "openai", "-c", "colour=red", "--json").result["code"] == "invalid_param"
+
+
+def test_plugins_are_listed_and_described(dify: Dify) -> None:
+    listed = dify("plugins", "--json").result["plugins"]
+    assert {("vdb", "sqlite"), ("nodes", "llm")} <= {(item["kind"], item["name"]) for item in listed}
+    (vdb,) = dify("plugins", "show", "vdb:sqlite", "--json").result["plugins"]
+    assert all({"variable", "type", "default", "description"} <= set(item) for item in vdb["settings"])
+    (node,) = dify("plugins", "show", "http-request", "--json").result["plugins"]
+    assert any("properties" in str(value) for value in node.values())
+    (provider,) = dify("plugins", "show", "openai", "--json").result["plugins"]
+    assert "openai_api_key" in {item["variable"] for item in provider["credentials"]}
+    assert dify("plugins", "show", "nobody", "--json").result["code"] == "plugin_not_found"
+
+
+@pytest.mark.parametrize("kind", ["nodes", "tools"])
+def test_a_new_plugin_passes_its_own_tests(dify: Dify, tmp_path: Path, kind: str) -> None:
+    folder = dify("plugins", "new", kind, "my-own", "--into", str(tmp_path), "--json").result["folder"]
+    assert dify("plugins", "new", kind, "my-own", "--into", str(tmp_path), "--json").result["code"] == "conflict"
+    assert dify("plugins", "new", kind, "../x", "--into", str(tmp_path), "--json").result["code"] == "invalid_param"
+    command = [sys.executable, "-m", "pytest", "-q", "-o", "asyncio_mode=auto", "-o", "pythonpath=src"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_doctor_finds_what_is_wrong_and_then_nothing(dify: Dify) -> None:
+    sick = dify("doctor", "--json")
+    assert sick.status == 1
+    (database,) = [item for item in sick.lines[0]["checks"] if item["name"] == "database"]
+    assert database["advice"] == "Run `dify db upgrade`."
+    assert sick.result["code"] == "checks_failed"
+    dify("db", "upgrade")
+    well = dify("doctor", "--json").lines[0]["checks"]
+    # A machine may refuse the jail; everything else has to work.
+    assert [item["name"] for item in well if not item["ok"]] in ([], ["code sandbox"])
