@@ -21,8 +21,9 @@ from dify_host.http.callers import app_caller, app_route, dataset_caller, datase
 from dify_host.http.errors import exception_handlers
 from dify_host.http.headers import VersionHeaders, cors
 from dify_host.platform import Platform
-from dify_host.service import app_routes, dataset_routes
+from dify_host.service import app_routes, app_uploads, dataset_routes, dataset_uploads
 from dify_host.service.root import openapi, root
+from dify_host.settings import HostSettings
 from dify_host.version import VERSION
 from dify_host.web.health import health
 
@@ -33,9 +34,17 @@ log = logging.getLogger(__name__)
 
 def create_app(platform: Platform) -> Litestar:
     """The API over an opened platform; the platform outlives the application."""
-    apps = Router("/v1", route_handlers=app_routes(), guards=[app_route], dependencies={"caller": Provide(app_caller)})
+    apps = Router(
+        "/v1",
+        route_handlers=[*app_routes(), _uploads(app_uploads(), platform.settings)],
+        guards=[app_route],
+        dependencies={"caller": Provide(app_caller)},
+    )
     knowledge = Router(
-        "/v1", route_handlers=dataset_routes(), guards=[dataset_route], dependencies={"caller": Provide(dataset_caller)}
+        "/v1",
+        route_handlers=[*dataset_routes(), _uploads(dataset_uploads(), platform.settings)],
+        guards=[dataset_route],
+        dependencies={"caller": Provide(dataset_caller)},
     )
     handlers: list[ControllerRouterHandler] = [health, root, openapi, apps, knowledge, *_mounted(platform)]
     return Litestar(
@@ -50,6 +59,17 @@ def create_app(platform: Platform) -> Litestar:
         state=State({"platform": platform}),
         logging_config=None,
     )
+
+
+def _uploads(handlers: list[ControllerRouterHandler], settings: HostSettings) -> Router:
+    """Routes whose body may be as large as the largest file of any kind, and the fields beside it."""
+    kinds = (
+        settings.upload_file_size_limit,
+        settings.upload_image_file_size_limit,
+        settings.upload_video_file_size_limit,
+        settings.upload_audio_file_size_limit,
+    )
+    return Router("/", route_handlers=handlers, request_max_body_size=(max(kinds) + 1) * 1024 * 1024)
 
 
 def _openapi() -> OpenAPIConfig:

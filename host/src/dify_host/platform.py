@@ -36,12 +36,11 @@ from dify_host.identity.workspaces import Members, Standing
 from dify_host.jobs.embedded import redis_url
 from dify_host.knowledge.datasets import DatasetService
 from dify_host.knowledge.documents import DocumentService
-from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.indexing import Indexer
-from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.retrieval import Asker, Retriever
 from dify_host.knowledge.runtime import KnowledgeRuntime
 from dify_host.knowledge.segments import SegmentService
+from dify_host.knowledge.services import Knowledge
 from dify_host.knowledge.settings import KnowledgeSettings
 from dify_host.knowledge.vectors import VectorStores
 from dify_host.models.providers import ProviderService
@@ -286,47 +285,38 @@ class Workspace:
         return ConversationMemory(self._platform.db, self.tenant)
 
     @cached_property
-    def datasets(self) -> DatasetService:
-        """Knowledge bases."""
+    def knowledge(self) -> Knowledge:
+        """What can be done with knowledge."""
         platform = self._platform
-        return DatasetService(
-            platform.db,
-            self.tenant,
-            platform.storage,
-            platform.vectors,
-            self.models,
+        return Knowledge(
+            db=platform.db,
+            tenant=self.tenant,
+            storage=platform.storage,
+            stores=platform.vectors,
+            models=self.models,
             settings=platform.knowledge_settings,
             default_embedding=self._default_embedding,
         )
 
     @cached_property
+    def datasets(self) -> DatasetService:
+        """Knowledge bases."""
+        return self.knowledge.datasets
+
+    @cached_property
     def documents(self) -> DocumentService:
         """Documents of knowledge bases."""
-        platform = self._platform
-        return DocumentService(
-            platform.db,
-            self.tenant,
-            platform.storage,
-            self.datasets,
-            self._index_writer,
-            settings=platform.knowledge_settings,
-        )
+        return self.knowledge.documents
 
     @cached_property
     def segments(self) -> SegmentService:
         """Segments of documents."""
-        platform = self._platform
-        return SegmentService(platform.db, self.tenant, self._index_writer, settings=platform.knowledge_settings)
+        return self.knowledge.segments
 
     @cached_property
     def retrieval(self) -> Retriever:
         """Search in one knowledge base."""
-        return Retriever(self._platform.db, self.tenant, self._platform.vectors, self.models)
-
-    @cached_property
-    def _index_writer(self) -> IndexWriter:
-        rows = KnowledgeRepository(self._platform.db, self.tenant)
-        return IndexWriter(rows, self._platform.vectors, self.models)
+        return self.knowledge.retriever
 
     async def _default_embedding(self) -> tuple[str, str] | None:
         found = await self.providers.default(ModelType.TEXT_EMBEDDING)

@@ -16,9 +16,9 @@ from dify_host.db.engine import Database
 from dify_host.db.repository import TenantRepository
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import utc_now
-from dify_host.runs.message_rows import ConversationVariable
+from dify_host.runs.message_rows import ConversationVariable, conversation_name
 from dify_host.runs.recorder import Creator
-from dify_host.runs.tables import conversations, workflow_conversation_variables
+from dify_host.runs.tables import conversations, messages, workflow_conversation_variables
 
 __all__ = ["Conversation", "ConversationPage", "Conversations", "SortBy", "VariablePage"]
 
@@ -118,6 +118,14 @@ class Conversations(TenantRepository):
             change = conversations.update().where(conversations.c.id == conversation_id, self.mine())
             await conn.execute(change.values(name=name[:255], updated_at=utc_now()))
             return _view(await self._one(conn, conversation_id))
+
+    async def name_anew(self, conversation_id: str) -> Conversation:
+        """Name a conversation after its first question."""
+        first = sa.select(messages.c.query).where(messages.c.conversation_id == conversation_id)
+        async with self.db.read() as conn:
+            await self._one(conn, conversation_id)
+            query = (await conn.execute(first.order_by(messages.c.created_at, messages.c.id).limit(1))).scalar()
+        return await self.rename(conversation_id, conversation_name(query or ""))
 
     async def delete(self, conversation_id: str) -> None:
         """Take a conversation out of every list; an unknown one, or somebody else's, is left alone."""

@@ -14,7 +14,7 @@ from dify_host.db.writer import Group
 from dify_host.runs.recorder import Creator, moment
 from dify_host.runs.tables import conversations, messages, workflow_conversation_variables
 
-__all__ = ["Citations", "ConversationVariable", "MessageRows", "MessageSpec"]
+__all__ = ["Citations", "ConversationVariable", "MessageRows", "MessageSpec", "conversation_name"]
 
 _NAME_LENGTH = 50
 
@@ -51,6 +51,12 @@ class MessageSpec(msgspec.Struct, frozen=True, kw_only=True):
     parent_message_id: str | None = None
     introduction: str = ""
     shows_citations: bool = True
+
+
+def conversation_name(query: str) -> str:
+    """The name of a conversation that nobody named: how its first question begins."""
+    name = query if len(query) <= _NAME_LENGTH else f"{query[: _NAME_LENGTH - 3]}..."
+    return name.replace("\n", " ") or "New conversation"
 
 
 class Citations:
@@ -108,14 +114,13 @@ class MessageRows:
 
     def _conversation_row(self) -> dict[str, Any]:
         spec, now = self._spec, moment(self._spec.created_at)
-        name = spec.query if len(spec.query) <= _NAME_LENGTH else f"{spec.query[: _NAME_LENGTH - 3]}..."
         return {
             "id": spec.conversation_id,
             "app_id": spec.app_id,
             "model_provider": spec.model_provider,
             "model_id": spec.model_id,
             "mode": spec.mode,
-            "name": name.replace("\n", " ") or "New conversation",
+            "name": conversation_name(spec.query),
             "inputs": spec.inputs,
             "introduction": spec.introduction,
             "status": "normal",

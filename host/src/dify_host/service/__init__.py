@@ -4,16 +4,53 @@ from __future__ import annotations
 
 from litestar.types import ControllerRouterHandler
 
+from dify_host.service import not_yet
+from dify_host.service.app_info import AppInfoController
+from dify_host.service.conversations import ConversationController
+from dify_host.service.datasets import DatasetController
+from dify_host.service.documents import DocumentController, DocumentUploadController
+from dify_host.service.files import FileController, UploadController
+from dify_host.service.messages import MessageController
+from dify_host.service.models import ModelController
+from dify_host.service.retrieve import RetrieveController
 from dify_host.service.runs import RunController
+from dify_host.service.segments import ChildChunkController, SegmentController
+from dify_host.service.workflow_runs import WorkflowRunController
 
-__all__ = ["app_routes", "dataset_routes"]
+__all__ = ["app_routes", "app_uploads", "dataset_routes", "dataset_uploads"]
 
 
 def app_routes() -> list[ControllerRouterHandler]:
     """The routes below `/v1` for app keys."""
-    return [RunController]
+    return [
+        RunController,
+        ConversationController,
+        MessageController,
+        WorkflowRunController,
+        FileController,
+        AppInfoController,
+        *not_yet.not_yet(not_yet.APP_ROUTES),
+    ]
+
+
+def app_uploads() -> list[ControllerRouterHandler]:
+    """Those that take files."""
+    return [UploadController]
 
 
 def dataset_routes() -> list[ControllerRouterHandler]:
     """The routes below `/v1` for knowledge keys."""
-    return []
+    return [
+        DatasetController,
+        DocumentController,
+        SegmentController,
+        ChildChunkController,
+        RetrieveController,
+        ModelController,
+        *not_yet.not_yet(not_yet.DATASET_ROUTES),
+    ]
+
+
+def dataset_uploads() -> list[ControllerRouterHandler]:
+    """Those that take files."""
+    return [DocumentUploadController]

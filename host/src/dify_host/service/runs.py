@@ -144,7 +144,7 @@ async def _run(
     live = await platform.live_apps.find(repository, caller.app_id, audience, workflow_id=workflow_id)
     conversation_id = _conversation(conversation_id)
     creator = await caller.creator(data.user, required=True)
-    files = [await caller.workspace.files.resolve(item) for item in data.files or [] if item.get("transfer_method")]
+    files = await caller.workspace.files.resolve_all(data.files or [])
     started = await platform.runs.start(
         live.program,
         RunRequest(
@@ -175,9 +175,9 @@ async def _inputs(caller: AppCaller, live: LiveApp, given: dict[str, Any]) -> di
         if item.type == "file" and isinstance(value, dict):
             values[item.variable] = await caller.workspace.files.resolve(value)
         elif item.type == "file-list" and isinstance(value, list):
-            values[item.variable] = [
-                await caller.workspace.files.resolve(part) if isinstance(part, dict) else part for part in value
-            ]
+            named = [part for part in value if isinstance(part, dict)]
+            if len(named) == len(value):
+                values[item.variable] = await caller.workspace.files.resolve_all(named)
     return values
 
 

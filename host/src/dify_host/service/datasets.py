@@ -1,0 +1,143 @@
+"""Knowledge bases of a workspace."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from dify_kernel.errors import NotImplementedYet
+from litestar import Controller, delete, get, patch, post
+from litestar.params import FromQuery, JSONBody, QueryParameter
+
+from dify_host.http.callers import DatasetKey
+from dify_host.knowledge.datasets import DatasetChanges, DatasetDetail, NewDataset
+from dify_host.service.retrieve import RetrievalSettings
+from dify_host.service.shapes import Deleted, IdInPath, deleted, page_body, shown
+
+__all__ = ["DatasetController", "PageSize"]
+
+PageSize = Annotated[int, QueryParameter(ge=1)]
+"""How many items a page has; the service takes no more than 100."""
+Technique = Literal["high_quality", "economy"]
+Permission = Literal["only_me", "all_team_members", "partial_members"]
+
+
+class NewDatasetBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Body of a creation."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
+    description: Annotated[str, msgspec.Meta(max_length=400)] | None = None
+    indexing_technique: Technique | None = None
+    permission: Permission | None = None
+    provider: Literal["vendor", "external"] = "vendor"
+    external_knowledge_api_id: str | None = None
+    external_knowledge_id: str | None = None
+    embedding_model: str | None = None
+    embedding_model_provider: str | None = None
+    retrieval_model: RetrievalSettings | None = None
+
+
+class Member(msgspec.Struct, kw_only=True):
+    """An account that may see a knowledge base."""
+
+    user_id: str
+    role: str | None = None
+
+
+class DatasetChangesBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Body of a change; what is absent or null stays."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=40)] | None = None
+    description: Annotated[str, msgspec.Meta(max_length=400)] | None = None
+    indexing_technique: Technique | None = None
+    permission: Permission | None = None
+    embedding_model: str | None = None
+    embedding_model_provider: str | None = None
+    retrieval_model: RetrievalSettings | None = None
+    partial_member_list: list[Member] | None = None
+    external_retrieval_model: dict[str, Any] | None = None
+    external_knowledge_id: str | None = None
+    external_knowledge_api_id: str | None = None
+
+
+class DatasetController(Controller):
+    """Routes of knowledge bases."""
+
+    path = "/datasets"
+    tags = ("Knowledge bases",)
+
+    @get("/")
+    async def list_datasets(
+        self,
+        caller: DatasetKey,
+        page: Annotated[int, QueryParameter(ge=1)] = 1,
+        limit: PageSize = 20,
+        keyword: FromQuery[str | None] = None,
+        tag_ids: FromQuery[list[str] | None] = None,
+        include_all: FromQuery[bool] = False,
+    ) -> dict[str, Any]:
+        """A page of the workspace's knowledge bases, newest first."""
+        found = await caller.workspace.datasets.find(
+            page=page,
+            limit=limit,
+            keyword=keyword or "",
+            tag_ids=tag_ids or (),
+            account_id=None if include_all else caller.owner_id,
+        )
+        return {**page_body(found), "data": [_body(item) for item in found.data]}
+
+    @post("/", status_code=200)
+    async def create(self, data: JSONBody[NewDatasetBody], caller: DatasetKey) -> dict[str, Any]:
+        """Make an empty knowledge base."""
+        new = NewDataset(
+            name=data.name,
+            description=data.description or "",
+            indexing_technique=data.indexing_technique,
+            permission=data.permission or "only_me",
+            provider=data.provider,
+            embedding_model=data.embedding_model or None,
+            embedding_model_provider=data.embedding_model_provider or None,
+            retrieval_model=data.retrieval_model.given() if data.retrieval_model else None,
+        )
+        return _body(await caller.workspace.datasets.create(new, caller.owner_id))
+
+    @get("/{dataset_id:uuid}")
+    async def show(self, dataset_id: IdInPath, caller: DatasetKey) -> dict[str, Any]:
+        """One knowledge base."""
+        detail = await caller.workspace.datasets.get(str(dataset_id))
+        return _body(detail, members=detail.permission == "partial_members")
+
+    @patch("/{dataset_id:uuid}")
+    async def change(
+        self, dataset_id: IdInPath, data: JSONBody[DatasetChangesBody], caller: DatasetKey
+    ) -> dict[str, Any]:
+        """Change a knowledge base; another technique or embedding model indexes its documents again."""
+        if data.external_retrieval_model or data.external_knowledge_id or data.external_knowledge_api_id:
+            raise NotImplementedYet("External knowledge bases cannot be changed yet.")
+        given: dict[str, Any] = {
+            name: value
+            for name in ("name", "description", "indexing_technique", "permission", "embedding_model")
+            if (value := getattr(data, name)) is not None
+        }
+        if data.embedding_model_provider is not None:
+            given["embedding_model_provider"] = data.embedding_model_provider
+        if data.retrieval_model is not None:
+            given["retrieval_model"] = data.retrieval_model.given()
+        if data.partial_member_list is not None:
+            given["partial_member_list"] = [member.user_id for member in data.partial_member_list]
+        changes = DatasetChanges(**given)
+        return _body(await caller.workspace.datasets.update(str(dataset_id), changes, caller.owner_id), members=True)
+
+    @delete("/{dataset_id:uuid}", status_code=200)
+    async def remove(self, dataset_id: IdInPath, caller: DatasetKey) -> Deleted:
+        """Delete a knowledge base with all it holds."""
+        await caller.workspace.datasets.delete(str(dataset_id))
+        return deleted()
+
+
+def _body(detail: DatasetDetail, *, members: bool = False) -> dict[str, Any]:
+    body: dict[str, Any] = shown(detail)
+    listed = body.pop("partial_member_list")
+    if members:
+        body["partial_member_list"] = [{"user_id": account_id} for account_id in listed]
+    return body

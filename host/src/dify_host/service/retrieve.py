@@ -1,0 +1,78 @@
+"""Ask one knowledge base."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from dify_kernel.errors import NotImplementedYet
+from litestar import Controller, post
+from litestar.params import JSONBody
+
+from dify_host.http.callers import DatasetKey
+from dify_host.knowledge.ranking import RerankModel, Weights
+from dify_host.knowledge.retrieval import Asker, Found
+from dify_host.service.shapes import IdInPath, shown
+
+__all__ = ["RetrievalSettings", "RetrieveController"]
+
+SearchMethod = Literal["semantic_search", "full_text_search", "hybrid_search", "keyword_search"]
+_NOT_SHOWN = ("updated_by", "updated_at", "child_chunks", "attachments")
+
+
+class RetrievalSettings(msgspec.Struct, kw_only=True):
+    """How a knowledge base is searched."""
+
+    search_method: SearchMethod
+    reranking_enable: bool
+    top_k: Annotated[int, msgspec.Meta(ge=1, le=100)]
+    score_threshold_enabled: bool
+    reranking_model: RerankModel | None = None
+    reranking_mode: str | None = None
+    score_threshold: float | None = None
+    weights: Weights | None = None
+    metadata_filtering_conditions: dict[str, Any] | None = None
+
+    def given(self) -> dict[str, Any]:
+        """As it is stored."""
+        values: dict[str, Any] = msgspec.to_builtins(self)
+        if values["metadata_filtering_conditions"] is None:
+            del values["metadata_filtering_conditions"]
+        return {**values, "reranking_mode": values["reranking_mode"] or None}
+
+
+class RetrieveBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A question; without settings, the knowledge base's own are used."""
+
+    query: str
+    retrieval_model: dict[str, Any] | None = None
+    external_retrieval_model: dict[str, Any] | None = None
+    attachment_ids: list[str] | None = None
+
+
+class RetrieveController(Controller):
+    """The route that finds segments."""
+
+    path = "/datasets/{dataset_id:uuid}"
+    tags = ("Retrieval",)
+
+    @post(["/retrieve", "/hit-testing"], status_code=200)
+    async def retrieve(self, dataset_id: IdInPath, data: JSONBody[RetrieveBody], caller: DatasetKey) -> dict[str, Any]:
+        """The segments that answer best, best first."""
+        if data.attachment_ids:
+            raise NotImplementedYet("Images cannot be looked up in knowledge bases yet.")
+        asker = Asker(user_id=caller.owner_id)
+        model = {key: value for key, value in (data.retrieval_model or {}).items() if value is not None}
+        found = await caller.workspace.retrieval.retrieve(str(dataset_id), data.query, asker, model or None)
+        return {"query": {"content": data.query}, "records": [_record(item) for item in found]}
+
+
+def _record(found: Found) -> dict[str, Any]:
+    segment = {key: value for key, value in shown(found.segment).items() if key not in _NOT_SHOWN}
+    return {
+        "segment": {**segment, "document": shown(found.document)},
+        "child_chunks": shown(found.child_chunks),
+        "score": found.score,
+        "tsne_position": None,
+        "files": None,
+    }

@@ -1,0 +1,210 @@
+"""Segments of documents, and their child chunks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from dify_kernel.errors import BadInput, NotImplementedYet
+from litestar import Controller, delete, get, patch, post
+from litestar.params import FromQuery, JSONBody, QueryParameter
+
+from dify_host.http.callers import DatasetCaller, DatasetKey
+from dify_host.knowledge.segments import NewSegment, SegmentChanges
+from dify_host.service.datasets import PageSize
+from dify_host.service.shapes import Deleted, IdInPath, deleted, page_body, shown
+
+__all__ = ["ChildChunkController", "SegmentController"]
+
+
+class SegmentItem(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A new segment."""
+
+    content: str
+    answer: str | None = None
+    keywords: list[str] | None = None
+    attachment_ids: Annotated[list[str], msgspec.Meta(max_length=10)] | None = None
+
+
+class SegmentsBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """New segments."""
+
+    segments: list[SegmentItem] | None = None
+
+
+class SegmentPart(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What to change of a segment; what is absent or null stays."""
+
+    content: str | None = None
+    answer: str | None = None
+    keywords: list[str] | None = None
+    regenerate_child_chunks: bool = False
+    enabled: bool | None = None
+    attachment_ids: list[str] | None = None
+
+
+class SegmentBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A change of a segment."""
+
+    segment: SegmentPart
+
+
+class ChildBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The text of a child chunk."""
+
+    content: str
+
+
+class SegmentController(Controller):
+    """Routes of segments."""
+
+    path = "/datasets/{dataset_id:uuid}/documents/{document_id:uuid}/segments"
+    tags = ("Segments",)
+
+    @get("/")
+    async def list_segments(
+        self,
+        dataset_id: IdInPath,
+        document_id: IdInPath,
+        caller: DatasetKey,
+        page: Annotated[int, QueryParameter(ge=1)] = 1,
+        limit: PageSize = 20,
+        status: FromQuery[list[str] | None] = None,
+        keyword: FromQuery[str | None] = None,
+    ) -> dict[str, Any]:
+        """A page of segments in their order."""
+        found = await caller.workspace.segments.find(
+            str(dataset_id), str(document_id), page=page, limit=limit, status=status or (), keyword=keyword or ""
+        )
+        return {**page_body(found), "doc_form": await _form(caller, dataset_id, document_id)}
+
+    @post("/", status_code=200)
+    async def create(
+        self, dataset_id: IdInPath, document_id: IdInPath, data: JSONBody[SegmentsBody], caller: DatasetKey
+    ) -> dict[str, Any]:
+        """Add segments at the end of a document; they are found when the call returns."""
+        if not data.segments:
+            raise BadInput("Segments is required", field="segments")
+        new = [
+            NewSegment(
+                content=item.content,
+                answer=item.answer,
+                keywords=item.keywords,
+                attachment_ids=item.attachment_ids or [],
+            )
+            for item in data.segments
+        ]
+        made = await caller.workspace.segments.create(str(dataset_id), str(document_id), new, caller.owner_id)
+        return {"data": shown(made), "doc_form": await _form(caller, dataset_id, document_id)}
+
+    @get("/{segment_id:uuid}")
+    async def show(
+        self, dataset_id: IdInPath, document_id: IdInPath, segment_id: IdInPath, caller: DatasetKey
+    ) -> dict[str, Any]:
+        """One segment."""
+        found = await caller.workspace.segments.get(str(dataset_id), str(document_id), str(segment_id))
+        return {"data": shown(found), "doc_form": await _form(caller, dataset_id, document_id)}
+
+    @post("/{segment_id:uuid}", status_code=200)
+    async def change(
+        self,
+        dataset_id: IdInPath,
+        document_id: IdInPath,
+        segment_id: IdInPath,
+        data: JSONBody[SegmentBody],
+        caller: DatasetKey,
+    ) -> dict[str, Any]:
+        """Change a segment; its new text is found when the call returns."""
+        part = data.segment
+        if part.attachment_ids:
+            raise NotImplementedYet("Segments with attachments cannot be changed yet.")
+        given = {
+            name: value
+            for name in ("content", "answer", "keywords", "enabled")
+            if (value := getattr(part, name)) is not None
+        }
+        changes = SegmentChanges(**given, regenerate_child_chunks=part.regenerate_child_chunks)
+        changed = await caller.workspace.segments.update(
+            str(dataset_id), str(document_id), str(segment_id), changes, caller.owner_id
+        )
+        return {"data": shown(changed), "doc_form": await _form(caller, dataset_id, document_id)}
+
+    @delete("/{segment_id:uuid}", status_code=200)
+    async def remove(
+        self, dataset_id: IdInPath, document_id: IdInPath, segment_id: IdInPath, caller: DatasetKey
+    ) -> Deleted:
+        """Delete a segment."""
+        await caller.workspace.segments.delete(str(dataset_id), str(document_id), str(segment_id))
+        return deleted()
+
+
+class ChildChunkController(Controller):
+    """Routes of child chunks."""
+
+    path = "/datasets/{dataset_id:uuid}/documents/{document_id:uuid}/segments/{segment_id:uuid}/child_chunks"
+    tags = ("Segments",)
+
+    @get("/")
+    async def list_children(
+        self,
+        dataset_id: IdInPath,
+        document_id: IdInPath,
+        segment_id: IdInPath,
+        caller: DatasetKey,
+        page: Annotated[int, QueryParameter(ge=1)] = 1,
+        limit: PageSize = 20,
+        keyword: FromQuery[str | None] = None,
+    ) -> dict[str, Any]:
+        """A page of the segment's child chunks in their order."""
+        found = await caller.workspace.segments.find_children(
+            str(dataset_id), str(document_id), str(segment_id), page=page, limit=limit, keyword=keyword or ""
+        )
+        body = page_body(found)
+        del body["has_more"]
+        return {**body, "total_pages": -(-found.total // found.limit)}
+
+    @post("/", status_code=200)
+    async def create(
+        self,
+        dataset_id: IdInPath,
+        document_id: IdInPath,
+        segment_id: IdInPath,
+        data: JSONBody[ChildBody],
+        caller: DatasetKey,
+    ) -> dict[str, Any]:
+        """Add a child chunk."""
+        place = str(dataset_id), str(document_id), str(segment_id)
+        return {"data": shown(await caller.workspace.segments.create_child(*place, data.content, caller.owner_id))}
+
+    @patch("/{child_chunk_id:uuid}")
+    async def change(
+        self,
+        dataset_id: IdInPath,
+        document_id: IdInPath,
+        segment_id: IdInPath,
+        child_chunk_id: IdInPath,
+        data: JSONBody[ChildBody],
+        caller: DatasetKey,
+    ) -> dict[str, Any]:
+        """Change a child chunk."""
+        place = str(dataset_id), str(document_id), str(segment_id), str(child_chunk_id)
+        return {"data": shown(await caller.workspace.segments.update_child(*place, data.content, caller.owner_id))}
+
+    @delete("/{child_chunk_id:uuid}", status_code=200)
+    async def remove(
+        self,
+        dataset_id: IdInPath,
+        document_id: IdInPath,
+        segment_id: IdInPath,
+        child_chunk_id: IdInPath,
+        caller: DatasetKey,
+    ) -> Deleted:
+        """Delete a child chunk."""
+        place = str(dataset_id), str(document_id), str(segment_id), str(child_chunk_id)
+        await caller.workspace.segments.delete_child(*place)
+        return deleted()
+
+
+async def _form(caller: DatasetCaller, dataset_id: Any, document_id: Any) -> str:
+    """The form of the document, which every answer names."""
+    return (await caller.workspace.documents.get(str(dataset_id), str(document_id))).doc_form
