@@ -23,8 +23,8 @@ __all__ = ["demo"]
 
 QUESTIONS = (
     "How much is the travel allowance per day?",
-    "How many characters must a password have?",
-    "What does a gripper pad cost?",
+    "How long is the warranty of a robot?",
+    "How long is the probation period?",
 )
 _APPS = ("handbook-chatflow.yml", "order-workflow.yml", "plain-chat.yml")
 _NO_DATASET = "00000000-0000-0000-0000-000000000000"
