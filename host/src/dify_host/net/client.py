@@ -267,7 +267,8 @@ class _Answer:
 
 
 async def _nothing() -> AsyncIterator[bytes]:
-    for piece in ():
+    no_pieces: tuple[bytes, ...] = ()
+    for piece in no_pieces:
         yield piece
 
 

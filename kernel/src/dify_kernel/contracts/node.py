@@ -100,7 +100,7 @@ class RetrieverResources(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, pieces: Sequence[Any]) -> RetrieverResources:
-        """The citations of retrieved pieces (`KnowledgePort.retrieve`); whatever is not from a knowledge base is not."""
+        """The citations of retrieved pieces (`KnowledgePort.retrieve`); other pieces give none."""
         return cls([_citation(piece) for piece in pieces if _from_knowledge(piece)])
 
 
@@ -149,9 +149,9 @@ class AgentLog(msgspec.Struct, frozen=True, kw_only=True):
 class NodeResult(msgspec.Struct, kw_only=True):
     """What a node ends with. Yielded once, last.
 
-    `handle` names the edges to take. An output is plain data, or a Value where the data does not tell its type (an empty
-    list of files). A failed result may keep outputs (an HTTP error keeps its body). `updates` are writes to variables of
-    other owners (conversation, loop), in order.
+    `handle` names the edges to take. An output is plain data, or a Value where the data does not tell its type (an
+    empty list of files). A failed result may keep outputs (an HTTP error keeps its body). `updates` are writes to
+    variables of other owners (conversation, loop), in order.
     """
 
     outputs: dict[str, Any] = {}
