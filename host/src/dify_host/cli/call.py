@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -37,6 +36,7 @@ class Call:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a command's asynchronous part."""
+        import asyncio
         import logging
 
         # The tables tell people what they asked for; only what went wrong belongs between them.
@@ -46,6 +46,8 @@ class Call:
     @asynccontextmanager
     async def platform(self, *, bus: bool = False) -> AsyncIterator[Platform]:
         """Open a platform on the database and the data folder; `bus` makes sure that the queue server answers too."""
+        import asyncio
+
         from dify_host.jobs.embedded import ensure_running
         from dify_host.jobs.relay import announce_jobs
         from dify_host.platform import Platform

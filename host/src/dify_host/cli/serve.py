@@ -137,8 +137,17 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     return new_event_loop
 
 
+def _leave_out_httpx_command_line() -> None:
+    """Keep httpx from importing its own command line, which brings 70 modules and 6 MB that no server needs.
+
+    None in `sys.modules` makes an import fail as if the module were missing, which httpx is made for.
+    """
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+
+
 def _settings(call: Call) -> HostSettings:
     """Read the settings and start logging as they say."""
+    _leave_out_httpx_command_line()
     from dify_host.settings import HostSettings
 
     settings = HostSettings.read(call.env)
