@@ -120,8 +120,8 @@ def _settings_page() -> str:
         "",
         "Settings are environment variables, or lines of a `.env` file in the working folder; the environment wins.",
         "An empty variable counts as unset. Lists are separated by commas, booleans are `true` or `false`. A value",
-        "that cannot be read stops the start with an error that names the variable. `dify doctor` checks them; secrets are",
-        "never shown.",
+        "that cannot be read stops the start with an error that names the variable. `dify doctor` checks them;",
+        "secrets are never shown.",
         "",
         "[`.env.example`](../.env.example) holds all of them, commented out.",
     ]
