@@ -215,7 +215,7 @@ async def test_codings(coding: str, pack: Any, size: int, client: GuardedClient,
     assert answer.content == body
 
 
-@pytest.mark.parametrize("body", [b"no gzip at all", gzip.compress(b"x" * 1000)[:-9]])
+@pytest.mark.parametrize("body", [b"no gzip at all", gzip.compress(b"x" * 1000)[:-9]], ids=["none", "cut short"])
 async def test_broken_compression_is_an_error(body: bytes, client: GuardedClient, serve: Any) -> None:
     server = await serve(lambda exchange: exchange.reply(body, content_encoding="gzip"))
     async with client:
