@@ -93,6 +93,8 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     workflow_call_max_depth: Annotated[int, Doc("Workflows calling workflows.", ge=0)] = 5
     workflow_log_retention_days: Annotated[int, Doc("Days that runs are kept when clean-up is on.", ge=1)] = 30
     workflow_log_cleanup_enabled: Annotated[bool, Doc("Delete old runs at night.")] = False
+    enable_clean_embedding_cache_task: Annotated[bool, Doc("Forget cached vectors at night.")] = False
+    plan_sandbox_clean_day_setting: Annotated[int, Doc("Days that cached vectors are kept then.", ge=1)] = 30
     max_variable_size: Annotated[int, Doc("Bytes of one variable.", ge=1024)] = 200 * 1024
     template_transform_max_length: Annotated[int, Doc("Characters that a template node may give.", ge=1)] = 400_000
     code_max_number: int = 9223372036854775807

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id, utc_now
+from dify_host.knowledge.cached_vectors import forget_embeddings
+from dify_host.knowledge.tables import embeddings
 from dify_host.runs import tables
 from dify_host.runs.retention import delete_app_rows, delete_old_runs
 
@@ -105,3 +107,14 @@ async def test_runs_of_another_workspace_are_out_of_reach(database: Database) ->
     await add_run(database)
     assert await delete_app_rows(database, Tenant(new_id()), APP) == 0
     assert await left(database, tables.workflow_runs) == [1]
+
+
+async def test_cached_vectors_are_forgotten_by_age(database: Database) -> None:
+    async with database.write() as conn:
+        for number, at in enumerate((OLD, OLD, utc_now())):
+            row = filled(embeddings, id=new_id(), hash=str(number), embedding=b"1234", created_at=at)
+            await conn.execute(embeddings.insert().values(row))
+    before = utc_now() - timedelta(days=30)
+    assert await forget_embeddings(database, before=before) == 2
+    assert await forget_embeddings(database, before=before) == 0
+    assert await left(database, embeddings) == [1]

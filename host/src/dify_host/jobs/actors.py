@@ -16,6 +16,7 @@ from dify_host.db.outbox import purge_sent
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import utc_now
 from dify_host.jobs.broker import JobBroker
+from dify_host.knowledge.cached_vectors import forget_embeddings
 from dify_host.runs.retention import delete_app_rows, delete_old_runs
 
 if TYPE_CHECKING:
@@ -55,6 +56,15 @@ async def clean_runs(platform: Platform) -> None:
         pass
 
 
+async def clean_embeddings(platform: Platform) -> None:
+    """Forget cached vectors that are old, when ENABLE_CLEAN_EMBEDDING_CACHE_TASK says so."""
+    if not platform.settings.enable_clean_embedding_cache_task:
+        return
+    before = utc_now() - timedelta(days=platform.settings.plan_sandbox_clean_day_setting)
+    while await forget_embeddings(platform.db, before=before):
+        pass
+
+
 async def purge_outbox(platform: Platform) -> None:
     """Forget jobs that were sent days ago; they are kept that long so that a key names one job."""
     before = utc_now() - _SENT_JOBS_KEPT
@@ -69,6 +79,7 @@ ACTORS: dict[str, Actor] = {
         Actor(name="index_document", queue="dataset", time_limit=60 * _MINUTE, run=index_document),
         Actor(name="delete_app", queue="app_deletion", time_limit=60 * _MINUTE, run=delete_app),
         Actor(name="clean_runs", queue="retention", time_limit=180 * _MINUTE, run=clean_runs),
+        Actor(name="clean_embeddings", queue="dataset", time_limit=60 * _MINUTE, run=clean_embeddings),
         Actor(name="purge_outbox", queue="retention", time_limit=30 * _MINUTE, run=purge_outbox),
     )
 }
