@@ -10,12 +10,13 @@ from typing import Any
 from litestar import Litestar, Router, asgi
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.handlers import ASGIRouteHandler
+from litestar.handlers import ASGIRouteHandler, HTTPRouteHandler
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.types import ControllerRouterHandler, Receive, Scope, Send
+from litestar.types import ControllerRouterHandler, Method, Receive, Scope, Send
+from litestar.types.internal_types import PathParameterDefinition
 
 from dify_host.http.callers import app_caller, app_route, dataset_caller, dataset_route, require_caller, require_json
 from dify_host.http.errors import exception_handlers
@@ -37,19 +38,19 @@ def create_app(platform: Platform) -> Litestar:
     apps = Router(
         "/v1",
         route_handlers=[*app_routes(), _uploads(app_uploads(), platform.settings)],
-        guards=[app_route],
+        guards=[app_route, require_json],
         dependencies={"caller": Provide(app_caller)},
     )
     knowledge = Router(
         "/v1",
         route_handlers=[*dataset_routes(), _uploads(dataset_uploads(), platform.settings)],
-        guards=[dataset_route],
+        guards=[dataset_route, require_json],
         dependencies={"caller": Provide(dataset_caller)},
     )
     handlers: list[ControllerRouterHandler] = [health, root, openapi, apps, knowledge, *_mounted(platform)]
     return Litestar(
         route_handlers=handlers,
-        guards=[require_caller, require_json],
+        guards=[require_caller],
         lifespan=[_running(platform)],
         exception_handlers=exception_handlers(),
         middleware=[DefineMiddleware(VersionHeaders, version=VERSION, environment=platform.settings.deploy_env)],
@@ -81,7 +82,14 @@ def _openapi() -> OpenAPIConfig:
         security=[{"ApiKey": []}],
         render_plugins=[JsonRenderPlugin()],
         use_handler_docstrings=True,
+        operation_id_creator=_operation_id,
     )
+
+
+def _operation_id(_handler: HTTPRouteHandler, method: Method, path: list[str | PathParameterDefinition]) -> str:
+    """Method and path, as aliases of one route differ in a hyphen alone."""
+    parts = [part if isinstance(part, str) else f"{{{part.name}}}" for part in path]
+    return f"{str(method).lower()}:/{'/'.join(parts)}"
 
 
 @asynccontextmanager

@@ -29,7 +29,6 @@ _CODES = {
     413: "request_entity_too_large",
     415: "unsupported_media_type",
     429: "too_many_requests",
-    500: "internal_server_error",
 }
 #: How msgspec names a field that is missing or unknown.
 _NAMED = re.compile(r"(?:required|unknown) field `([^`]+)`")
@@ -63,8 +62,8 @@ def error_response(exc: BaseException, *, body: type | None = None) -> Response[
         return _answer("invalid_param", _validation_message(exc, body), 400, params=_validation_field(exc))
     if isinstance(exc, SerializationException | msgspec.DecodeError):
         return _answer("bad_request", f"The body cannot be read: {exc}", 400)
-    if isinstance(exc, HTTPException):
-        code = _CODES.get(exc.status_code, "internal_server_error")
+    if isinstance(exc, HTTPException) and exc.status_code < 500:
+        code = _CODES.get(exc.status_code, "bad_request")
         headers = dict(exc.headers or {})
         return _answer(code, _said(exc), exc.status_code, headers=headers)
     log.error("unexpected error", exc_info=exc)

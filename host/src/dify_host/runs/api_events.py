@@ -190,7 +190,8 @@ class ApiEvents:
 
     def _end(self, event: RunFinished) -> list[Any]:
         if event.status == "failed":
-            return [{**_conversation_part(self._envelope), **msgspec.to_builtins(run_error(event))}]
+            error = run_error(event, is_workflow=self._shows)
+            return [{**_conversation_part(self._envelope), **msgspec.to_builtins(error)}]
         spec = self._spec
         return [
             {
@@ -203,10 +204,18 @@ class ApiEvents:
         ]
 
 
-def run_error(event: RunFinished) -> ErrorEvent:
-    """The error that a failed run shows to a chat client; model errors keep their own code."""
-    if event.error_type.startswith("Invoke"):
-        return ErrorEvent(code="completion_request_error", message=event.error, status=400)
+#: Codes of model errors by what the node noted; every other one of the family is a failed completion.
+_CODES = {"ProviderTokenNotInitError": "provider_not_initialize", "PluginNotFound": "provider_not_initialize"}
+
+
+def run_error(event: RunFinished, *, is_workflow: bool) -> ErrorEvent:
+    """The error that a failed run shows to a chat client; model errors of plain chats keep their code."""
+    if not is_workflow:
+        code = _CODES.get(event.error_type)
+        if code is None and event.error_type.startswith("Invoke"):
+            code = "completion_request_error"
+        if code is not None:
+            return ErrorEvent(code=code, message=event.error, status=400)
     return ErrorEvent(code="invalid_param", message=f"Run failed: {event.error}", status=400)
 
 

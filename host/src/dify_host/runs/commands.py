@@ -14,6 +14,7 @@ __all__ = ["RunCommands", "StopCommand"]
 
 log = logging.getLogger(__name__)
 _CHANNEL = "dify:runs:stop"
+_CANCEL_AGAIN = 0.1
 _decode = msgspec.json.Decoder
 
 
@@ -45,10 +46,10 @@ class RunCommands:
 
     async def close(self) -> None:
         """Stop listening."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        task, self._task = self._task, None
+        while task is not None and not task.done():
+            task.cancel()  # again and again: the client may take one for its own timeout while it connects
+            await asyncio.wait((task,), timeout=_CANCEL_AGAIN)
 
     def _obey(self, command: StopCommand) -> bool:
         return self._runs.stop(command.task_id, user_id=command.user_id, app_id=command.app_id)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 from dify_kernel.contracts.node import RunInfo
-from dify_kernel.errors import BadInput, DifyError, InvokeError
+from dify_kernel.errors import BadInput, DifyError
 from dify_kernel.graph.events import RunFinished
 from litestar import Controller, Response, post
 from litestar.params import FromPath, JSONBody
@@ -59,7 +59,11 @@ class StopBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class RunFailed(BadInput):
-    """A run that was waited for has failed."""
+    """A run that was waited for has failed; `code` is that of the model's error, where it was one."""
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code  # type: ignore[misc]
 
 
 class RunController(Controller):
@@ -209,7 +213,8 @@ def _workflow_answer(started: StartedRun, finished: RunFinished, run: RunInfo) -
 
 def _message_answer(started: StartedRun, finished: RunFinished, live: LiveApp) -> dict[str, Any]:
     if finished.status == "failed":
-        raise _failed(finished)
+        error = run_error(finished, is_workflow=live.program.is_workflow)
+        raise RunFailed(error.message, code=error.code)
     spec = started.spec
     if spec is None:
         raise DifyError("A message run has no message.", run_id=started.handle.run.run_id)
@@ -229,13 +234,6 @@ def _message_answer(started: StartedRun, finished: RunFinished, live: LiveApp) -
     if live.app.mode == "completion":
         del answer["conversation_id"]
     return answer
-
-
-def _failed(finished: RunFinished) -> DifyError:
-    error = run_error(finished)
-    if error.code == InvokeError.code:
-        return InvokeError(error.message)
-    return RunFailed(error.message)
 
 
 async def _stop(request: Call, caller: AppCaller, data: StopBody, task_id: str, audience: Audience) -> Success:
