@@ -111,11 +111,10 @@ class Database:
         reads first never fails for having read. A write inside a write of the same task is a `DatabaseError`.
         """
         async with self._write_turn(), _connected(self._writer) as conn:
-            try:
-                async with conn.begin():
-                    yield conn
-            finally:
-                jobs = conn.info.pop(JOBS_WRITTEN, False)
+            conn.info.pop(JOBS_WRITTEN, None)  # of a transaction on this connection that was rolled back
+            async with conn.begin():
+                yield conn
+            jobs = conn.info.pop(JOBS_WRITTEN, False)
         if jobs:
             self.on_jobs()
 
