@@ -26,6 +26,7 @@ from dify_host.db.engine import Database, PoolSettings
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
 from dify_host.db.writer import BatchWriter
+from dify_host.files.links import FileLinks
 from dify_host.files.service import FileService
 from dify_host.identity.api_keys import ApiKeys
 from dify_host.identity.authentication import AuthService
@@ -126,6 +127,8 @@ class Platform:
             await self.commands.close()
         if "runs" in self.__dict__:
             await self.runs.close()
+        if "run_logs" in self.__dict__:
+            await self.run_logs.close()
 
     # -- shared services --------------------------------------------------------------------------------------
 
@@ -167,11 +170,16 @@ class Platform:
         return Indexer(self.db, self.storage, self.vectors, self.models_of, notify=self._document_indexed)
 
     @cached_property
+    def run_logs(self) -> SqlRunLogStore:
+        """The logs of all runs."""
+        return SqlRunLogStore(self.db, self.writer)
+
+    @cached_property
     def runs(self) -> RunService:
         """The runs of this process."""
         settings = self.settings
         return RunService(
-            log_store=SqlRunLogStore(self.db, self.writer),
+            log_store=self.run_logs,
             registry=self.registry,
             ports=self.ports,
             memory=lambda tenant: ConversationMemory(self.db, tenant),
@@ -183,6 +191,11 @@ class Platform:
             owner=self.owner,
             max_active=settings.app_max_active_requests or settings.app_default_active_requests,
         )
+
+    @cached_property
+    def file_links(self) -> FileLinks:
+        """Checks signed links to files."""
+        return FileLinks(self.settings, self.secret_key)
 
     def models_of(self, tenant: Tenant) -> ModelRuntime:
         """The models of a workspace, with its credentials."""

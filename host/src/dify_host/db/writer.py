@@ -1,8 +1,8 @@
 """Writes rows that grow with use in batches: one task a process, one transaction for whatever has gathered meanwhile.
 
-A change is put in memory at once and is durable when `flush()` returns. Changes of one row within a batch become one
-statement; the order of rows within a table is kept. A batch that cannot be written is tried again row group by row
-group, so that one bad row fails its own writer and nobody else's.
+A change is put in memory at once and is durable when its future ends. Changes of one row within a batch become one
+statement, the last one wins; the order of rows within a table is kept. While the database is away a batch waits for
+it, a few seconds; one that is refused is tried again group by group, so that a bad row fails its own writer alone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from dify_kernel.errors import DifyError
 
 from dify_host.db.engine import Database
+from dify_host.db.errors import DatabaseUnavailable
 
 __all__ = ["BatchWriter", "Group"]
 
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 Check = Callable[[sa.Connection], None]
 _ROWS = 500
+#: Seconds before each further try of a batch that the database could not take just now.
+_PAUSES = (0.05, 0.2, 0.75, 2.0)
 
 
 class Group:
@@ -58,8 +61,10 @@ class Group:
         self.statements.append(statement)
 
     def delete(self, column: sa.Column[Any], value: str) -> None:
-        """Remove the rows whose column has the value: those of this group, and those written before."""
-        kept = [(table, row) for table, row in self.inserts if table is not column.table or row[column.name] != value]
+        """Remove the row whose (unique) column has the value: that of this group, else one written before."""
+        kept = [
+            (table, row) for table, row in self.inserts if table is not column.table or row.get(column.name) != value
+        ]
         if len(kept) == len(self.inserts):
             self.deletes.append((column, value))
         self.inserts = kept
@@ -107,40 +112,34 @@ class BatchWriter:
                 return
 
     async def _write(self, batch: list[tuple[Group, asyncio.Future[None]]]) -> None:
-        try:
-            await self._db.run_write(lambda conn: _apply(conn, [group for group, _ in batch]))
-        except Exception as exc:
-            if len(batch) == 1:
-                _fail(batch[0][1], exc)
-                return
+        error = await self._try([group for group, _ in batch])
+        if error is not None and len(batch) > 1 and not isinstance(error, DatabaseUnavailable):
             for item in batch:
                 await self._write([item])
             return
         for _, future in batch:
-            if not future.done():
-                future.set_result(None)
+            _settle(future, error)
+
+    async def _try(self, groups: list[Group]) -> Exception | None:
+        """Write groups in one transaction; the error that is left after the last try."""
+        error: Exception | None = None
+        for pause in (0.0, *_PAUSES):
+            if pause:
+                await asyncio.sleep(pause)
+            try:
+                await self._db.run_write(lambda conn: _apply(conn, groups))
+            except Exception as exc:
+                error = exc
+                if not (isinstance(exc, DifyError) and exc.retryable):
+                    return error
+            else:
+                return None
+        return error
 
 
 def _apply(conn: sa.Connection, groups: list[Group]) -> None:
-    inserts: dict[tuple[sa.Table, tuple[str, ...]], list[dict[str, Any]]] = {}
-    for group in groups:
-        for table, row in group.inserts:
-            inserts.setdefault((table, tuple(sorted(row))), []).append(row)
-    for (table, _), rows in inserts.items():
-        for start in range(0, len(rows), _ROWS):
-            conn.execute(table.insert(), rows[start : start + _ROWS])
-    updates: dict[tuple[sa.Table, tuple[str, ...]], list[dict[str, Any]]] = {}
-    for group in groups:
-        for (table, row_id), values in group.updates.items():
-            row = {"row_id": row_id, **{f"new_{name}": value for name, value in values.items()}}
-            updates.setdefault((table, tuple(sorted(values))), []).append(row)
-    for (table, names), rows in updates.items():
-        statement = (
-            table.update()
-            .where(table.c.id == sa.bindparam("row_id"))
-            .values({name: sa.bindparam(f"new_{name}") for name in names})
-        )
-        conn.execute(statement, rows)
+    _insert(conn, groups)
+    _update(conn, groups)
     for group in groups:
         for change in group.statements:
             conn.execute(change)
@@ -154,11 +153,45 @@ def _apply(conn: sa.Connection, groups: list[Group]) -> None:
         conn.execute(sa.delete(column.table).where(column.in_(found)))
 
 
-def _fail(future: asyncio.Future[None], exc: Exception) -> None:
-    if not future.done():
-        future.set_exception(exc)
-    if not isinstance(exc, DifyError):
-        log.error("a batch of rows was refused: %s: %s", type(exc).__name__, exc)
+def _insert(conn: sa.Connection, groups: list[Group]) -> None:
+    """Rows of one table with the same columns go in one statement."""
+    inserts: dict[tuple[sa.Table, tuple[str, ...]], list[dict[str, Any]]] = {}
+    for group in groups:
+        for table, row in group.inserts:
+            inserts.setdefault((table, tuple(sorted(row))), []).append(row)
+    for (table, _), rows in inserts.items():
+        for start in range(0, len(rows), _ROWS):
+            conn.execute(table.insert(), rows[start : start + _ROWS])
+
+
+def _update(conn: sa.Connection, groups: list[Group]) -> None:
+    """Each row is changed once, to what the last group wants of each column."""
+    changed: dict[tuple[sa.Table, str], dict[str, Any]] = {}
+    for group in groups:
+        for key, values in group.updates.items():
+            changed.setdefault(key, {}).update(values)
+    updates: dict[tuple[sa.Table, tuple[str, ...]], list[dict[str, Any]]] = {}
+    for (table, row_id), values in changed.items():
+        row = {"row_id": row_id, **{f"new_{name}": value for name, value in values.items()}}
+        updates.setdefault((table, tuple(sorted(values))), []).append(row)
+    for (table, names), rows in updates.items():
+        statement = (
+            table.update()
+            .where(table.c.id == sa.bindparam("row_id"))
+            .values({name: sa.bindparam(f"new_{name}") for name in names})
+        )
+        conn.execute(statement, rows)
+
+
+def _settle(future: asyncio.Future[None], error: Exception | None) -> None:
+    if error is not None and not isinstance(error, DifyError):
+        log.error("a group of rows was refused: %s: %s", type(error).__name__, error)
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:

@@ -17,6 +17,7 @@ from dify_host.db.tenant import Tenant
 from dify_host.db.types import utc_now
 from dify_host.jobs.broker import JobBroker
 from dify_host.knowledge.cached_vectors import forget_embeddings
+from dify_host.runs.lapsed import fail_lapsed_runs
 from dify_host.runs.retention import delete_app_rows, delete_old_runs
 
 if TYPE_CHECKING:
@@ -65,6 +66,11 @@ async def clean_embeddings(platform: Platform) -> None:
         pass
 
 
+async def end_lapsed_runs(platform: Platform) -> None:
+    """End runs whose process is gone, so that none stays `running` for ever."""
+    await fail_lapsed_runs(platform.db, platform.run_logs, owner=platform.owner)
+
+
 async def purge_outbox(platform: Platform) -> None:
     """Forget jobs that were sent days ago; they are kept that long so that a key names one job."""
     before = utc_now() - _SENT_JOBS_KEPT
@@ -80,6 +86,7 @@ ACTORS: dict[str, Actor] = {
         Actor(name="delete_app", queue="app_deletion", time_limit=60 * _MINUTE, run=delete_app),
         Actor(name="clean_runs", queue="retention", time_limit=180 * _MINUTE, run=clean_runs),
         Actor(name="clean_embeddings", queue="dataset", time_limit=60 * _MINUTE, run=clean_embeddings),
+        Actor(name="fail_lapsed_runs", queue="retention", time_limit=10 * _MINUTE, run=end_lapsed_runs),
         Actor(name="purge_outbox", queue="retention", time_limit=30 * _MINUTE, run=purge_outbox),
     )
 }

@@ -60,6 +60,7 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
 
 #: What runs when; a tick whose setting is off is left out.
 TICKS: tuple[Tick, ...] = (
+    Tick(actor="fail_lapsed_runs", every=timedelta(minutes=1)),
     Tick(actor="purge_outbox", every=_HOUR),
     Tick(actor="clean_runs", every=_DAY, at=2 * _HOUR, enabled=lambda settings: settings.workflow_log_cleanup_enabled),
 )

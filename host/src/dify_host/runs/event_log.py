@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 
 import sqlalchemy as sa
-from dify_kernel.errors import RunFenced
+from dify_kernel.errors import Conflict, RunFenced
 from dify_kernel.graph.events import AnyEvent, Event, RunFinished, decode_events, encode_event
 from dify_kernel.graph.log import RunLogStore, check_next
 
@@ -17,29 +18,46 @@ from dify_host.db.engine import Database, database_now
 from dify_host.db.statements import upsert
 from dify_host.db.types import utc_now
 from dify_host.db.writer import BatchWriter, Group
+from dify_host.runs.leases import Leases
 from dify_host.runs.tables import workflow_run_events, workflow_run_leases
 
 __all__ = ["SqlRunLog", "SqlRunLogStore"]
 
 
 class SqlRunLogStore(RunLogStore):
-    """All run logs of one database. `create` begins a run of this process, `open` takes over an existing one."""
+    """All run logs of one database. `create` begins a run of this process, `open` takes over an existing one.
+
+    A log's lease is renewed until the log has ended, is released, or the store is closed.
+    """
 
     def __init__(self, db: Database, writer: BatchWriter) -> None:
         self._db = db
         self._writer = writer
+        self._leases = Leases(db, writer)
 
     def create(self, run_id: str, owner: str, *, ttl: float = 30.0) -> SqlRunLog:
         """The log of a new run; its lease is written with the first events."""
-        log = SqlRunLog(self._writer, run_id, token=1, last=0, ended=False)
-        log.group.insert(
-            workflow_run_leases,
-            {"run_id": run_id, "owner": owner, "token": 1, "expires_at": utc_now() + timedelta(seconds=ttl)},
-        )
+        log = SqlRunLog(self._writer, self._leases, run_id, token=1, last=0, ended=False)
+        row = {"run_id": run_id, "owner": owner, "token": 1, "expires_at": self._leases.until(ttl)}
+        log.group.insert(workflow_run_leases, row)
+        self._leases.hold(run_id, owner, ttl)
         return log
 
     async def open(self, run_id: str, owner: str, *, ttl: float = 30.0) -> SqlRunLog:
-        """Take the run's lease and fence its last owner; RunFenced while another owner's lease is alive."""
+        """Take the run's lease and fence its last owner; RunFenced while another owner's lease is alive.
+
+        The log of a run that has ended is open for nobody: it takes no event, and there is no lease to hold.
+        """
+        try:
+            token, last, ended = await self._take(run_id, owner, ttl)
+        except Conflict as exc:
+            raise RunFenced(f"Run {run_id} was taken by another process just now.", run_id=run_id) from exc
+        if not ended:
+            self._leases.hold(run_id, owner, ttl)
+        return SqlRunLog(self._writer, self._leases, run_id, token=token, last=last, ended=ended, held=True)
+
+    async def _take(self, run_id: str, owner: str, ttl: float) -> tuple[int, int, bool]:
+        """Lock the lease, then look how far the run has come: the token, the last seq, whether it has ended."""
         leases, events = workflow_run_leases, workflow_run_events
         async with self._db.write() as conn:
             query = sa.select(leases).where(leases.c.run_id == run_id).with_for_update()
@@ -47,13 +65,21 @@ class SqlRunLogStore(RunLogStore):
             now = await database_now(conn)
             if lease is not None and lease.owner != owner and lease.expires_at > now:
                 raise RunFenced(f"Run {run_id} is held by {lease.owner}.", run_id=run_id)
-            token = (lease.token if lease is not None else 0) + 1
-            row = {"run_id": run_id, "owner": owner, "token": token, "expires_at": now + timedelta(seconds=ttl)}
-            await upsert(conn, leases, [row], key=["run_id"], update=["owner", "token", "expires_at"])
             newest = sa.select(events.c.seq, events.c.type).where(events.c.run_id == run_id)
             last = (await conn.execute(newest.order_by(events.c.seq.desc()).limit(1))).one_or_none()
-        ended = last is not None and last.type == "run_finished"
-        return SqlRunLog(self._writer, run_id, token=token, last=last.seq if last else 0, ended=ended, held=True)
+            seq, ended = (last.seq, last.type == "run_finished") if last is not None else (0, False)
+            token = (lease.token if lease is not None else 0) + 1
+            if not ended:
+                row = {"run_id": run_id, "owner": owner, "token": token, "expires_at": now + timedelta(seconds=ttl)}
+                if lease is None:  # an insert, so that of two who come at once one is refused
+                    await conn.execute(leases.insert().values(row))
+                else:
+                    await upsert(conn, leases, [row], key=["run_id"], update=["owner", "token", "expires_at"])
+        return token, seq, ended
+
+    async def close(self) -> None:
+        """Renew no lease any more; what is still running may be taken over when its lease ends."""
+        await self._leases.close()
 
     async def load(self, run_id: str, *, after: int = 0) -> list[AnyEvent]:
         """The durable events with seq > after, in order."""
@@ -70,14 +96,22 @@ class SqlRunLog:
     """The open log of one run. Rows that belong to the run go into `group`, to be written with its events."""
 
     def __init__(
-        self, writer: BatchWriter, run_id: str, *, token: int, last: int, ended: bool, held: bool = False
+        self,
+        writer: BatchWriter,
+        leases: Leases,
+        run_id: str,
+        *,
+        token: int,
+        last: int,
+        ended: bool,
+        held: bool = False,
     ) -> None:
-        self._writer = writer
+        self._writer, self._leases = writer, leases
         self._run_id, self._token = run_id, token
         self._last, self._ended = last, ended
         self._written: asyncio.Future[None] | None = None
         self._fresh: list[Event] = []
-        self.group = Group(self._check if held else None)
+        self.group = Group(partial(self._check, None) if held else None)
 
     def append(self, event: Event) -> None:
         """Take the next event; LogError on a gap or after the end."""
@@ -86,6 +120,7 @@ class SqlRunLog:
         self._ended = isinstance(event, RunFinished)
         self._fresh.append(event)
         if self._ended:
+            self._leases.drop(self._run_id)
             self.group.delete(workflow_run_leases.c.run_id, self._run_id)
 
     def push(self) -> None:
@@ -96,10 +131,11 @@ class SqlRunLog:
             payload = b"[" + b",".join([encode_event(event) for event in fresh]) + b"]"
             row = {"run_id": self._run_id, "seq": fresh[-1].seq, "type": fresh[-1].__struct_config__.tag}
             group.insert(workflow_run_events, {**row, "payload": payload.decode(), "created_at": utc_now()})
-        if not group.inserts and not group.updates:
+        if not group.inserts and not group.updates and not group.statements:
             return
-        self.group = Group(self._check)
-        self._written = self._writer.put(group)
+        written = self._writer.put(group)
+        self.group = Group(partial(self._check, written))
+        self._written = written
 
     async def flush(self) -> None:
         """Return when everything appended is durable; RunFenced when another process took the run over."""
@@ -107,9 +143,25 @@ class SqlRunLog:
         if self._written is not None:
             await asyncio.shield(self._written)
 
-    def _check(self, conn: sa.Connection) -> None:
+    def release(self) -> None:
+        """Let the run go before its end: what was appended is sent, and another process may take it over at once."""
+        self._leases.drop(self._run_id)
+        if self._ended:
+            return
         leases = workflow_run_leases
-        query = sa.select(leases.c.token).where(leases.c.run_id == self._run_id)
+        mine = sa.and_(leases.c.run_id == self._run_id, leases.c.token == self._token)
+        self.group.execute(sa.update(leases).where(mine).values(expires_at=self._leases.until(0)))
+        self.push()
+
+    def _check(self, before: asyncio.Future[None] | None, conn: sa.Connection) -> None:
+        """Refuse the group when an earlier one of this log was, or when the lease is another's.
+
+        The row is locked until the group is durable, so that nobody takes the run over in between.
+        """
+        if before is not None and before.done() and not before.cancelled():
+            before.result()
+        leases = workflow_run_leases
+        query = sa.select(leases.c.token).where(leases.c.run_id == self._run_id).with_for_update()
         token = conn.execute(query).scalar()
         if token != self._token:
             raise RunFenced(f"Run {self._run_id} was taken over by another process.", run_id=self._run_id)

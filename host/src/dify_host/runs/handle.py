@@ -9,7 +9,7 @@ from typing import Any
 from dify_kernel.contracts.node import RunInfo
 from dify_kernel.errors import DifyError
 from dify_kernel.graph.engine import Engine, RunOutcome
-from dify_kernel.graph.events import Event, RunFinished
+from dify_kernel.graph.events import Event, RunFinished, StreamChunk
 
 __all__ = ["RunHandle"]
 
@@ -43,6 +43,10 @@ class RunHandle:
         self._done.set()
         for follower in self._followers:
             follower.set()
+
+    def text(self) -> str:
+        """What its answers have streamed so far."""
+        return "".join(event.text for event in self._events if isinstance(event, StreamChunk))
 
     def stop(self) -> None:
         """End the run soon."""

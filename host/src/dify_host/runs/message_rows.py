@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from dify_host.db.writer import Group
 from dify_host.runs.recorder import Creator, moment
 from dify_host.runs.tables import conversations, messages, workflow_conversation_variables
 
-__all__ = ["Citations", "ConversationVariable", "MessageRows", "MessageSpec", "conversation_name"]
+__all__ = ["Citations", "ConversationVariable", "MessageRows", "MessageSpec", "conversation_name", "message_outcome"]
 
 _NAME_LENGTH = 50
 
@@ -76,10 +77,21 @@ class Citations:
 
 
 class MessageRows:
-    """`conversations`, `messages` and `workflow_conversation_variables` of one run."""
+    """`conversations`, `messages` and `workflow_conversation_variables` of one run.
 
-    def __init__(self, spec: MessageSpec, variables: list[ConversationVariable], *, missing: set[str]) -> None:
-        self._spec = spec
+    `missing` are the ids of variables that have no row yet; `streamed` tells the text so far, which is the answer of a
+    message that was stopped.
+    """
+
+    def __init__(
+        self,
+        spec: MessageSpec,
+        variables: list[ConversationVariable],
+        *,
+        missing: set[str],
+        streamed: Callable[[], str] = str,
+    ) -> None:
+        self._spec, self._streamed = spec, streamed
         self._variables = {variable.name: variable for variable in variables}
         self._missing = missing
         self._citations = Citations()
@@ -183,39 +195,38 @@ class MessageRows:
         )
 
     def _end(self, event: RunFinished, group: Group) -> None:
-        spec, usage = self._spec, event.usage
+        spec = self._spec
         answer = event.outputs.get("answer", "")
-        failed = event.status == "failed"
-        metadata = {
-            "annotation_reply": None,
-            "retriever_resources": self._citations.items if spec.shows_citations else [],
-            "usage": usage,
-        }
-        group.update(
-            messages,
-            spec.message_id,
-            {
-                "answer": answer if isinstance(answer, str) else encode_json(answer),
-                "message_tokens": usage.get("prompt_tokens", 0),
-                "message_unit_price": usage.get("prompt_unit_price", "0"),
-                "message_price_unit": usage.get("prompt_price_unit", "0"),
-                "answer_tokens": usage.get("completion_tokens", 0),
-                "answer_unit_price": usage.get("completion_unit_price", "0"),
-                "answer_price_unit": usage.get("completion_price_unit", "0"),
-                "provider_response_latency": usage.get("latency") or event.elapsed_time,
-                "total_price": usage.get("total_price", "0"),
-                "currency": usage.get("currency", "USD"),
-                "status": "error" if failed else "normal",
-                "error": event.error or None,
-                "message_metadata": metadata,
-                "updated_at": moment(event.at),
-            },
-        )
+        if event.status == "stopped":
+            answer = self._streamed() or answer
+        cited = self._citations.items if spec.shows_citations else []
+        group.update(messages, spec.message_id, message_outcome(event, answer, cited))
         group.update(
             conversations,
             spec.conversation_id,
             {"dialogue_count": spec.dialogue_count, "updated_at": moment(event.at)},
         )
+
+
+def message_outcome(event: RunFinished, answer: Any, cited: list[dict[str, Any]]) -> dict[str, Any]:
+    """The columns of a message that the end of its run decides. One that was stopped is no error."""
+    usage, failed = event.usage, event.status == "failed"
+    return {
+        "answer": answer if isinstance(answer, str) else encode_json(answer),
+        "message_tokens": usage.get("prompt_tokens", 0),
+        "message_unit_price": usage.get("prompt_unit_price", "0"),
+        "message_price_unit": usage.get("prompt_price_unit", "0"),
+        "answer_tokens": usage.get("completion_tokens", 0),
+        "answer_unit_price": usage.get("completion_unit_price", "0"),
+        "answer_price_unit": usage.get("completion_price_unit", "0"),
+        "provider_response_latency": usage.get("latency") or event.elapsed_time,
+        "total_price": usage.get("total_price", "0"),
+        "currency": usage.get("currency", "USD"),
+        "status": "error" if failed else "normal",
+        "error": event.error if failed else None,
+        "message_metadata": {"annotation_reply": None, "retriever_resources": cited, "usage": usage},
+        "updated_at": moment(event.at),
+    }
 
 
 def _owner(creator: Creator) -> dict[str, Any]:

@@ -56,6 +56,10 @@ class RecordedLog(RunLog):
         """Send what has gathered without waiting."""
         self._log.push()
 
+    def release(self) -> None:
+        """Let the run go before its end; another process may take it over."""
+        self._log.release()
+
 
 def moment(at: float) -> datetime:
     """Unix seconds as the database keeps time: naive UTC."""
@@ -72,7 +76,7 @@ class WorkflowRows:
         self._inputs: dict[str, Any] = {}
 
     def record(self, event: Event, group: Group) -> None:
-        """Follow the run: its row at the start, a row a finished node, the end."""
+        """Follow the run: its row and its log entry at the start, a row a finished node, the end."""
         if isinstance(event, NodeFinished):
             self._open.pop(event.execution_id, None)
             group.insert(workflow_node_executions, self._node_row(event))
@@ -80,6 +84,8 @@ class WorkflowRows:
             self._open[event.execution_id] = event
         elif isinstance(event, RunStarted):
             group.insert(workflow_runs, self._run_row(event))
+            if self._triggered_from == "app-run":
+                group.insert(workflow_app_logs, self._app_log_row(event))
         elif isinstance(event, RunFinished):
             self._end(event, group)
 
@@ -120,7 +126,7 @@ class WorkflowRows:
             "node_execution_id": event.execution_id,
             "node_id": event.node_id,
             "node_type": event.node_type,
-            "title": event.title,
+            "title": event.title[:255],
             "inputs": event.inputs or None,
             "process_data": event.process_data or None,
             "outputs": event.outputs or None,
@@ -151,21 +157,19 @@ class WorkflowRows:
                 "finished_at": moment(event.at),
             },
         )
-        if self._triggered_from == "app-run":
-            group.insert(
-                workflow_app_logs,
-                {
-                    "id": new_id(),
-                    "tenant_id": self._run.tenant_id,
-                    "app_id": self._run.app_id,
-                    "workflow_id": self._run.workflow_id,
-                    "workflow_run_id": self._run.run_id,
-                    "created_from": self._run.invoke_from,
-                    "created_by_role": self._creator.role,
-                    "created_by": self._creator.id,
-                    "created_at": moment(event.at),
-                },
-            )
+
+    def _app_log_row(self, event: RunStarted) -> dict[str, Any]:
+        return {
+            "id": new_id(),
+            "tenant_id": self._run.tenant_id,
+            "app_id": self._run.app_id,
+            "workflow_id": self._run.workflow_id,
+            "workflow_run_id": self._run.run_id,
+            "created_from": self._run.invoke_from,
+            "created_by_role": self._creator.role,
+            "created_by": self._creator.id,
+            "created_at": moment(event.at),
+        }
 
 
 def _abandoned(started: NodeStarted, end: RunFinished) -> NodeFinished:

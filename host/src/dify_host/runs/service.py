@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from dify_kernel.contracts.node import Limits, Ports, RunInfo
-from dify_kernel.errors import BadInput, NotFound
+from dify_kernel.errors import DifyError, NotFound
 from dify_kernel.graph.engine import Engine, RunLimits
 from dify_kernel.graph.events import Event, StreamChunk
 from dify_kernel.graph.inputs import prepare_inputs
@@ -60,8 +60,12 @@ class StartedRun(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
 
 
-class TooManyRequests(BadInput):
+class TooManyRequests(DifyError):
     """The app has as many runs as it may have at a time."""
+
+    code = "rate_limit_error"
+    status = 429
+    retryable = True
 
 
 class RunService:
@@ -92,11 +96,18 @@ class RunService:
     async def start(self, program: Program, request: RunRequest) -> StartedRun:
         """Check the inputs, write nothing, begin to run; the run lives on without its caller.
 
-        Raises BadInput for inputs that do not fit, NotFound for a conversation of somebody else.
+        Raises BadInput for inputs that do not fit, NotFound for a conversation of somebody else, TooManyRequests.
         """
         inputs = prepare_inputs(program.form, request.inputs)
+        self._enter(request.app)
+        try:
+            return await self._begin(program, request, inputs)
+        except BaseException:
+            self._leave(request.app.id)
+            raise
+
+    async def _begin(self, program: Program, request: RunRequest, inputs: dict[str, Any]) -> StartedRun:
         chat = request.app.mode != "workflow"
-        self._check_room(request.app)
         run = RunInfo(
             run_id=new_id(),
             tenant_id=request.tenant.id,
@@ -117,9 +128,10 @@ class RunService:
                     run, request.creator, mode=mode, version=program.version, triggered_from=request.triggered_from
                 )
             )
+        handle = RunHandle(run, user_id=request.creator.id)
         if spec is not None:
-            rows.append(MessageRows(spec, variables, missing=missing))
-        handle = self._launch(program, run, pool, rows, request)
+            rows.append(MessageRows(spec, variables, missing=missing, streamed=handle.text))
+        self._launch(handle, program, pool, rows, request)
         events = ApiEvents(
             task_id=run.run_id,
             run_id=run.run_id,
@@ -145,7 +157,8 @@ class RunService:
             request.app.id, run.conversation_id, program.conversation_variables, fresh=fresh
         )
         spec = MessageSpec(
-            message_id=new_id(),
+            # Without a workflow run to point at, the message itself has the id of its run.
+            message_id=new_id() if program.is_workflow else run.run_id,
             conversation_id=run.conversation_id,
             fresh=fresh,
             app_id=request.app.id,
@@ -165,8 +178,8 @@ class RunService:
         )
         return spec, variables, missing
 
-    def _launch(self, program: Program, run: RunInfo, pool: Pool, rows: list[Rows], request: RunRequest) -> RunHandle:
-        handle = RunHandle(run, user_id=request.creator.id)
+    def _launch(self, handle: RunHandle, program: Program, pool: Pool, rows: list[Rows], request: RunRequest) -> None:
+        run = handle.run
         log = RecordedLog(self._log_store.create(run.run_id, self._owner), rows)
         watched = self._registry.has_watchers("run_event")
 
@@ -191,28 +204,33 @@ class RunService:
         task = asyncio.create_task(engine.run(shown), name=f"run-{run.run_id}")
         asyncio.get_running_loop().call_later(_FIRST_PUSH, log.push)
         self._handles[run.run_id] = handle
-        self._active[run.app_id] = self._active.get(run.app_id, 0) + 1
         self._tasks.add(task)
-        task.add_done_callback(lambda done: self._ended(handle, done))
-        return handle
+        task.add_done_callback(lambda done: self._ended(handle, log, done))
 
-    def _ended(self, handle: RunHandle, task: asyncio.Task[Any]) -> None:
+    def _ended(self, handle: RunHandle, log: RecordedLog, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         self._handles.pop(handle.run.run_id, None)
-        left = self._active.get(handle.run.app_id, 1) - 1
-        if left:
-            self._active[handle.run.app_id] = left
-        else:
-            self._active.pop(handle.run.app_id, None)
+        self._leave(handle.run.app_id)
         handle.finish(task)
+        if handle.outcome is None:
+            log.release()
 
-    def _check_room(self, app: AppRecord) -> None:
+    def _enter(self, app: AppRecord) -> None:
+        """Count a run of the app before anything is awaited, so that many at once do not slip through."""
         limit = app.max_active_requests or self._max_active
         if limit and self._active.get(app.id, 0) >= limit:
             raise TooManyRequests(
                 "Too many requests. Please try again later. The current maximum concurrent requests allowed "
                 f"for {app.id} is {limit}."
             )
+        self._active[app.id] = self._active.get(app.id, 0) + 1
+
+    def _leave(self, app_id: str) -> None:
+        left = self._active.get(app_id, 1) - 1
+        if left:
+            self._active[app_id] = left
+        else:
+            self._active.pop(app_id, None)
 
     # -- while it runs ----------------------------------------------------------------------------------------
 
@@ -241,6 +259,7 @@ class RunService:
             task.cancel()
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.sleep(0)  # their ends are noted in callbacks
 
 
 def _fill_pool(
