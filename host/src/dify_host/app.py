@@ -26,11 +26,14 @@ from dify_host.service import app_routes, app_uploads, dataset_routes, dataset_u
 from dify_host.service.root import openapi, root
 from dify_host.settings import HostSettings
 from dify_host.version import VERSION
+from dify_host.web.files import linked_tool_file, linked_upload
+from dify_host.web.first_page import first_page
 from dify_host.web.health import health
 
 __all__ = ["create_app"]
 
 log = logging.getLogger(__name__)
+_PUBLIC: tuple[ControllerRouterHandler, ...] = (first_page, health, root, openapi, linked_upload, linked_tool_file)
 
 
 def create_app(platform: Platform) -> Litestar:
@@ -47,7 +50,7 @@ def create_app(platform: Platform) -> Litestar:
         guards=[dataset_route, require_json],
         dependencies={"caller": Provide(dataset_caller)},
     )
-    handlers: list[ControllerRouterHandler] = [health, root, openapi, apps, knowledge, *_mounted(platform)]
+    handlers: list[ControllerRouterHandler] = [*_PUBLIC, apps, knowledge, *_mounted(platform)]
     return Litestar(
         route_handlers=handlers,
         guards=[require_caller],

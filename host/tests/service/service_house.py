@@ -143,6 +143,6 @@ class Workshop:
             tenant_id = await insert_workspace(conn, self.platform.keyring, name=name, owner_id=owner)
         workspace = await self.platform.workspace(Tenant(tenant_id))
         if models:
-            credentials = {"openai_api_key": "k", "openai_api_base": self.openai.url}
+            credentials = {"openai_api_key": "scripted-key", "openai_api_base": self.openai.url}
             await workspace.providers.add("openai", credentials)
         return House(self.platform, self.web, workspace, owner)

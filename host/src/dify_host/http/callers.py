@@ -41,7 +41,11 @@ __all__ = [
 
 #: The routes that need no credentials. Everything else answers 401 without them.
 PUBLIC: Final = frozenset(
-    ("/", "/health", "/v1", "/v1/openapi.json", "/openapi.json", "/files/{tenant_id}/{file_id}/file-preview")
+    (
+        *("/", "/health", "/v1", "/v1/openapi.json", "/openapi.json"),
+        # Their signed links are the credentials.
+        *("/files/{file_id}/file-preview", "/files/tools/{name}"),
+    )
 )
 
 _INVALID = "Access token is invalid"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
-from urllib.parse import quote
+from typing import Annotated, Any
 
 from dify_kernel.errors import NotFound
 from litestar import Controller, get, post
@@ -14,13 +13,11 @@ from litestar.response import Stream
 from dify_host.files.errors import FileAccessDenied
 from dify_host.files.service import UploadFile
 from dify_host.http.callers import AppKey, Call
+from dify_host.http.file_headers import file_headers
 from dify_host.service.shapes import IdInPath, shown
 from dify_host.service.uploads import one_file
 
-__all__ = ["FileController", "UploadController", "content_headers"]
-
-#: Types that a browser would run as a page of ours.
-_ACTIVE: Final = ("text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml")
+__all__ = ["FileController", "UploadController"]
 
 
 class UploadController(Controller):
@@ -67,7 +64,7 @@ class FileController(Controller):
         files = caller.workspace.files
         file = await files.get(str(file_id))
         await _require_own(caller.app_id, file, caller.workspace.end_users.get)
-        headers = content_headers(file.name, file.mime_type or "", file.size, attachment=as_attachment)
+        headers = file_headers(file.name, file.mime_type, file.size, attachment=as_attachment)
         return Stream(files.stream(file), headers=headers, media_type=headers["Content-Type"])
 
 
@@ -79,21 +76,6 @@ async def _require_own(app_id: str, file: UploadFile, end_user: Any) -> None:
         owner = None
     if owner is None or owner.app_id != app_id:
         raise FileAccessDenied("Access to the requested file is denied.", file_id=file.id)
-
-
-def content_headers(name: str, mime_type: str, size: int, *, attachment: bool = False) -> dict[str, str]:
-    """The headers of a file's bytes; what a browser would run is only ever downloaded."""
-    mime_type = mime_type or "application/octet-stream"
-    active = mime_type.lower().startswith(_ACTIVE)
-    headers: dict[str, str] = {"Cache-Control": "public, max-age=3600", "X-Content-Type-Options": "nosniff"}
-    if size >= 0:
-        headers["Content-Length"] = str(size)
-    if mime_type.startswith(("audio/", "video/")):
-        headers["Accept-Ranges"] = "bytes"
-    if attachment or active:
-        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name)}"
-        mime_type = "application/octet-stream"
-    return {**headers, "Content-Type": mime_type}
 
 
 def _file_body(file: UploadFile) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any, Literal
 
 import msgspec
@@ -12,7 +13,6 @@ from litestar import Controller, Response, post
 from litestar.params import FromPath, JSONBody
 from litestar.response import Stream
 
-from dify_host.db.types import Id
 from dify_host.http.callers import AppCaller, AppKey, Call, User, platform_of
 from dify_host.http.sse import event_stream
 from dify_host.runs.api_events import run_error
@@ -188,8 +188,10 @@ async def _inputs(caller: AppCaller, live: LiveApp, given: dict[str, Any]) -> di
 def _conversation(conversation_id: str | None) -> str | None:
     if not conversation_id or not conversation_id.strip():
         return None
-    bound = Id().process_bind_param(conversation_id, None)  # type: ignore[arg-type]
-    return str(bound)
+    try:
+        return str(uuid.UUID(conversation_id.strip()))
+    except ValueError as exc:
+        raise BadInput("conversation_id must be a valid UUID", field="conversation_id") from exc
 
 
 def _workflow_answer(started: StartedRun, finished: RunFinished, run: RunInfo) -> dict[str, Any]:
