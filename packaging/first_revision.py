@@ -1,7 +1,7 @@
 """Writes the first database revision anew from the tables in the code; only until the first release.
 
-`python packaging/first_revision.py`, then `nox -s lint` and `pytest host/tests/db`, then commit the tables and the
-revision together. After the first release a change of a table is a new file in `migrations/versions` instead.
+`uv run --group lint python packaging/first_revision.py`, then `nox -s lint` and `pytest host/tests/db`, then commit the
+tables and the revision together. After the first release a change of a table is a new file in `migrations/versions`.
 """
 
 from __future__ import annotations
