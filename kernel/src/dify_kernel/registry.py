@@ -363,7 +363,7 @@ def _offer(kind: str, name: str, entry: importlib_metadata.EntryPoint) -> Offer:
 
 def _contract(entry: importlib_metadata.EntryPoint, kind: str) -> int | None:
     """The contract version among the distribution's keywords (`dify-contract-vdb-1`)."""
-    keywords = (entry.dist.metadata["Keywords"] if entry.dist else None) or ""
+    keywords = (entry.dist.metadata.get("Keywords") if entry.dist else None) or ""
     prefix = f"dify-contract-{kind}-"
     for word in keywords.replace(",", " ").split():
         if word.startswith(prefix) and word[len(prefix) :].isdigit():
