@@ -138,13 +138,14 @@ class BatchWriter:
 
 
 def _apply(conn: sa.Connection, groups: list[Group]) -> None:
+    for group in groups:
+        if group.check is not None:
+            group.check(conn)
     _insert(conn, groups)
     _update(conn, groups)
     for group in groups:
         for change in group.statements:
             conn.execute(change)
-        if group.check is not None:
-            group.check(conn)
     deletes: dict[sa.Column[Any], list[str]] = {}
     for group in groups:
         for column, value in group.deletes:

@@ -156,9 +156,12 @@ class SqlRunLog:
     def _check(self, before: asyncio.Future[None] | None, conn: sa.Connection) -> None:
         """Refuse the group when an earlier one of this log was, or when the lease is another's.
 
-        The row is locked until the group is durable, so that nobody takes the run over in between.
+        The row is locked until the group is durable, so that nobody takes the run over in between. An earlier group
+        that is not durable yet stands in the same batch, and was checked there.
         """
-        if before is not None and before.done() and not before.cancelled():
+        if before is not None and not before.cancelled():
+            if not before.done():
+                return
             before.result()
         leases = workflow_run_leases
         query = sa.select(leases.c.token).where(leases.c.run_id == self._run_id).with_for_update()
