@@ -61,11 +61,8 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     vector_store: Annotated[str, Doc("Name of the vector store plugin for new knowledge bases.")] = "sqlite"
 
     console_api_url: Annotated[str, Doc("Public base of the console API.")] = ""
-    service_api_url: Annotated[str, Doc("Public base of the Service API.")] = ""
-    app_web_url: Annotated[str, Doc("Public base of published web apps.")] = ""
     files_url: Annotated[str, Doc("Public base of signed file links.")] = ""
     files_access_timeout: Annotated[int, Doc("Seconds that a signed file link is valid.", ge=1)] = 300
-    console_cors_allow_origins: Annotated[list[str], Doc("Origins allowed to call the console API.")] = []
     web_api_cors_allow_origins: Annotated[list[str], Doc("Origins allowed to call the app APIs.")] = msgspec.field(
         default_factory=lambda: ["*"]
     )
@@ -73,9 +70,6 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     access_token_expire_minutes: Annotated[int, Doc("Life of a console access token.", ge=1)] = 60
     refresh_token_expire_days: Annotated[float, Doc("Life of a console refresh token.", gt=0)] = 30
     login_lockout_duration: Annotated[int, Doc("Seconds that an address is locked after failed logins.", ge=1)] = 86400
-    allow_register: Annotated[bool, Doc("Strangers may register.")] = False
-    allow_create_workspace: Annotated[bool, Doc("Users may make workspaces.")] = False
-    invite_expiry_hours: Annotated[int, Doc("Life of an invitation.", ge=1)] = 72
 
     upload_file_size_limit: Annotated[int, Doc("MB of a document.", ge=1)] = 15
     upload_image_file_size_limit: Annotated[int, Doc("MB of an image.", ge=1)] = 10
@@ -90,21 +84,20 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     app_max_active_requests: Annotated[int, Doc("Upper bound for all apps; 0 = no limit.", ge=0)] = 0
     workflow_max_execution_steps: Annotated[int, Doc("Node runs of one workflow.", ge=1)] = 500
     workflow_max_execution_time: Annotated[float, Doc("Seconds of one workflow.", gt=0)] = 1200
-    workflow_call_max_depth: Annotated[int, Doc("Workflows calling workflows.", ge=0)] = 5
     workflow_log_retention_days: Annotated[int, Doc("Days that runs are kept when clean-up is on.", ge=1)] = 30
     workflow_log_cleanup_enabled: Annotated[bool, Doc("Delete old runs at night.")] = False
     enable_clean_embedding_cache_task: Annotated[bool, Doc("Forget cached vectors at night.")] = False
     plan_sandbox_clean_day_setting: Annotated[int, Doc("Days that cached vectors are kept then.", ge=1)] = 30
     max_variable_size: Annotated[int, Doc("Bytes of one variable.", ge=1024)] = 200 * 1024
     template_transform_max_length: Annotated[int, Doc("Characters that a template node may give.", ge=1)] = 400_000
-    code_max_number: int = 9223372036854775807
-    code_min_number: int = -9223372036854775807
-    code_max_depth: int = 5
-    code_max_precision: int = 20
-    code_max_string_length: int = 400_000
-    code_max_string_array_length: int = 30
-    code_max_object_array_length: int = 30
-    code_max_number_array_length: int = 1000
+    code_max_number: Annotated[int, Doc("Largest number that code may give.")] = 9223372036854775807
+    code_min_number: Annotated[int, Doc("Smallest number that code may give.")] = -9223372036854775807
+    code_max_depth: Annotated[int, Doc("Levels of what code gives.")] = 5
+    code_max_precision: Annotated[int, Doc("Decimal places of a number that code gives.")] = 20
+    code_max_string_length: Annotated[int, Doc("Characters of a text that code gives.")] = 400_000
+    code_max_string_array_length: Annotated[int, Doc("Texts in a list that code gives.")] = 30
+    code_max_object_array_length: Annotated[int, Doc("Objects in a list that code gives.")] = 30
+    code_max_number_array_length: Annotated[int, Doc("Numbers in a list that code gives.")] = 1000
     sandbox_worker_timeout: Annotated[float, Doc("Seconds of one script.", gt=0)] = 15
     sandbox_max_memory: Annotated[int, Doc("MB of one script.", ge=32)] = 256
     sandbox_max_workers: Annotated[int, Doc("Scripts at a time.", ge=1)] = 4

@@ -239,7 +239,7 @@ def _show_panel(call: Call, settings: HostSettings, server: EmbeddedServer | Non
     from rich.table import Table
 
     rows = Table.grid(padding=(0, 2))
-    rows.add_row("Console", f"[link={url}][bold]{url}[/bold][/link]")
+    rows.add_row("First page", f"[link={url}][bold]{url}[/bold][/link]")
     rows.add_row("Service API", f"{url}/v1")
     rows.add_row("Data", str(settings.data))
     rows.add_row("Database", settings.database.partition(":")[0])

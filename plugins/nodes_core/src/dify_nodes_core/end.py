@@ -47,6 +47,10 @@ class EndNode(InlineNode):
             pieces += ["\n", selector] if pieces else [selector]
         return pieces
 
+    def missing(self, selector: Selector) -> str:
+        """Nothing streams for a variable that does not exist: its output is null."""
+        return ""
+
     def evaluate(self, ctx: NodeContext) -> NodeResult:
         """The outputs; `inputs` records the same values."""
         outputs = {}
