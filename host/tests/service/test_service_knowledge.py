@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import Any
 
 import httpx
 import pytest
-import sqlalchemy as sa
-from dify_host.knowledge.tables import documents
 
+from .knowledge_calls import AUTOMATIC, PARENTS, add_text, index_all, make
 from .service_house import House, Key
 
-EMBEDDING = {"embedding_model": "scripted-embedding", "embedding_model_provider": "openai"}
-AUTOMATIC = {"mode": "automatic"}
-PARENTS = {
-    "mode": "hierarchical",
-    "rules": {
-        "pre_processing_rules": [{"id": "remove_extra_spaces", "enabled": True}],
-        "segmentation": {"separator": "\n\n", "max_tokens": 500},
-        "parent_mode": "paragraph",
-        "subchunk_segmentation": {"separator": ".", "max_tokens": 100},
-    },
-}
-TEXT = "The gripper pad costs eighteen euros.\n\nThe wheel motor weighs two kilograms."
 DATASET_KEYS = {
     *("id", "name", "description", "provider", "permission", "data_source_type", "indexing_technique", "app_count"),
     *("document_count", "word_count", "created_by", "author_name", "created_at", "updated_by", "updated_at"),
@@ -49,27 +35,6 @@ SEGMENT_KEYS = {
 @pytest.fixture
 async def key(house: House) -> Key:
     return await house.dataset_key()
-
-
-async def make(key: Key, name: str = "Parts", **more: Any) -> dict[str, Any]:
-    answer = await key("POST", "/datasets", {"name": name, "indexing_technique": "high_quality", **EMBEDDING, **more})
-    assert answer.status_code == 200, answer.text
-    body: dict[str, Any] = answer.json()
-    return body
-
-
-async def add_text(key: Key, dataset_id: str, text: str = TEXT, **more: Any) -> httpx.Response:
-    body = {"name": "notes.txt", "text": text, "indexing_technique": "high_quality", "process_rule": AUTOMATIC, **more}
-    return await key("POST", f"/datasets/{dataset_id}/document/create-by-text", body)
-
-
-async def index_all(house: House) -> None:
-    """Do the waiting indexing jobs, as a worker would."""
-    async with house.platform.db.read() as conn:
-        waiting = sa.select(documents.c.id).where(documents.c.indexing_status.not_in(("completed", "error")))
-        ids = list((await conn.execute(waiting)).scalars())
-    for document_id in ids:
-        await house.platform.indexer.run(document_id)
 
 
 async def test_datasets(key: Key) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import uuid
 from typing import Any
@@ -162,20 +161,9 @@ async def test_versions(house: House, echo: Key) -> None:
         assert (refused.status_code, refused.json()["code"]) == (400, "bad_request"), refused.text
 
 
-async def test_stop(house: House) -> None:
-    app = await house.app("workflow", ASK)
-    running = asyncio.create_task(app.stream("/workflows/run", {"inputs": {"name": "TOKENS:500 DELAY:50"}}))
-    runs = house.platform.runs
-    while not runs._handles:  # the stream is only readable at its end, so the id comes from the service
-        await asyncio.sleep(0.01)
-    (task_id,) = runs._handles
-    stopped = await app("POST", f"/workflows/tasks/{task_id}/stop", {"user": "somebody-else"})
-    assert (stopped.status_code, stopped.json()) == (200, {"result": "success"})
-    found = await running
-    assert found[-1]["event"] == "workflow_finished"
-    assert found[-1]["data"]["status"] == "stopped"
-    unknown = await app("POST", f"/workflows/tasks/{uuid.uuid4()}/stop", {"user": "u"})
-    assert (unknown.status_code, unknown.json()) == (200, {"result": "success"})
+async def test_stopping_an_unknown_run_is_no_error(echo: Key) -> None:
+    answer = await echo("POST", f"/workflows/tasks/{uuid.uuid4()}/stop", {"user": "u"})
+    assert (answer.status_code, answer.json()) == (200, {"result": "success"})
 
 
 async def test_history(house: House, echo: Key) -> None:

@@ -37,9 +37,10 @@ class RunBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class CompletionBody(RunBody, kw_only=True, forbid_unknown_fields=True):
-    """Body of `/completion-messages`."""
+    """Body of `/completion-messages`; `conversation_id`, which older clients send, counts for chats alone."""
 
-    query: str = ""
+    query: str | None = ""
+    conversation_id: str | None = None
     retriever_from: str = "dev"
 
 
@@ -47,7 +48,6 @@ class ChatBody(CompletionBody, kw_only=True, forbid_unknown_fields=True):
     """Body of `/chat-messages`."""
 
     query: str
-    conversation_id: str | None = None
     auto_generate_name: bool = True
     workflow_id: str | None = None
 
@@ -157,7 +157,7 @@ async def _run(
             creator=creator,
             user_id=creator.name,
             inputs=await _inputs(caller, live, data.inputs),
-            query=getattr(data, "query", ""),
+            query=getattr(data, "query", "") or "",
             files=files,
             conversation_id=conversation_id,
             introduction=live.introduction,
