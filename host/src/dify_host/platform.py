@@ -23,6 +23,7 @@ from dify_kernel.settings import load_settings
 from dify_host.apps.repository import AppRepository
 from dify_host.apps.service import AppService
 from dify_host.db.engine import Database, PoolSettings
+from dify_host.db.newest import is_newest
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
 from dify_host.db.writer import BatchWriter
@@ -94,8 +95,8 @@ class Platform:
         self.env.setdefault("DIFY_DATA", str(settings.data))
         self.secret_key = read_secret_key(settings)
         self.keyring = KeyRing(self.secret_key)
-        if settings.migration_enabled:
-            # Imported here: a process below a supervisor never needs it, and it weighs 12 MB.
+        if settings.migration_enabled and not is_newest(settings.database):
+            # Imported here: most processes never need it, and it weighs 12 MB and half a second.
             from dify_host.db.migrate import upgrade
 
             await upgrade(settings.database)

@@ -6,7 +6,6 @@ one that crashed again, and stops all of them in order.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
@@ -15,13 +14,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-from urllib.parse import quote
 
 import click
 from dify_kernel.errors import DifyError
 
 from dify_host.cli.call import Call, takes_call
+from dify_host.db.newest import is_newest
 from dify_host.jobs.embedded import EmbeddedServer, ensure_running
 from dify_host.jobs.orphans import die_with_parent
 from dify_host.jobs.stopping import StopRequest
@@ -129,7 +127,7 @@ class Supervisor:
         self, settings: HostSettings, env: dict[str, str], stop: StopRequest, *, say: Callable[[str], None]
     ) -> None:
         self._settings, self._stop, self._say = settings, stop, say
-        upgrade = settings.migration_enabled and not _is_at_head(settings)
+        upgrade = settings.migration_enabled and not is_newest(settings.database)
         self._migration = Child("db", _command("db", "upgrade"), env) if upgrade else None
         # The database is at its newest when these start.
         # Few threads allocate much here: few arenas serve as well as one a thread, and what is freed is given back.
@@ -202,25 +200,6 @@ def answers(host: str, port: int) -> bool:
             connection.sendall(b"GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n")
             return b" 200 " in connection.recv(64)
     except OSError:
-        return False
-
-
-def _is_at_head(settings: HostSettings) -> bool:
-    """Tell cheaply whether a SQLite database is at the newest revision, which saves a start most of its time.
-
-    Revisions are named after their numbers, `0001_first.py` being 0001. Any doubt means no: then the upgrade looks.
-    """
-    scheme, _, path = settings.database.partition(":///")
-    if not scheme.startswith("sqlite") or "?" in path or not Path(path).is_file():
-        return False
-    import sqlite3
-
-    versions = Path(__file__).parents[1] / "db" / "migrations" / "versions"
-    newest = max(file.stem.partition("_")[0] for file in versions.glob("[0-9]*.py"))
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as connection:
-            return bool(connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(newest,)])
-    except sqlite3.Error:
         return False
 
 
