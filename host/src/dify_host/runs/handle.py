@@ -25,13 +25,13 @@ class RunHandle:
         self.error: BaseException | None = None
         self._events: list[Event] = []
         self._done = asyncio.Event()
-        self._followers: set[asyncio.Event] = set()
+        self._followers: set[_Follower] = set()
 
     def publish(self, event: Event) -> None:
         """Keep an event and wake whoever waits; the engine's sink."""
         self._events.append(event)
         for follower in self._followers:
-            follower.set()
+            follower.wake()
 
     def finish(self, task: asyncio.Task[RunOutcome]) -> None:
         """Note how the task ended."""
@@ -42,7 +42,7 @@ class RunHandle:
             self.outcome = task.result() if self.error is None else None
         self._done.set()
         for follower in self._followers:
-            follower.set()
+            follower.wake()
 
     def text(self) -> str:
         """What its answers have streamed so far."""
@@ -60,29 +60,77 @@ class RunHandle:
             raise self._broken()
         return self.outcome.event
 
-    async def follow(self) -> AsyncIterator[list[Event]]:
-        """All events from the first on, in batches of what has come; ends after the last one."""
+    async def follow(self, *, idle: float | None = None) -> AsyncIterator[list[Event]]:
+        """All events from the first on, in batches of what has come; ends after the last one.
+
+        With `idle` comes an empty batch for each so many seconds of silence.
+        """
         position = 0
-        wake = asyncio.Event()
-        self._followers.add(wake)
+        follower = _Follower(idle)
+        self._followers.add(follower)
         try:
             while True:
-                wake.clear()
                 if position < len(self._events):
                     batch = self._events[position:]
                     position = len(self._events)
                     yield batch
-                    continue
-                if self._done.is_set():
+                elif self._done.is_set():
                     if self.outcome is None:
                         raise self._broken()
                     return
-                await wake.wait()
+                elif not await follower.woken():
+                    yield []
         finally:
-            self._followers.discard(wake)
+            self._followers.discard(follower)
+            follower.close()
 
     def _broken(self) -> BaseException:
         if isinstance(self.error, DifyError):
             return self.error
         cause: Any = self.error
         return DifyError(f"The run ended without a result: {cause}", run_id=self.run.run_id)
+
+
+class _Follower:
+    """One reader that waits. A token costs it neither task nor timer: one timer looks how long it has been quiet."""
+
+    __slots__ = ("_idle", "_loop", "_since", "_timer", "_waiter")
+
+    def __init__(self, idle: float | None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._idle = idle
+        self._since = 0.0
+        self._waiter: asyncio.Future[bool] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wake(self) -> None:
+        """Something happened."""
+        self._end(True)
+
+    async def woken(self) -> bool:
+        """Return True when something happens, False after `idle` seconds in which nothing did."""
+        self._waiter = self._loop.create_future()
+        self._since = self._loop.time()
+        if self._idle is not None and self._timer is None:
+            self._timer = self._loop.call_later(self._idle, self._look, self._idle)
+        try:
+            return await self._waiter
+        finally:
+            self._waiter = None
+
+    def close(self) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self, idle: float) -> None:
+        left = self._since + idle - self._loop.time() if self._waiter is not None else idle
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._look, idle)
+            return
+        self._timer = None
+        self._end(False)
+
+    def _end(self, woken: bool) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(woken)
