@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from dify_host.app import create_app
 from dify_host.platform import Platform
 from dify_kernel.testing.openai_server import OpenAIServer
 from litestar import Litestar
+from litestar.datastructures import State
 
 from .service_house import House, Workshop
 
@@ -44,21 +44,22 @@ async def platform(env: dict[str, str]) -> AsyncIterator[Platform]:
         yield platform
 
 
+@pytest.fixture(scope="session")
+def built() -> list[Litestar]:
+    """The application of this session, once it was built: its routes are the same for every platform."""
+    return []
+
+
 @pytest.fixture
-async def app(platform: Platform) -> AsyncIterator[Litestar]:
-    app = create_app(platform)
-    opened, done = asyncio.Event(), asyncio.Event()
-
-    async def live() -> None:
-        async with app.lifespan():  # it must be left in the task that entered it
-            opened.set()
-            await done.wait()
-
-    task = asyncio.create_task(live())
-    await asyncio.wait({task, asyncio.create_task(opened.wait())}, return_when=asyncio.FIRST_COMPLETED)
+async def app(platform: Platform, built: list[Litestar]) -> AsyncIterator[Litestar]:
+    """The application over this test's platform; streams are tested through its own server and lifespan."""
+    if not built:
+        built.append(create_app(platform))
+    app = built[0]
+    app.state = State({"platform": platform})
+    platform.commands.start()
     yield app
-    done.set()
-    await task
+    await platform.commands.close()
 
 
 @pytest.fixture

@@ -103,21 +103,16 @@ async def test_signed_links(chat: Key, web: httpx.AsyncClient) -> None:
         assert refused.json()["code"] in ("file_access_denied", "invalid_param")
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "mime", "status", "code"),
-    [
+async def test_uploads_that_are_refused(chat: Key) -> None:
+    for name, content, mime, status, code in (
         ("notes.txt", b"MZ\x90\0" + b"\0" * 200, "text/plain", 415, "unsupported_file_type"),
         ("cat.png", b"\x7fELF" + b"\0" * 200, "image/png", 415, "unsupported_file_type"),
         ("cat.png", b"\x89PNG\r\n\x1a\n" + b"\0" * (10 * 1024 * 1024), "image/png", 413, "file_too_large"),
         ("../../etc/passwd", b"x", "text/plain", 400, "invalid_param"),
         ("a|b.txt", b"x", "text/plain", 400, "invalid_param"),
-    ],
-)
-async def test_uploads_that_are_refused(
-    chat: Key, name: str, content: bytes, mime: str, status: int, code: str
-) -> None:
-    answer = await upload(chat, name, content, mime)
-    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    ):
+        answer = await upload(chat, name, content, mime)
+        assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
 
 
 async def test_forms_that_are_refused(chat: Key) -> None:

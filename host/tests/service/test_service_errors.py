@@ -18,6 +18,19 @@ RUN = {"inputs": {}, "user": "abc-123"}
 STARTED = graph(node("start", "start", variables=[]), node("end", "end", outputs=[]))
 
 
+BAD_BODIES: list[tuple[dict[str, Any], str]] = [
+    ({**RUN, "query": 7}, "query"),
+    ({**RUN, "query": None}, "query"),
+    (RUN, "query"),
+    ({"query": "hi", "user": "u"}, "inputs"),
+    ({**RUN, "inputs": [], "query": "hi"}, "inputs"),
+    ({**RUN, "query": "hi", "response_mode": "later"}, "response_mode"),
+    ({**RUN, "query": "hi", "files": {}}, "files"),
+    ({**RUN, "query": "hi", "auto_generate_name": "perhaps"}, "auto_generate_name"),
+    ({**RUN, "query": "hi", "user": ["me"]}, "user"),
+]
+
+
 @pytest.fixture
 async def chat(house: House) -> Key:
     return await house.app("advanced-chat", answers_with())
@@ -32,24 +45,11 @@ def is_error(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     return body
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({**RUN, "query": 7}, "query"),
-        ({**RUN, "query": None}, "query"),
-        (RUN, "query"),
-        ({"query": "hi", "user": "u"}, "inputs"),
-        ({**RUN, "inputs": [], "query": "hi"}, "inputs"),
-        ({**RUN, "query": "hi", "response_mode": "later"}, "response_mode"),
-        ({**RUN, "query": "hi", "files": {}}, "files"),
-        ({**RUN, "query": "hi", "auto_generate_name": "perhaps"}, "auto_generate_name"),
-        ({**RUN, "query": "hi", "user": ["me"]}, "user"),
-    ],
-)
-async def test_a_body_that_does_not_fit_names_its_field(chat: Key, body: dict[str, Any], field: str) -> None:
-    error = is_error(await chat("POST", "/chat-messages", body), 400, "invalid_param")
-    assert error["params"] == field
-    assert field in error["message"]
+async def test_a_body_that_does_not_fit_names_its_field(chat: Key) -> None:
+    for body, field in BAD_BODIES:
+        error = is_error(await chat("POST", "/chat-messages", body), 400, "invalid_param")
+        assert error["params"] == field
+        assert field in error["message"]
 
 
 async def test_an_unknown_field_is_answered_with_the_known_ones(chat: Key) -> None:
@@ -61,18 +61,15 @@ async def test_an_unknown_field_is_answered_with_the_known_ones(chat: Key) -> No
         assert name in error["message"]
 
 
-@pytest.mark.parametrize("user", [None, "", "absent"])
-async def test_user_is_required_where_it_matters(chat: Key, user: str | None) -> None:
-    body: dict[str, Any] = {"inputs": {}, "query": "hi", "user": user}
-    if user == "absent":
-        del body["user"]
-    for path, sent in (
-        ("/chat-messages", body),
-        (f"/chat-messages/{uuid.uuid4()}/stop", {k: v for k, v in body.items() if k == "user"}),
-        (f"/messages/{uuid.uuid4()}/feedbacks", {k: v for k, v in body.items() if k == "user"} | {"rating": "like"}),
-    ):
-        error = is_error(await chat("POST", path, sent), 400, "invalid_param")
-        assert error["message"] == "Arg user must be provided."
+async def test_user_is_required_where_it_matters(chat: Key) -> None:
+    for user in ({}, {"user": None}, {"user": ""}):
+        for path, sent in (
+            ("/chat-messages", {"inputs": {}, "query": "hi"}),
+            (f"/chat-messages/{uuid.uuid4()}/stop", {}),
+            (f"/messages/{uuid.uuid4()}/feedbacks", {"rating": "like"}),
+        ):
+            error = is_error(await chat("POST", path, {**sent, **user}), 400, "invalid_param")
+            assert error["message"] == "Arg user must be provided."
 
 
 async def test_user_may_be_a_number(chat: Key) -> None:
@@ -82,16 +79,16 @@ async def test_user_may_be_a_number(chat: Key) -> None:
     assert len(listed.json()["data"]) == 1
 
 
-@pytest.mark.parametrize("body", [b"{", b"{'a': 1}", b"\xff\xfe", b'{"inputs": {}, }'])
-async def test_broken_json(chat: Key, body: bytes) -> None:
-    answer = await chat("POST", "/chat-messages", content=body, headers={"Content-Type": "application/json"})
-    is_error(answer, 400, "bad_request")
+async def test_broken_json(chat: Key) -> None:
+    for body in [b"{", b"{'a': 1}", b"\xff\xfe", b'{"inputs": {}, }']:
+        answer = await chat("POST", "/chat-messages", content=body, headers={"Content-Type": "application/json"})
+        is_error(answer, 400, "bad_request")
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"null", b'"text"', b"7"])
-async def test_json_that_is_no_object(chat: Key, body: bytes) -> None:
-    answer = await chat("POST", "/chat-messages", content=body, headers={"Content-Type": "application/json"})
-    is_error(answer, 400, "invalid_param")
+async def test_json_that_is_no_object(chat: Key) -> None:
+    for body in [b"", b"[]", b"null", b'"text"', b"7"]:
+        answer = await chat("POST", "/chat-messages", content=body, headers={"Content-Type": "application/json"})
+        is_error(answer, 400, "invalid_param")
 
 
 @pytest.mark.parametrize(
@@ -120,19 +117,16 @@ async def test_paths_that_lead_nowhere(chat: Key, web: httpx.AsyncClient) -> Non
     assert "POST" in answer.headers["allow"]
 
 
-@pytest.mark.parametrize(
-    ("query", "field"),
-    [
+async def test_query_parameters_are_checked(chat: Key) -> None:
+    for query, field in (
         ("limit=0", "limit"),
         ("limit=101", "limit"),
         ("limit=many", "limit"),
         ("last_id=7", "last_id"),
         ("sort_by=name", "sort_by"),
-    ],
-)
-async def test_query_parameters_are_checked(chat: Key, query: str, field: str) -> None:
-    error = is_error(await chat("GET", f"/conversations?{query}"), 400, "invalid_param")
-    assert error["params"] == field
+    ):
+        error = is_error(await chat("GET", f"/conversations?{query}"), 400, "invalid_param")
+        assert error["params"] == field
 
 
 async def test_a_fault_of_ours_says_nothing_of_the_inside(house: House, chat: Key, platform: Platform) -> None:
