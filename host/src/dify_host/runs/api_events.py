@@ -233,14 +233,13 @@ def _node_base(event: NodeStarted | NodeFinished | NodeRetried) -> dict[str, Any
         "predecessor_node_id": None,
         "inputs": None,
         "inputs_truncated": False,
-        "extras": {},
         "iteration_id": None,
         "loop_id": None,
     }
 
 
 def _node_started(event: NodeStarted) -> dict[str, Any]:
-    return {**_node_base(event), "created_at": int(event.at), "agent_strategy": None}
+    return {**_node_base(event), "created_at": int(event.at), "extras": {}, "agent_strategy": None}
 
 
 def _node_finished(event: NodeFinished | NodeRetried) -> dict[str, Any]:
