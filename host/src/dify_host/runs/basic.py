@@ -18,8 +18,15 @@ __all__ = ["basic_graph", "form_variables"]
 _PLACEHOLDER: Final = re.compile(r"\{\{([^\W\d]\w{0,99})\}\}")
 _CONTEXT: Final = (
     "Answer from the passages below. When they do not hold the answer, say that you do not know. "
-    "Do not mention the passages.\n\n<context>\n{{#context#}}\n</context>"
+    "Do not mention the passages.\n\n<context>\n{#context#}\n</context>"
 )
+#: What the prompts of basic apps call by these names, in the words of the llm node. It puts the context in place of
+#: single braces.
+_MARKS: Final = {
+    "{{#context#}}": "{#context#}",
+    "{{#query#}}": "{{#sys.query#}}",
+    "{{#histories#}}": "#histories#",
+}
 #: How clients' form types are called in a start node.
 _FORM_KEYS: Final = ("label", "required", "default", "max_length", "options", "description", "hide")
 
@@ -105,9 +112,7 @@ def _llm(config: ModelConfig, mode: str, with_context: bool) -> dict[str, Any]:
         histories = config.completion_prompt_config.get("conversation_histories_role") or {}
         data["memory"] = {
             "window": {"enabled": False, "size": 50},
-            "query_prompt_template": "{{#sys.query#}}\n\n{{#sys.files#}}"
-            if data["vision"]["enabled"]
-            else "{{#sys.query#}}",
+            "query_prompt_template": "{{#sys.query#}}",
             "role_prefix": {
                 "user": histories.get("user_prefix") or "Human",
                 "assistant": histories.get("assistant_prefix") or "Assistant",
@@ -127,15 +132,16 @@ def _prompt(config: ModelConfig, mode: str, with_context: bool, names: set[str])
     if config.prompt_type == "advanced":
         return _advanced(config, names)
     text = _references(config.pre_prompt, names)
-    if with_context and "{{#context#}}" not in text:
+    if mode == "completion" and not text.strip():
+        text = "{{#start.query#}}" if "query" in names else "{{#sys.query#}}"
+    if with_context and "{#context#}" not in text:
         text = f"{_CONTEXT}\n\n{text}".strip()
     if config.model.get("mode") == "completion":
         tail = "\n\n#histories#\nHuman: {{#sys.query#}}\nAssistant: " if mode != "completion" else ""
         return {"text": f"{text}{tail}"}
     if mode != "completion":
         return [{"role": "system", "text": text}] if text else []
-    query = "{{#sys.query#}}" if "query" not in names and not text else ""
-    return [{"role": "user", "text": text or query}]
+    return [{"role": "user", "text": text}]
 
 
 def _advanced(config: ModelConfig, names: set[str]) -> Any:
@@ -151,5 +157,7 @@ def _advanced(config: ModelConfig, names: set[str]) -> Any:
 
 
 def _references(text: str, names: set[str]) -> str:
-    """`{{name}}` of a form field becomes a reference; any other braces stay as they are."""
+    """`{{name}}` of a form field and the marks become references; any other braces stay as they are."""
+    for mark, reference in _MARKS.items():
+        text = text.replace(mark, reference)
     return _PLACEHOLDER.sub(lambda m: f"{{{{#start.{m[1]}#}}}}" if m[1] in names else m[0], text)
