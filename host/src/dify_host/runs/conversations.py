@@ -11,12 +11,13 @@ from dify_kernel.errors import BadInput, NotFound
 from dify_kernel.graph.values import infer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from dify_host.apps.records import Variable
 from dify_host.apps.tables import apps
 from dify_host.db.engine import Database
 from dify_host.db.repository import TenantRepository
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import utc_now
-from dify_host.runs.message_rows import ConversationVariable, conversation_name
+from dify_host.runs.message_rows import conversation_name
 from dify_host.runs.recorder import Creator
 from dify_host.runs.tables import conversations, messages, workflow_conversation_variables
 
@@ -165,7 +166,7 @@ class Conversations(TenantRepository):
             row = (await conn.execute(sa.select(table).where(mine))).one_or_none()
             if row is None:
                 raise NotFound("Conversation Variable Not Exists.", variable_id=variable_id)
-            variable = msgspec.convert(row.data, ConversationVariable)
+            variable = msgspec.convert(row.data, Variable)
             wanted, given = _exposed(variable.value_type), infer(value).type.exposed
             if wanted != given and not (wanted.startswith("array") and value == []):
                 raise TypeMismatch(
@@ -210,7 +211,7 @@ def _view(row: sa.Row[Any]) -> Conversation:
 
 
 def _variable(row: sa.Row[Any]) -> VariableView:
-    variable = msgspec.convert(row.data, ConversationVariable)
+    variable = msgspec.convert(row.data, Variable)
     return VariableView(
         id=variable.id,
         name=variable.name,

@@ -12,7 +12,6 @@ from dify_kernel.errors import NotFound
 from dify_host.apps.records import Variable
 from dify_host.apps.tables import apps
 from dify_host.db.repository import TenantRepository
-from dify_host.runs.message_rows import ConversationVariable
 from dify_host.runs.recorder import Creator
 from dify_host.runs.tables import conversations, messages, workflow_conversation_variables
 
@@ -53,9 +52,9 @@ class ConversationMemory(TenantRepository):
 
     async def variables(
         self, app_id: str, conversation_id: str, declared: list[Variable], *, fresh: bool
-    ) -> tuple[list[ConversationVariable], set[str]]:
+    ) -> tuple[list[Variable], set[str]]:
         """The conversation's variables, and the ids of those that are declared but not stored yet."""
-        stored: dict[str, ConversationVariable] = {}
+        stored: dict[str, Variable] = {}
         table = workflow_conversation_variables
         if declared and not fresh:
             query = sa.select(table.c.data).where(
@@ -65,11 +64,11 @@ class ConversationMemory(TenantRepository):
             )
             async with self.db.read() as conn:
                 for data in (await conn.execute(query)).scalars():
-                    variable = msgspec.convert(data, ConversationVariable)
+                    variable = msgspec.convert(data, Variable)
                     stored[variable.id] = variable
         found = [
             stored.get(item.id)
-            or ConversationVariable(
+            or Variable(
                 id=item.id,
                 name=item.name,
                 value_type=item.value_type,

@@ -10,25 +10,15 @@ import sqlalchemy as sa
 from dify_kernel.graph.events import Event, NodeFinished, Resources, RunFinished, RunStarted
 from dify_kernel.graph.values import infer
 
+from dify_host.apps.records import Variable
 from dify_host.db.types import encode_json
 from dify_host.db.writer import Group
 from dify_host.runs.recorder import Creator, moment
 from dify_host.runs.tables import conversations, messages, workflow_conversation_variables
 
-__all__ = ["Citations", "ConversationVariable", "MessageRows", "MessageSpec", "conversation_name", "message_outcome"]
+__all__ = ["Citations", "MessageRows", "MessageSpec", "conversation_name", "message_outcome"]
 
 _NAME_LENGTH = 50
-
-
-class ConversationVariable(msgspec.Struct, kw_only=True):
-    """A conversation variable as it is stored: one row a conversation and variable."""
-
-    id: str
-    name: str
-    value_type: str
-    value: Any = None
-    description: str = ""
-    selector: list[str] = []
 
 
 class MessageSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +76,7 @@ class MessageRows:
     def __init__(
         self,
         spec: MessageSpec,
-        variables: list[ConversationVariable],
+        variables: list[Variable],
         *,
         missing: set[str],
         streamed: Callable[[], str] = str,
@@ -182,7 +172,7 @@ class MessageRows:
 
     # -- changes ----------------------------------------------------------------------------------------------
 
-    def _change(self, variable: ConversationVariable, value: Any, group: Group) -> None:
+    def _change(self, variable: Variable, value: Any, group: Group) -> None:
         variable.value = value
         kept = infer(value).type
         if variable.value_type in ("number", "integer", "float") and kept.exposed == "number":

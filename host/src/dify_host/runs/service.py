@@ -24,7 +24,7 @@ from dify_host.runs.api_events import ApiEvents
 from dify_host.runs.event_log import SqlRunLogStore
 from dify_host.runs.handle import RunHandle
 from dify_host.runs.memory import ConversationMemory
-from dify_host.runs.message_rows import ConversationVariable, MessageRows, MessageSpec
+from dify_host.runs.message_rows import MessageRows, MessageSpec
 from dify_host.runs.programs import Program
 from dify_host.runs.recorder import Creator, RecordedLog, Rows, WorkflowRows
 
@@ -144,7 +144,7 @@ class RunService:
 
     async def _message(
         self, program: Program, request: RunRequest, run: RunInfo, inputs: dict[str, Any], created_at: float
-    ) -> tuple[MessageSpec | None, list[ConversationVariable], set[str]]:
+    ) -> tuple[MessageSpec | None, list[Variable], set[str]]:
         if run.conversation_id is None:
             return None, [], set()
         memory = self._memory(request.tenant)
@@ -267,7 +267,7 @@ def _fill_pool(
     request: RunRequest,
     run: RunInfo,
     inputs: dict[str, Any],
-    variables: list[ConversationVariable],
+    variables: list[Variable],
     spec: MessageSpec | None,
 ) -> Pool:
     pool = Pool()
@@ -296,7 +296,7 @@ def _fill_pool(
     return pool
 
 
-def _declared(item: Variable | ConversationVariable) -> Value:
+def _declared(item: Variable) -> Value:
     """The value under its declared type; what does not fit keeps the type it has."""
     try:
         return cast(item.value, item.value_type)
