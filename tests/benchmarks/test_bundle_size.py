@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from .figures import ROOT, show
+from .figures import show
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(600)]
 
@@ -20,13 +19,8 @@ def size_mb(folder: Path) -> float:
     return sum(path.stat().st_size for path in files if "__pycache__" not in path.parts) / 1e6
 
 
-def test_the_default_bundle(tmp_path: Path) -> None:
-    wheels, venv = tmp_path / "wheels", tmp_path / "venv"
-    subprocess.run(["uv", "build", "--all-packages", "--wheel", "-q", "-o", wheels], cwd=ROOT, check=True)
-    subprocess.run(["uv", "venv", "-q", venv], check=True)
-    python = venv / "bin" / "python"
-    subprocess.run(["uv", "pip", "install", "-q", "--find-links", wheels, "--python", python, "dify"], check=True)
-    (site,) = (venv / "lib").glob("python*/site-packages")
+def test_the_default_bundle(bundle: Path) -> None:
+    (site,) = (bundle / "lib").glob("python*/site-packages")
     installed = list(site.glob("*.dist-info"))
     total = size_mb(site)
     largest = sorted(((size_mb(each), each.name) for each in site.iterdir() if each.is_dir()), reverse=True)[:8]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from typing import Any
 
@@ -30,7 +31,7 @@ def chain(kind: str, config: dict[str, Any]) -> dict[str, Any]:
     nodes += [{"id": f"n{at}", "data": {"type": kind, "title": f"n{at}", **config}} for at in range(CHAIN)]
     nodes.append({"id": "end", "data": {"type": "end", "title": "end", "outputs": []}})
     ids = [node["id"] for node in nodes]
-    edges = [{"source": source, "target": target} for source, target in zip(ids, ids[1:], strict=False)]
+    edges = [{"source": source, "target": target} for source, target in itertools.pairwise(ids)]
     return {"nodes": nodes, "edges": edges}
 
 

@@ -1,9 +1,8 @@
-"""What `dify up` costs a laptop: CPU until the first answer, and memory when nothing happens."""
+"""What `dify up` of the default bundle costs a laptop: CPU until the first answer, and memory when nothing happens."""
 
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,10 +26,10 @@ FRAMEWORKS = {
 
 
 @contextmanager
-def running_up(data: Path) -> Iterator[tuple[psutil.Process, float]]:
+def running_up(bundle: Path, data: Path) -> Iterator[tuple[psutil.Process, float]]:
     """`dify up` on a folder; yields its process and the CPU seconds of the tree at the first 200 of `/health`."""
     port = free_port()
-    command = [sys.executable, "-m", "dify_host.cli.main", "up", "--data", str(data), "--port", str(port), "--json"]
+    command = [str(bundle / "bin" / "dify"), "up", "--data", str(data), "--port", str(port), "--json"]
     env = environment(LOG_LEVEL="warning")
     with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
@@ -48,15 +47,15 @@ def name_of(process: psutil.Process) -> str:
     return next((word for word in ("up", "api", "worker") if word in words), Path(words[0]).name if words else "?")
 
 
-def test_the_start(tmp_path: Path) -> None:
-    floor = sum(command_cpu([sys.executable, "-c", code]) for code in FRAMEWORKS.values())
+def test_the_start(bundle: Path, tmp_path: Path) -> None:
+    floor = sum(command_cpu([str(bundle / "bin" / "python"), "-c", code]) for code in FRAMEWORKS.values())
     figures = []
-    with running_up(tmp_path / "warm"):
+    with running_up(bundle, tmp_path / "warm"):
         pass
     for _ in range(STARTS):
-        with running_up(tmp_path / "warm") as (_, seconds):
+        with running_up(bundle, tmp_path / "warm") as (_, seconds):
             figures.append(seconds)
-    with running_up(tmp_path / "fresh") as (_, fresh):
+    with running_up(bundle, tmp_path / "fresh") as (_, fresh):
         pass
     rows = [("importing the frameworks alone (floor)", f"{floor:.2f}", "1.0")]
     rows += [(f"start {at}", f"{each:.2f}", f"{each / floor:.1f}") for at, each in enumerate(figures, 1)]
@@ -71,8 +70,8 @@ def test_the_start(tmp_path: Path) -> None:
     )
 
 
-def test_memory_when_idle(tmp_path: Path) -> None:
-    with running_up(tmp_path) as (parent, _):
+def test_memory_when_idle(bundle: Path, tmp_path: Path) -> None:
+    with running_up(bundle, tmp_path) as (parent, _):
         time.sleep(SETTLE)  # what is measured is doing nothing for a while
         each = [(name_of(process), process.memory_full_info()) for process in tree(parent)]
     total = sum(info.rss for _, info in each) / 1e6
