@@ -344,3 +344,14 @@ async def test_long_values_are_not_cut(house: RunHouse) -> None:
     (api,) = started.events.convert(shown)
     assert api["data"]["inputs"] == {"name": text}
     assert api["data"]["outputs_truncated"] is False
+
+
+async def test_half_a_character_does_not_cost_the_run(house: RunHouse) -> None:
+    house.models.reply = lambda asked: f"cut \ud83d off {asked}\x00"
+    started, events = await house.run(house.workflow(chat_graph()), await house.app("advanced-chat"), query="hi")
+    assert isinstance(events[-1], RunFinished)
+    assert events[-1].status == "succeeded"
+    assert (await house.row(messages)).answer == "cut \ufffd off hi\ufffd"
+    (row,) = await house.rows(workflow_node_executions, workflow_node_executions.c.node_id == "llm")
+    assert row.outputs["text"] == "cut \ufffd off hi\x00"
+    assert "cut \ufffd".encode() in started.events.encode(events)

@@ -20,6 +20,7 @@ from dify_kernel.graph.events import (
 
 from dify_host.runs.message_rows import Citations, MessageSpec
 from dify_host.runs.recorder import Creator
+from dify_host.runs.well_formed import well_formed
 
 __all__ = ["PING", "ApiEvents", "ErrorEvent", "run_error", "server_sent"]
 
@@ -56,7 +57,10 @@ class _Chunk(msgspec.Struct, kw_only=True):
 
 def server_sent(event: Any) -> bytes:
     """One event on the wire."""
-    return b"data: " + _encode(event) + b"\n\n"
+    try:
+        return b"data: " + _encode(event) + b"\n\n"
+    except UnicodeEncodeError:
+        return b"data: " + _encode(well_formed(msgspec.to_builtins(event))) + b"\n\n"
 
 
 class ApiEvents:

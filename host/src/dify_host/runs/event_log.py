@@ -20,6 +20,7 @@ from dify_host.db.types import utc_now
 from dify_host.db.writer import BatchWriter, Group
 from dify_host.runs.leases import Leases
 from dify_host.runs.tables import workflow_run_events, workflow_run_leases
+from dify_host.runs.well_formed import make_well_formed
 
 __all__ = ["SqlRunLog", "SqlRunLogStore"]
 
@@ -110,15 +111,21 @@ class SqlRunLog:
         self._run_id, self._token = run_id, token
         self._last, self._ended = last, ended
         self._written: asyncio.Future[None] | None = None
-        self._fresh: list[Event] = []
+        self._fresh: list[bytes] = []
+        self._type = ""
         self.group = Group(partial(self._check, None) if held else None)
 
     def append(self, event: Event) -> None:
         """Take the next event; LogError on a gap or after the end."""
         check_next(event, self._last, self._ended)
+        try:
+            self._fresh.append(encode_event(event))
+        except UnicodeEncodeError:
+            make_well_formed(event)
+            self._fresh.append(encode_event(event))
+        self._type = str(event.__struct_config__.tag)
         self._last += 1
         self._ended = isinstance(event, RunFinished)
-        self._fresh.append(event)
         if self._ended:
             self._leases.drop(self._run_id)
             self.group.delete(workflow_run_leases.c.run_id, self._run_id)
@@ -128,9 +135,9 @@ class SqlRunLog:
         group = self.group
         fresh, self._fresh = self._fresh, []
         if fresh:
-            payload = b"[" + b",".join([encode_event(event) for event in fresh]) + b"]"
-            row = {"run_id": self._run_id, "seq": fresh[-1].seq, "type": fresh[-1].__struct_config__.tag}
-            group.insert(workflow_run_events, {**row, "payload": payload.decode(), "created_at": utc_now()})
+            payload = (b"[" + b",".join(fresh) + b"]").decode()
+            row = {"run_id": self._run_id, "seq": self._last, "type": self._type}
+            group.insert(workflow_run_events, {**row, "payload": payload, "created_at": utc_now()})
         if not group.inserts and not group.updates and not group.statements:
             return
         written = self._writer.put(group)
