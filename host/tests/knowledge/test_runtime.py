@@ -134,6 +134,14 @@ async def test_full_text_ranks_are_made_comparable(house: House) -> None:
     assert all(-1 <= score <= 1 for score in scores)
 
 
+async def test_one_dataset_gives_no_more_than_the_app_asks_for(house: House) -> None:
+    _, second = await two(house)
+    best, other = [item["metadata"]["score"] for item in await ask(house, [second], "tea bus ticket", top_k=4)]
+    for options in ({"top_k": 1}, {"top_k": 4, "score_threshold": (best + other) / 2}):
+        found = await ask(house, [second], "tea bus ticket", **options)
+        assert [item["metadata"]["score"] for item in found] == [best]
+
+
 async def test_economy_datasets_take_the_apps_top_k(house: House) -> None:
     first, second = await two(house, "economy")
     assert len(await ask(house, [first, second], "tea", top_k=1)) == 1

@@ -88,7 +88,7 @@ class KnowledgeRuntime:
             [searcher.search(dataset, _settings(dataset, request.top_k), conditions) for dataset in asked]
         )
         if len(asked) == 1:
-            return results[0]
+            return cut(results[0], request.top_k, request.score_threshold)
         model = _reranker(request)
         if model is not None:
             together = [candidate for result in results for candidate in result]
