@@ -70,7 +70,7 @@ class Programs:
         """The program of a chat or completion configuration; a changed configuration has another id."""
         key = (config.id, mode)
         if key not in self._kept:
-            features = {"retriever_resource": config.retriever_resource}
+            features = {"retriever_resource": config.retriever_resource, "file_upload": config.file_upload}
             graph = basic_graph(config, mode)
             program = self._compile(
                 graph, source_id=config.id, version="", features=features, model=config.model, is_workflow=False

@@ -9,10 +9,12 @@ import msgspec
 from dify_kernel.contracts.node import RunInfo
 from dify_kernel.errors import BadInput, DifyError
 from dify_kernel.graph.events import RunFinished
+from dify_kernel.graph.values import File
 from litestar import Controller, Response, post
 from litestar.params import FromPath, JSONBody
 from litestar.response import Stream
 
+from dify_host.files.rules import check_files, sent_rules, variable_rules
 from dify_host.http.callers import AppCaller, AppKey, Call, User, platform_of
 from dify_host.http.sse import event_stream
 from dify_host.runs.api_events import run_error
@@ -148,7 +150,7 @@ async def _run(
     live = await platform.live_apps.find(repository, caller.app_id, audience, workflow_id=workflow_id)
     conversation_id = _conversation(conversation_id)
     creator = await caller.creator(data.user, required=True)
-    files = await caller.workspace.files.resolve_all(data.files or [])
+    files = await _files(caller, live, data.files or [])
     started = await platform.runs.start(
         live.program,
         RunRequest(
@@ -171,17 +173,31 @@ async def _run(
     return Response(_message_answer(started, finished, live))
 
 
+async def _files(caller: AppCaller, live: LiveApp, given: list[FileObject]) -> list[File]:
+    """The files of the call, as the app's uploads allow. Chats with uploads off leave them out, workflows take any."""
+    found = await caller.workspace.files.resolve_all(given)
+    rules = sent_rules(live.program.features.get("file_upload"))
+    if rules is None:
+        return found if live.app.mode == "workflow" else []
+    check_files(rules, found)
+    return found
+
+
 async def _inputs(caller: AppCaller, live: LiveApp, given: dict[str, Any]) -> dict[str, Any]:
     """The inputs with file objects in the place of what names them."""
     values = dict(given)
     for item in live.program.form:
         value = values.get(item.variable)
         if item.type == "file" and isinstance(value, dict):
-            values[item.variable] = await caller.workspace.files.resolve(value)
+            file = await caller.workspace.files.resolve(value)
+            check_files(variable_rules(item), [file])
+            values[item.variable] = file
         elif item.type == "file-list" and isinstance(value, list):
             named = [part for part in value if isinstance(part, dict)]
             if len(named) == len(value):
-                values[item.variable] = await caller.workspace.files.resolve_all(named)
+                listed = await caller.workspace.files.resolve_all(named)
+                check_files(variable_rules(item), listed)
+                values[item.variable] = listed
     return values
 
 
