@@ -63,6 +63,12 @@ TICKS: tuple[Tick, ...] = (
     Tick(actor="fail_lapsed_runs", every=timedelta(minutes=1)),
     Tick(actor="purge_outbox", every=_HOUR),
     Tick(actor="clean_runs", every=_DAY, at=2 * _HOUR, enabled=lambda settings: settings.workflow_log_cleanup_enabled),
+    Tick(
+        actor="clean_embeddings",
+        every=_DAY,
+        at=3 * _HOUR,
+        enabled=lambda settings: settings.enable_clean_embedding_cache_task,
+    ),
 )
 
 
