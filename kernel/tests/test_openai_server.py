@@ -54,6 +54,12 @@ async def test_answers_a_chat(server, http):
     assert answer["usage"] == {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}
 
 
+async def test_answers_the_last_message_when_nobody_asked(server, http):
+    asked = {"model": "m", "messages": [{"role": "system", "content": "be brief"}]}
+    answer = (await http.send(request(server, "/chat/completions", asked))).json()
+    assert answer["choices"][0]["message"]["content"] == "ECHO(be brief)"
+
+
 async def test_streams_a_chat_and_counts_it_when_asked(server, http):
     asked = chat("TOKENS:3", stream=True, stream_options={"include_usage": True})
     *events, usage, done = await frames(http, request(server, "/chat/completions", asked))

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import os
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,18 @@ def test_variables_get_an_id_and_a_selector() -> None:
     limits = [body.environment_variables[1] for body in twice if body]
     assert limits[0] == limits[1]
     assert (limits[0].selector, limits[0].value) == (["env", "LIMIT"], 3)
+
+
+@pytest.mark.parametrize("written", ["cv_lang", 7, None])
+def test_conversation_variables_have_ids_that_rows_can_have(written: Any) -> None:
+    kept = str(uuid.uuid4())
+    items = [{**sample.SEEN, "id": kept}, {"id": written, "name": "lang", "value_type": "string", "value": ""}]
+    body = sample.document("workflow")["workflow"] | {"conversation_variables": items}
+    read = [parse(sample.text("workflow", workflow=body)).workflow for _ in range(2)]
+    seen, lang = read[0].conversation_variables if read[0] else []
+    assert seen.id == kept
+    assert str(uuid.UUID(lang.id)) == lang.id != kept
+    assert read[0] == read[1]
 
 
 # -- everything at once -------------------------------------------------------------------------------------

@@ -107,5 +107,17 @@ def _fits(kind: str, value: Any) -> bool:
 
 
 def _id_of(given: Any, scope: Scope, name: str) -> str:
-    """The id as given, or one that is the same whenever the same text is read."""
-    return str(given) if given else str(uuid.uuid5(uuid.NAMESPACE_OID, f"{scope}.{name}"))
+    """The id as given, or one that is the same whenever the same text is read.
+
+    That of a conversation variable becomes a key of its rows: what is no UUID, as people write by hand, cannot stay.
+    """
+    if given and (scope == "env" or _is_uuid(str(given))):
+        return str(given)
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{scope}.{name}"))
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False

@@ -147,6 +147,13 @@ class FileService(TenantRepository):
             raise _gone(file_id)
         return to_struct(row, ToolFile)
 
+    async def find(self, file_id: str) -> UploadFile | ToolFile:
+        """One upload, or one file that a tool or a node made; FileNotFound."""
+        try:
+            return await self.get(file_id)
+        except FileNotFound:
+            return await self.get_tool_file(file_id)
+
     async def open(self, file_id: str) -> bytes:
         """The bytes of an upload; FileNotFound."""
         return await self._read((await self.get(file_id)).key, file_id)
@@ -175,7 +182,7 @@ class FileService(TenantRepository):
         # A caller who says `custom` says nothing: the kind is told from the file.
         kind = FileType(given) if given and given != FileType.CUSTOM else None
         if method == FileTransfer.REMOTE_URL:
-            return self._remote(mapping, kind)
+            return self.remote_value(mapping.get("url") or mapping.get("remote_url"), kind)
         wanted = {FileTransfer.LOCAL_FILE: "upload_file_id", FileTransfer.TOOL_FILE: "tool_file_id"}
         if method not in wanted:
             raise BadInput(
@@ -197,9 +204,8 @@ class FileService(TenantRepository):
         return [await self.resolve(mapping) for mapping in mappings if _is_meant(mapping)]
 
     def value(self, file: UploadFile, kind: FileType | None = None) -> File:
-        """An upload as a value, with a signed link."""
+        """An upload as a value, with a signed link; what names it is `related_id`."""
         return File(
-            id=file.id,
             tenant_id=self.tenant.id,
             type=kind or file_type(file.extension, file.mime_type or ""),
             transfer_method=FileTransfer.LOCAL_FILE,
@@ -225,6 +231,26 @@ class FileService(TenantRepository):
             mime_type=file.mimetype,
             size=file.size,
             url=self.links.url(self.tenant, file.id, "tools", extension=_dotted(extension) or ".bin"),
+        )
+
+    def remote_value(self, url: Any, kind: FileType | None = None) -> File:
+        """A remote file as a value, named by its address; BadInput for what is no web address."""
+        if not isinstance(url, str) or not url.lower().startswith(("http://", "https://")):
+            raise BadInput("The address of a remote file must start with http.", field="url")
+        try:
+            name = unquote(urlsplit(url).path).rpartition("/")[2]
+        except ValueError as exc:
+            raise BadInput(f"The address of a remote file is not a URL: {exc}.", field="url") from exc
+        extension, media = extension_of(name), guess_type(name, None)
+        return File(
+            tenant_id=self.tenant.id,
+            type=kind or file_type(extension, media),
+            transfer_method=FileTransfer.REMOTE_URL,
+            remote_url=url,
+            filename=name or "file",
+            extension=_dotted(extension),
+            mime_type=media,
+            url=url,
         )
 
     # -- FilesPort
@@ -271,26 +297,6 @@ class FileService(TenantRepository):
         return self.links.verify(self.tenant, file_id, link, kind)
 
     # -- inside
-
-    def _remote(self, mapping: Mapping[str, Any], kind: FileType | None) -> File:
-        url = mapping.get("url") or mapping.get("remote_url")
-        if not isinstance(url, str) or not url.lower().startswith(("http://", "https://")):
-            raise BadInput("The address of a remote file must start with http.", field="url")
-        try:
-            name = unquote(urlsplit(url).path).rpartition("/")[2]
-        except ValueError as exc:
-            raise BadInput(f"The address of a remote file is not a URL: {exc}.", field="url") from exc
-        extension, media = extension_of(name), guess_type(name, None)
-        return File(
-            tenant_id=self.tenant.id,
-            type=kind or file_type(extension, media),
-            transfer_method=FileTransfer.REMOTE_URL,
-            remote_url=url,
-            filename=name or "file",
-            extension=_dotted(extension),
-            mime_type=media,
-            url=url,
-        )
 
     async def _read(self, key: str, file_id: str) -> bytes:
         try:

@@ -106,7 +106,7 @@ def _text(content: Any) -> str:
 
 def _chat(asked: dict[str, Any], key: str) -> Answer:
     messages = asked["messages"]
-    last = next(message for message in reversed(messages) if message["role"] in ("user", "tool"))
+    last = next((message for message in reversed(messages) if message["role"] in ("user", "tool")), messages[-1])
     wanted = asked.get("response_format") or {}
     scripted = play(
         "tool" if messages[-1]["role"] == "tool" else "user",
