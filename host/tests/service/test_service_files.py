@@ -111,3 +111,59 @@ async def test_files_of_a_form_follow_its_fields(house: House) -> None:
     check_refused(await run(paper=remote("https://x.test/a.pdf")), "File validation failed for file: a.pdf")
     check_refused(await run(logs=[log, text]), "File validation failed for file: a.txt")
     check_refused(await run(logs=[log] * 3), "logs in input form must be less than 2 files")
+
+
+async def test_files_are_shown_with_their_messages(house: House, papers: Key, web: httpx.AsyncClient) -> None:
+    text = await sent(papers, "a.txt")
+    first = (await ask(papers, text, remote("https://x.test/a%20b.pdf", "document"))).json()
+    path = f"/messages?user=abc-123&conversation_id={first['conversation_id']}"
+    (message,) = (await papers("GET", path)).json()["data"]
+    kept, far = message["message_files"]
+    assert set(kept) == {
+        *("id", "filename", "type", "url", "mime_type", "size", "transfer_method", "belongs_to", "upload_file_id"),
+    }
+    assert (kept["filename"], kept["type"], kept["size"], kept["belongs_to"]) == ("a.txt", "document", 5, "user")
+    assert (kept["transfer_method"], kept["upload_file_id"]) == ("local_file", text["upload_file_id"])
+    assert (await web.get(kept["url"])).content == b"hello"
+    assert (far["filename"], far["url"], far["size"]) == ("a b.pdf", "https://x.test/a%20b.pdf", -1)
+    assert (far["transfer_method"], far["upload_file_id"]) == ("remote_url", None)
+    other = await house.app("advanced-chat", answers_with())
+    refused = await other("GET", f"/files/{text['upload_file_id']}/preview")
+    assert (refused.status_code, refused.json()["code"]) == (403, "file_access_denied")
+
+
+async def test_a_member_s_file_is_served_once_a_message_has_it(house: House, papers: Key) -> None:
+    files = house.workspace.files
+    made = await files.upload(b"plan", "plan.txt", created_by_role="account", created_by=house.owner_id)
+    path = f"/files/{made.id}/preview"
+    assert (await papers("GET", path)).status_code == 403
+    given = {"type": "document", "transfer_method": "local_file", "upload_file_id": made.id}
+    assert (await ask(papers, given)).status_code == 200
+    seen = await papers("GET", path)
+    assert (seen.status_code, seen.content) == (200, b"plan")
+
+
+async def test_a_file_that_a_node_made(house: House, web: httpx.AsyncClient) -> None:
+    made = await house.workspace.files.save(b"%PDF-1.7", filename="report.pdf", mime_type="application/pdf")
+    body = graph(node("start", "start", variables=[]), node("answer", "answer", answer="Here: {{#sys.files#}}"))
+    app = await house.app("advanced-chat", body, features=PAPERS)
+    path = f"/files/{made.related_id}/preview"
+    assert (await app("GET", path)).status_code == 403
+    given = {"type": "document", "transfer_method": "tool_file", "tool_file_id": made.related_id}
+    answer = (await ask(app, given)).json()
+    listed = await app("GET", f"/messages?user=abc-123&conversation_id={answer['conversation_id']}")
+    (message,) = listed.json()["data"]
+    assert [file["belongs_to"] for file in message["message_files"]] == ["user", "assistant"]
+    for file in message["message_files"]:
+        assert (file["filename"], file["transfer_method"], file["size"]) == ("report.pdf", "tool_file", 8)
+        assert f"/files/tools/{made.related_id}.pdf?" in file["url"]
+        seen = await web.get(file["url"])
+        assert (seen.status_code, seen.content) == (200, b"%PDF-1.7")
+        assert seen.headers["content-type"] == "application/pdf"
+        saved = await web.get(f"{file['url']}&as_attachment=true")
+        assert saved.headers["content-disposition"] == "attachment; filename*=UTF-8''report.pdf"
+        for link in (file["url"].replace("sign=", "sign=x"), file["url"].replace("/tools/", "/tools/x")):
+            refused = await web.get(link)
+            assert refused.status_code in (400, 403)
+            assert refused.json()["code"] in ("file_access_denied", "invalid_param")
+    assert (await app("GET", path)).content == b"%PDF-1.7"

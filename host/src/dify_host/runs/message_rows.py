@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from dify_kernel.graph.events import Event, NodeFinished, Resources, RunFinished, RunStarted
-from dify_kernel.graph.values import infer
+from dify_kernel.graph.values import File, infer
 
 from dify_host.apps.records import Variable
 from dify_host.db.types import encode_json
 from dify_host.db.writer import Group
+from dify_host.runs.message_files import BelongsTo, answer_files, message_file_rows
 from dify_host.runs.recorder import Creator, moment
-from dify_host.runs.tables import conversations, messages, workflow_conversation_variables
+from dify_host.runs.tables import conversations, message_files, messages, workflow_conversation_variables
 
 __all__ = ["Citations", "MessageRows", "MessageSpec", "conversation_name", "message_outcome"]
 
@@ -42,6 +44,7 @@ class MessageSpec(msgspec.Struct, frozen=True, kw_only=True):
     parent_message_id: str | None = None
     introduction: str = ""
     shows_citations: bool = True
+    files: list[File] = []
 
 
 def conversation_name(query: str) -> str:
@@ -106,6 +109,7 @@ class MessageRows:
         if self._spec.fresh:
             group.insert(conversations, self._conversation_row())
         group.insert(messages, self._message_row())
+        self._attach(self._spec.files, "user", now, group)
         for variable in self._variables.values():
             if variable.id in self._missing:
                 row = {"id": variable.id, "conversation_id": self._spec.conversation_id, "app_id": self._spec.app_id}
@@ -170,6 +174,13 @@ class MessageRows:
             "updated_at": now,
         }
 
+    def _attach(self, files: list[File], belongs_to: BelongsTo, at: datetime, group: Group) -> None:
+        spec = self._spec
+        for row in message_file_rows(
+            files, message_id=spec.message_id, belongs_to=belongs_to, creator=spec.creator, at=at
+        ):
+            group.insert(message_files, row)
+
     # -- changes ----------------------------------------------------------------------------------------------
 
     def _change(self, variable: Variable, value: Any, group: Group) -> None:
@@ -191,6 +202,7 @@ class MessageRows:
             answer = self._streamed() or answer
         cited = self._citations.items if spec.shows_citations else []
         group.update(messages, spec.message_id, message_outcome(event, answer, cited))
+        self._attach(answer_files(event.outputs), "assistant", moment(event.at), group)
         group.update(
             conversations,
             spec.conversation_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -13,7 +14,9 @@ from dify_host.db.engine import Database
 from dify_host.db.repository import TenantRepository
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id, utc_now
+from dify_host.files.service import FileService
 from dify_host.runs.conversations import Conversations, unix
+from dify_host.runs.message_files import MessageFile, MessageFiles
 from dify_host.runs.recorder import Creator
 from dify_host.runs.tables import message_feedbacks, messages
 
@@ -46,7 +49,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     retriever_resources: list[dict[str, Any]]
     created_at: int
     agent_thoughts: list[dict[str, Any]]
-    message_files: list[dict[str, Any]]
+    message_files: list[MessageFile]
     status: str
     error: str | None
 
@@ -78,8 +81,11 @@ class AppFeedback(msgspec.Struct, frozen=True, kw_only=True):
 class Messages(TenantRepository):
     """The messages of one user of one app."""
 
-    def __init__(self, db: Database, tenant: Tenant, *, app_id: str, creator: Creator, source: str = "api") -> None:
+    def __init__(
+        self, db: Database, tenant: Tenant, files: FileService, *, app_id: str, creator: Creator, source: str = "api"
+    ) -> None:
         super().__init__(db, tenant)
+        self._files = files
         self._app_id, self._creator = app_id, creator
         self._conversations = Conversations(db, tenant, app_id=app_id, creator=creator, source=source)
 
@@ -110,17 +116,18 @@ class Messages(TenantRepository):
                 message_feedbacks.c.message_id.in_([row.id for row in page]), message_feedbacks.c.from_source == "user"
             )
             ratings = {row.message_id: row.rating for row in (await conn.execute(given)).all()} if page else {}
-        data = [_message(row, ratings.get(row.id)) for row in page]
+        attached = await MessageFiles(self.db, self.tenant).shown([row.id for row in page], self._files)
+        data = [_message(row, ratings.get(row.id), attached.get(row.id, [])) for row in page]
         return MessagePage(limit=limit, has_more=len(rows) > limit, data=data)
 
     async def get(self, message_id: str) -> Message:
-        """One message; NotFound when it is somebody else's."""
+        """One message, without its files; NotFound when it is somebody else's."""
         query = sa.select(messages).where(messages.c.id == message_id, self._mine())
         async with self.db.read() as conn:
             row = (await conn.execute(query)).one_or_none()
         if row is None:
             raise NotFound("Message Not Exists.", message_id=message_id)
-        return _message(row, None)
+        return _message(row, None, [])
 
     async def rate(self, message_id: str, rating: Rating | None, content: str | None = None) -> None:
         """Set, change or (None) take back a rating."""
@@ -173,7 +180,7 @@ class Feedbacks(TenantRepository):
         ]
 
 
-def _message(row: sa.Row[Any], rating: str | None) -> Message:
+def _message(row: sa.Row[Any], rating: str | None, files: Sequence[MessageFile]) -> Message:
     metadata = row.message_metadata or {}
     resources = [
         {
@@ -195,7 +202,7 @@ def _message(row: sa.Row[Any], rating: str | None) -> Message:
         retriever_resources=resources,
         created_at=unix(row.created_at),
         agent_thoughts=[],
-        message_files=[],
+        message_files=list(files),
         status=row.status,
         error=row.error,
     )

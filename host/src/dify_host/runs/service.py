@@ -175,6 +175,7 @@ class RunService:
             model_id=program.model.get("name"),
             introduction=request.introduction,
             shows_citations=program.shows_citations,
+            files=request.files,
         )
         return spec, variables, missing
 

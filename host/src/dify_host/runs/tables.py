@@ -139,6 +139,7 @@ message_files = table(
     ref("upload_file_id", null=True),
     index("message_id"),
     index("created_by"),
+    index("upload_file_id"),
     updated=False,
 )
 

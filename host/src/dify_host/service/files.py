@@ -11,9 +11,10 @@ from litestar.params import FromQuery, QueryParameter
 from litestar.response import Stream
 
 from dify_host.files.errors import FileAccessDenied
-from dify_host.files.service import UploadFile
-from dify_host.http.callers import AppKey, Call
+from dify_host.files.service import ToolFile, UploadFile
+from dify_host.http.callers import AppKey, Call, platform_of
 from dify_host.http.file_headers import file_headers
+from dify_host.runs.message_files import MessageFiles
 from dify_host.service.shapes import IdInPath, shown
 from dify_host.service.uploads import one_file
 
@@ -57,25 +58,30 @@ class FileController(Controller):
         self,
         file_id: IdInPath,
         caller: AppKey,
+        request: Call,
         as_attachment: Annotated[bool, QueryParameter()] = False,
         user: FromQuery[str | None] = None,
     ) -> Stream:
-        """The bytes of a file that a user of this app uploaded."""
+        """The bytes of a file that a user of this app uploaded, or that is part of a message of this app."""
         files = caller.workspace.files
-        file = await files.get(str(file_id))
-        await _require_own(caller.app_id, file, caller.workspace.end_users.get)
-        headers = file_headers(file.name, file.mime_type, file.size, attachment=as_attachment)
+        file = await files.find(str(file_id))
+        if not await _is_own(caller.app_id, file, caller.workspace.end_users.get):
+            attached = MessageFiles(platform_of(request).db, caller.tenant)
+            if not await attached.in_app(caller.app_id, file.id):
+                raise FileAccessDenied("Access to the requested file is denied.", file_id=file.id)
+        mime_type = file.mime_type if isinstance(file, UploadFile) else file.mimetype
+        headers = file_headers(file.name, mime_type, file.size, attachment=as_attachment)
         return Stream(files.stream(file), headers=headers, media_type=headers["Content-Type"])
 
 
-async def _require_own(app_id: str, file: UploadFile, end_user: Any) -> None:
-    """Only what came through this app: another app's users and the workspace's members are strangers here."""
+async def _is_own(app_id: str, file: UploadFile | ToolFile, end_user: Any) -> bool:
+    """Whether it came through this app: another app's users and the workspace's members are strangers here."""
+    if isinstance(file, ToolFile) or file.created_by_role != "end_user":
+        return False
     try:
-        owner = await end_user(file.created_by) if file.created_by_role == "end_user" else None
+        return bool((await end_user(file.created_by)).app_id == app_id)
     except NotFound:
-        owner = None
-    if owner is None or owner.app_id != app_id:
-        raise FileAccessDenied("Access to the requested file is denied.", file_id=file.id)
+        return False
 
 
 def _file_body(file: UploadFile) -> Mapping[str, Any]:

@@ -87,4 +87,4 @@ async def _messages(
     platform = platform_of(request)
     await platform.live_apps.record(caller.workspace.app_repository, caller.app_id, audience)
     creator = await caller.creator(user, required=required)
-    return Messages(platform.db, caller.tenant, app_id=caller.app_id, creator=creator)
+    return Messages(platform.db, caller.tenant, caller.workspace.files, app_id=caller.app_id, creator=creator)

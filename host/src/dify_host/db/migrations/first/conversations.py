@@ -235,6 +235,7 @@ def message_files() -> None:
     )
     op.create_index(op.f("ix_message_files_created_by"), "message_files", ["created_by"], unique=False)
     op.create_index(op.f("ix_message_files_message_id"), "message_files", ["message_id"], unique=False)
+    op.create_index(op.f("ix_message_files_upload_file_id"), "message_files", ["upload_file_id"], unique=False)
 
 
 def messages() -> None:
