@@ -1,4 +1,4 @@
-"""What the engine costs a node: a chain of real template nodes with its events, beside a bare loop of tasks."""
+"""What the engine costs a node: a chain of real nodes (template-transform) with events, beside a bare loop of tasks."""
 
 from __future__ import annotations
 
