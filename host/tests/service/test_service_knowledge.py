@@ -45,6 +45,10 @@ async def test_datasets(key: Key) -> None:
     assert (made["name"], made["permission"], made["provider"]) == ("Empty", "only_me", "vendor")
     assert (made["indexing_technique"], made["embedding_available"]) == (None, True)
     assert isinstance(made["created_at"], int)
+    outside = [f"external_knowledge_{name}" for name in ("id", "api_id", "api_name", "api_endpoint")]
+    assert made["external_knowledge_info"] == dict.fromkeys(outside)
+    assert made["external_retrieval_model"] == dict.fromkeys(("top_k", "score_threshold", "score_threshold_enabled"))
+    assert made["icon_info"] == dict.fromkeys(("icon_type", "icon", "icon_background", "icon_url"))
     assert made["retrieval_model_dict"]["search_method"] == "semantic_search"
     twice = await key("POST", "/datasets", {"name": "Empty"})
     assert (twice.status_code, twice.json()["code"]) == (409, "dataset_name_duplicate")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from dify_kernel.errors import NotImplementedYet
@@ -18,6 +18,17 @@ __all__ = ["DatasetController", "PageSize"]
 
 PageSize = Annotated[int, QueryParameter(ge=1)]
 """How many items a page has; the service takes no more than 100."""
+#: What is an object in every answer, with null members where there is nothing to tell.
+_OBJECTS: Final = {
+    "external_knowledge_info": (
+        "external_knowledge_id",
+        "external_knowledge_api_id",
+        "external_knowledge_api_name",
+        "external_knowledge_api_endpoint",
+    ),
+    "external_retrieval_model": ("top_k", "score_threshold", "score_threshold_enabled"),
+    "icon_info": ("icon_type", "icon", "icon_background", "icon_url"),
+}
 Technique = Literal["high_quality", "economy"]
 Permission = Literal["only_me", "all_team_members", "partial_members"]
 
@@ -137,6 +148,8 @@ class DatasetController(Controller):
 
 def _body(detail: DatasetDetail, *, members: bool = False) -> dict[str, Any]:
     body: dict[str, Any] = shown(detail)
+    for field, names in _OBJECTS.items():
+        body[field] = {**dict.fromkeys(names), **(body[field] or {})}
     listed = body.pop("partial_member_list")
     if members:
         body["partial_member_list"] = [{"user_id": account_id} for account_id in listed]

@@ -22,6 +22,7 @@ from dify_host.runs.commands import StopCommand
 from dify_host.runs.live_apps import Audience, LiveApp
 from dify_host.runs.service import RunRequest, StartedRun
 from dify_host.service.shapes import FileObject, Success
+from dify_host.service.trace import TRACE_HEADER, trace_id
 
 __all__ = ["RunController"]
 
@@ -35,7 +36,7 @@ class RunBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     user: User | None = None
     response_mode: Mode | None = None
     files: list[FileObject] | None = None
-    trace_id: str | None = None
+    trace_id: Any = None
 
 
 class CompletionBody(RunBody, kw_only=True, forbid_unknown_fields=True):
@@ -137,6 +138,16 @@ class RunController(Controller):
 
 
 async def _run(
+    request: Call, caller: AppCaller, data: RunBody, audience: Audience, **named: str | None
+) -> Response[Any] | Stream:
+    answer = await _answered(request, caller, data, audience, **named)
+    trace = trace_id(request, data.trace_id)
+    if trace is not None:
+        answer.headers[TRACE_HEADER] = trace
+    return answer
+
+
+async def _answered(
     request: Call,
     caller: AppCaller,
     data: RunBody,
