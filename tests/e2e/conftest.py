@@ -17,6 +17,11 @@ MODEL = "gpt-4o-mini"
 EMBEDDING = "text-embedding-3-small"
 
 
+def with_model(text: str) -> str:
+    """An example app, answered by the scripted model."""
+    return text.replace("provider: local, name: smollm2-135m-instruct", f"provider: openai, name: {MODEL}")
+
+
 class Home(msgspec.Struct, frozen=True):
     """`dify up` on a folder, with an account, a provider and default models."""
 
@@ -58,9 +63,7 @@ def handbook(home: Home) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def chat_key(home: Home, handbook: dict[str, Any]) -> str:
     """A key of the document-answering chat, on that knowledge base and the scripted model."""
-    text = (EXAMPLES / "handbook-chatflow.yml").read_text()
-    text = text.replace(NO_DATASET, handbook["id"])
-    text = text.replace("provider: local, name: smollm2-135m-instruct", f"provider: openai, name: {MODEL}")
+    text = with_model((EXAMPLES / "handbook-chatflow.yml").read_text()).replace(NO_DATASET, handbook["id"])
     file = home.place.folder / "chat.yml"
     file.write_text(text)
     key: str = home.place.dify("app", "import", str(file), "--publish", "--key")["api_key"]
