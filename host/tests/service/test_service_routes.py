@@ -174,6 +174,13 @@ async def test_openapi(web: httpx.AsyncClient) -> None:
     assert "post" in document["paths"]["/v1/chat-messages"]
     assert document["components"]["securitySchemes"]["ApiKey"]["scheme"] == "bearer"
     assert all(path.startswith("/v1/") for path in document["paths"])
+    for path, field in (
+        ("/v1/files/upload", "user"),
+        ("/v1/datasets/{dataset_id}/document/create-by-file", "data"),
+        ("/v1/datasets/{dataset_id}/documents/{document_id}/update-by-file", "data"),
+    ):
+        form = document["paths"][path]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+        assert (set(form["properties"]), form["required"]) == ({"file", field}, ["file"])
 
 
 async def test_cors_lets_browsers_read_the_version(web: httpx.AsyncClient) -> None:

@@ -13,6 +13,7 @@ from dify_host.http.callers import DatasetCaller, DatasetKey
 from dify_host.knowledge.documents import DocumentCreated, DocumentOptions, DocumentText
 from dify_host.knowledge.rules import ProcessRule, read_rule
 from dify_host.service.datasets import PageSize, Technique
+from dify_host.service.form_schema import DocumentForm
 from dify_host.service.retrieve import RetrievalSettings
 from dify_host.service.shapes import Deleted, IdInPath, Success, deleted, page_body, shown
 from dify_host.service.uploads import UploadedForm, one_file, optional_file
@@ -188,7 +189,11 @@ class DocumentUploadController(Controller):
     path = "/datasets/{dataset_id:uuid}"
     tags = ("Documents",)
 
-    @post(["/document/create-by-file", "/document/create_by_file"], status_code=200)
+    @post(
+        ["/document/create-by-file", "/document/create_by_file"],
+        status_code=200,
+        operation_class=DocumentForm,
+    )
     async def create_by_file(
         self, dataset_id: IdInPath, caller: DatasetKey, request: Request[Any, Any, Any]
     ) -> dict[str, Any]:
@@ -207,6 +212,7 @@ class DocumentUploadController(Controller):
     @post(
         ["/documents/{document_id:uuid}/update-by-file", "/documents/{document_id:uuid}/update_by_file"],
         status_code=200,
+        operation_class=DocumentForm,
     )
     async def update_by_file(
         self, dataset_id: IdInPath, document_id: IdInPath, caller: DatasetKey, request: Request[Any, Any, Any]

@@ -15,6 +15,7 @@ from dify_host.files.service import ToolFile, UploadFile
 from dify_host.http.callers import AppKey, Call, platform_of
 from dify_host.http.file_headers import file_headers
 from dify_host.runs.message_files import MessageFiles
+from dify_host.service.form_schema import FileForm
 from dify_host.service.shapes import IdInPath, shown
 from dify_host.service.uploads import one_file
 
@@ -27,7 +28,7 @@ class UploadController(Controller):
     path = "/files"
     tags = ("Files",)
 
-    @post("/upload", status_code=201)
+    @post("/upload", status_code=201, operation_class=FileForm)
     async def upload(self, caller: AppKey, request: Call) -> dict[str, Any]:
         """Keep a file for the app's user: multipart with `file` and `user`."""
         form = await one_file(request)
