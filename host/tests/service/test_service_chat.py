@@ -51,6 +51,7 @@ async def test_blocking(house: House, mode: str) -> None:
     assert list(body) == [
         *("event", "task_id", "id", "message_id", "conversation_id", "mode", "answer", "metadata", "created_at"),
     ]
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
     assert (body["event"], body["mode"], body["answer"]) == ("message", mode, "The answer is 42.")
     assert body["id"] == body["message_id"]
     uuid.UUID(body["conversation_id"])

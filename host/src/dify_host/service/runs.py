@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 from dify_kernel.contracts.node import RunInfo
@@ -27,6 +27,7 @@ from dify_host.service.trace import TRACE_HEADER, trace_id
 __all__ = ["RunController"]
 
 Mode = Literal["blocking", "streaming"]
+_JSON: Final = "application/json; charset=utf-8"
 
 
 class RunBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -180,8 +181,8 @@ async def _answered(
         return event_stream(started)
     finished = await started.handle.wait()
     if started.spec is None:
-        return Response(_workflow_answer(started, finished, started.handle.run))
-    return Response(_message_answer(started, finished, live))
+        return Response(_workflow_answer(started, finished, started.handle.run), media_type=_JSON)
+    return Response(_message_answer(started, finished, live), media_type=_JSON)
 
 
 async def _files(caller: AppCaller, live: LiveApp, given: list[FileObject]) -> list[File]:
