@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from array import array
 from base64 import b64decode
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
@@ -39,6 +40,9 @@ from dify_providers_openai.settings import OpenAICredentials
 from dify_providers_openai.wire import Chunk, Embedded, EventSplitter, Heard, Moderated, Ranked
 
 __all__ = ["OpenAIProvider"]
+
+#: How long a server may take to close an answer after it said that it is done.
+_TAIL_SECONDS = 0.25
 
 T = TypeVar("T")
 
@@ -301,14 +305,24 @@ async def _payloads(answer: HttpStream) -> AsyncGenerator[bytes, None]:
         yield await answer.read()
         return
     events = EventSplitter()
-    async for piece in answer.chunks():
+    pieces = answer.chunks()
+    async for piece in pieces:
         for data in events.feed(piece):
             if data == b"[DONE]":
+                await _read_to_the_end(pieces)
                 return
             yield data
     for data in events.close():
         if data != b"[DONE]":
             yield data
+
+
+async def _read_to_the_end(pieces: AsyncIterator[bytes]) -> None:
+    """Take what closes the answer, so that the connection can be used again; not from a server that leaves it open."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_TAIL_SECONDS):
+            async for _ in pieces:
+                continue
 
 
 def _chunk(data: bytes, credentials: OpenAICredentials) -> Chunk:
