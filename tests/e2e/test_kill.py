@@ -99,4 +99,5 @@ def test_finished_runs_are_whole_after_a_kill(tmp_path: Path, openai: OpenAIServ
         assert again[-1]["data"]["outputs"] == {"text": "back"}
         with api.client(key) as web:
             for run_id, data in told.items():
-                assert web.get(f"/v1/workflows/run/{run_id}").json()["outputs"] == data["outputs"]
+                shown = web.get(f"/v1/workflows/run/{run_id}").json()
+                assert json.loads(shown["outputs"]) == data["outputs"]
