@@ -9,7 +9,6 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
 import redis.asyncio as redis
@@ -91,7 +90,7 @@ class Platform:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self.settings
-        settings.data.mkdir(parents=True, exist_ok=True)
+        settings.make_data()
         self.env.setdefault("DIFY_DATA", str(settings.data))
         self.secret_key = read_secret_key(settings)
         self.keyring = KeyRing(self.secret_key)
@@ -345,8 +344,3 @@ def _pool(settings: HostSettings) -> PoolSettings:
         pool_pre_ping=settings.sqlalchemy_pool_pre_ping,
         pool_timeout=settings.sqlalchemy_pool_timeout,
     )
-
-
-def data_folder(env: Mapping[str, str]) -> Path:
-    """The data folder that an environment names."""
-    return HostSettings.read(env).data

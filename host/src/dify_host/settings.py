@@ -122,6 +122,18 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
         """The data folder, absolute."""
         return Path(self.dify_data).expanduser().absolute()
 
+    def make_data(self) -> Path:
+        """Make the data folder when it is missing; SettingsError where that is not allowed."""
+        try:
+            self.data.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise SettingsError(
+                f"The data folder {self.data} cannot be made: {exc.strerror}.",
+                hint="Choose a folder you may write with --data or DIFY_DATA.",
+                setting="DIFY_DATA",
+            ) from exc
+        return self.data
+
     @property
     def database(self) -> str:
         """The database URL, password included."""

@@ -70,6 +70,8 @@ def test_a_knowledge_base_is_made_filled_searched_and_deleted(dify: Dify, tmp_pa
     assert "Jupiter" in hits[0]["content"]
     assert hits[0]["document_name"] == "planets.md"
     assert "Jupiter" in dify("kb", "search", "Sky", "Jupiter").out
+    nameless = dify("kb", "create", "", "--json")
+    assert (nameless.status, nameless.result["code"]) == (1, "invalid_param")
     assert dify("kb", "delete", "Sky", "--yes", "--json").result["deleted"]
     gone = dify("kb", "search", "Sky", "Jupiter", "--json")
     assert (gone.status, gone.result["code"]) == (1, "not_found")

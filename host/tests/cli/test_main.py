@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -69,3 +71,17 @@ def test_an_error_is_1_with_its_code_and_message(dify: Dify) -> None:
     assert shown.status == 1
     assert "plugin_not_found" in shown.err
     assert shown.out == ""
+
+
+def test_an_address_or_a_folder_that_cannot_be_had_is_told_before_anything_starts(
+    dify: Dify, data: Path, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        for command in ("up", "api"):
+            done = dify(command, "--port", str(taken.getsockname()[1]), "--json")
+            assert (done.status, done.result["code"]) == (1, "address_unavailable")
+            assert "another program" in done.result["message"]
+    data.write_text("a file where the folder should be")
+    done = dify("app", "list", "--json")
+    assert (done.status, done.result["code"]) == (1, "invalid_setting")
+    assert "DIFY_DATA" in done.result["message"]

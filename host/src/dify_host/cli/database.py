@@ -53,5 +53,5 @@ def _url(call: Call) -> str:
     from dify_host.settings import HostSettings
 
     settings = HostSettings.read(call.env)
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.make_data()
     return settings.database

@@ -97,7 +97,7 @@ async def _perform(call: Call) -> list[Check]:
 
 async def _data_folder(settings: HostSettings) -> str:
     def write() -> None:
-        settings.data.mkdir(parents=True, exist_ok=True)
+        settings.make_data()
         probe = settings.data / f".probe.{os.getpid()}"
         probe.write_text("probe")
         probe.unlink()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 from dify_kernel.errors import BadInput, DifyError, NotFound
 
 from dify_host.cli.call import Call, takes_call
@@ -52,13 +53,17 @@ async def _create(call: Call, name: str, description: str, economy: bool, model:
     provider, _, model_name = (model or "").partition("/")
     if model and not model_name:
         raise BadInput(f"{model!r} is not PROVIDER/MODEL.")
-    new = NewDataset(
-        name=name,
-        description=description,
-        indexing_technique="economy" if economy else "high_quality",
-        embedding_model=model_name or None,
-        embedding_model_provider=provider or None,
-    )
+    given = {
+        "name": name,
+        "description": description,
+        "indexing_technique": "economy" if economy else "high_quality",
+        "embedding_model": model_name or None,
+        "embedding_model_provider": provider or None,
+    }
+    try:
+        new = msgspec.convert(given, NewDataset)
+    except msgspec.ValidationError as exc:
+        raise BadInput(f"{exc}.", hint="A name has 1 to 40 characters, a description 400 at most.") from exc
     async with call.workspace() as (_platform, workspace, owner):
         made = await workspace.datasets.create(new, owner.id)
     call.out.done(f"Knowledge base {made.name} is {made.id}.")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 from dify_kernel.errors import SettingsError
 
+from dify_host.cli.address import check_address
 from dify_host.cli.call import Call, takes_call
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def _run_api(call: Call, host: str | None, port: int | None) -> None:
     settings = _settings(call)
     address, number = host or settings.dify_bind_address, settings.dify_port if port is None else port
     gc.disable()
+    check_address(address, number)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve_api(call, settings, address, number))
     call.out.result({"stopped": "api"})

@@ -18,6 +18,7 @@ from collections.abc import Callable
 import click
 from dify_kernel.errors import DifyError
 
+from dify_host.cli.address import check_address
 from dify_host.cli.call import Call, takes_call
 from dify_host.db.newest import is_newest
 from dify_host.jobs.embedded import EmbeddedServer, ensure_running
@@ -52,7 +53,8 @@ def up(call: Call, host: str | None, port: int | None) -> None:
     if port:
         env["DIFY_PORT"] = str(port)
     settings = HostSettings.read(env)
-    settings.data.mkdir(parents=True, exist_ok=True)
+    check_address(settings.dify_bind_address, settings.dify_port)
+    settings.make_data()
     stop = StopRequest().listen()
     server = ensure_running(settings)
     try:

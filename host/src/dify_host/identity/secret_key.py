@@ -18,7 +18,7 @@ def read_secret_key(settings: HostSettings) -> str:
     if settings.secret_key:
         return settings.secret_key.reveal()
     path = settings.data / "secret_key"
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.make_data()
     if not path.exists():
         draft = path.with_name(f"secret_key.{os.getpid()}")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from dify_kernel.contracts.node import InlineNode, Node, NodeKind
-from dify_kernel.errors import BadInput, InvalidGraph, PluginError
+from dify_kernel.errors import BadInput, InvalidGraph, PluginError, PluginNotFound
 from dify_kernel.graph.defaults import DefaultValue, RetryConfig, convert_default
 
 __all__ = ["Edge", "Plan", "PlanNode", "Problem", "compile_plan", "inspect_graph"]
@@ -174,8 +174,11 @@ class _Compiler:
             return
         try:
             cls = self.resolve(kind, str(draft.envelope.version))
+        except PluginNotFound:
+            self.problem("unknown_node", f"No installed plugin offers the node type {kind!r}.", draft.id)
+            return
         except PluginError as exc:
-            self.problem("unknown_node", f"No installed plugin offers the node type {kind!r}: {exc.message}", draft.id)
+            self.problem("unknown_node", f"The node type {kind!r} cannot be used: {exc.message}", draft.id)
             return
         try:
             draft.node = cls(draft.id, msgspec.convert(draft.data, cls.Config, strict=False))
