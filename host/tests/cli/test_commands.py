@@ -117,3 +117,49 @@ def test_the_doctor_finds_what_is_wrong_and_then_nothing(dify: Dify) -> None:
     well = dify("doctor", "--json").lines[0]["checks"]
     # A machine may refuse the jail; everything else has to work.
     assert [item["name"] for item in well if not item["ok"]] in ([], ["code sandbox"])
+
+
+NODES = ["{id: start, data: {type: start, title: Start, variables: []}}", "{id: end, data: {type: end, outputs: []}}"]
+EDGE = "{source: start, target: end}"
+
+
+def app_text(*more: str, edges: tuple[str, ...] = (EDGE,)) -> str:
+    lines = ["kind: app", "version: 0.5.0", "app: {name: Bad, mode: workflow}", "workflow:", "  graph:", "    nodes:"]
+    listed = [f"    - {item}" for item in (*NODES, *more)]
+    return "\n".join([*lines, *listed, "    edges:", *(f"    - {item}" for item in edges)])
+
+
+def test_an_app_that_cannot_be_is_refused_by_place_and_leaves_nothing(dify: Dify, tmp_path: Path) -> None:
+    step = "{id: step, data: {type: template-transform, title: Step, template: x, variables: []}}"
+    circle = (EDGE, "{source: start, target: step}", "{source: step, target: step}")
+    cases: list[tuple[bytes, str, str]] = [
+        (app_text(step, edges=circle).encode(), "invalid_graph", "step"),
+        (app_text("{id: far, data: {type: teleport, title: Far}}").encode(), "invalid_graph", "teleport"),
+        (app_text("{id: odd, data: {type: 9}}").encode(), "invalid_graph", "odd"),
+        (b"app: {name: x\n  - : [", "invalid_param", "line 2"),
+        (b"- 1\n", "invalid_param", "mapping"),
+        (b"\x89PNG\r\n\x1a\n\xff\xfe", "invalid_param", "UTF-8"),
+        (b"a" * 20_000_000, "request_entity_too_large", "20000000"),
+    ]
+    file = tmp_path / "bad.yml"
+    for text, code, place in cases:
+        file.write_bytes(text)
+        for command in (("app", "import", str(file)), ("run", str(file))):
+            done = dify(*command, "--json")
+            assert (done.status, done.result["code"]) == (1, code), done.out
+            assert place in done.result["message"]
+    assert dify("app", "list", "--json").result["total"] == 0
+
+
+def test_a_program_named_as_a_text_is_no_document(dify: Dify, tmp_path: Path) -> None:
+    dify("kb", "create", "Texts", "--economy")
+    for name, content, code in (
+        ("a.txt", b"\x7fELF\x02\x01\x01" + bytes(64), "unsupported_file_type"),
+        ("b.pdf", b"MZ\x90\x00" + bytes(200), "unsupported_file_type"),
+        ("c.txt", b"a" * 16_000_000, "file_too_large"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        done = dify("kb", "add", "Texts", str(tmp_path / name), "--json")
+        assert (done.status, done.result["code"]) == (1, code), done.out
+        assert name in done.result["message"]
+    assert dify("kb", "list", "--json").result["data"][0]["document_count"] == 0
