@@ -10,6 +10,7 @@ from typing import Any
 from litestar import Litestar, Router, asgi
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.enums import HttpMethod
 from litestar.handlers import ASGIRouteHandler, HTTPRouteHandler
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
@@ -92,7 +93,7 @@ def _openapi() -> OpenAPIConfig:
 def _operation_id(_handler: HTTPRouteHandler, method: Method, path: list[str | PathParameterDefinition]) -> str:
     """Method and path, as aliases of one route differ in a hyphen alone."""
     parts = [part if isinstance(part, str) else f"{{{part.name}}}" for part in path]
-    return f"{str(method).lower()}:/{'/'.join(parts)}"
+    return f"{HttpMethod(method).value.lower()}:/{'/'.join(parts)}"
 
 
 @asynccontextmanager

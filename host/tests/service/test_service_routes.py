@@ -171,7 +171,7 @@ async def test_openapi(web: httpx.AsyncClient) -> None:
     document = (await web.get("/openapi.json")).json()
     assert document["openapi"].startswith("3.1")
     assert (await web.get("/v1/openapi.json")).json() == document
-    assert "post" in document["paths"]["/v1/chat-messages"]
+    assert document["paths"]["/v1/chat-messages"]["post"]["operationId"] == "post:/v1/chat-messages"
     assert document["components"]["securitySchemes"]["ApiKey"]["scheme"] == "bearer"
     assert all(path.startswith("/v1/") for path in document["paths"])
     for path, field in (

@@ -63,23 +63,23 @@ async def run_program(
         introduction=introduction,
     )
     started = await platform.runs.start(program, request)
-    wrote = False
+    said = ""
     async for batch in started.handle.follow():
         for event in batch:
             if isinstance(event, StreamChunk):
                 out.write(event.text)
-                wrote = wrote or bool(event.text)
+                said += event.text
             if out.json:
                 for item in started.events.convert(event):
                     out.event(item)
-    if wrote:
+    if said:
         out.write("\n")
     finished = await started.handle.wait()
-    _show(out, finished, wrote=wrote)
+    _show(out, finished, said)
     return finished.status in ("succeeded", "partial-succeeded")
 
 
-def _show(out: Output, finished: RunFinished, *, wrote: bool) -> None:
+def _show(out: Output, finished: RunFinished, said: str) -> None:
     summary: dict[str, Any] = {
         "status": finished.status,
         "outputs": finished.outputs,
@@ -90,7 +90,7 @@ def _show(out: Output, finished: RunFinished, *, wrote: bool) -> None:
     if finished.error:
         summary |= {"error": finished.error, "code": finished.error_type or "run_failed", "message": finished.error}
     out.result(summary)
-    if finished.outputs and not (wrote and set(finished.outputs) <= {"answer", "files"}):
+    if any(value not in ("", None, [], said) for value in finished.outputs.values()):
         rows = [(name, _text(value)) for name, value in finished.outputs.items()]
         out.table("Outputs", ["name", "value"], rows)
     style = "green" if finished.status == "succeeded" else "red"

@@ -183,7 +183,7 @@ class _Bar:
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        self._progress = Progress(*columns, console=call.out.console(), disable=call.out.json)
+        self._progress = Progress(*columns, console=call.out.console(), disable=not call.out.live)
         self._title = title
         self._task: Any = None
 

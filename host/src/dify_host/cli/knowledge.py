@@ -144,7 +144,7 @@ async def follow(
     document_id, batch, name = document
     work = asyncio.create_task(platform.indexer.run(document_id)) if here else None
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"))
-    with Progress(*columns, console=out.console(), disable=out.json, transient=True) as progress:
+    with Progress(*columns, console=out.console(), disable=not out.live, transient=True) as progress:
         bar = progress.add_task(name, total=None, state="waiting")
         while True:
             ended = work is None or work.done()

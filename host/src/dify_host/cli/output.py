@@ -18,6 +18,11 @@ class Output:
     def __init__(self, *, json: bool) -> None:
         self.json = json
 
+    @property
+    def live(self) -> bool:
+        """Whether somebody watches: only a terminal can show what moves."""
+        return not self.json and sys.stdout.isatty()
+
     def result(self, value: Any) -> None:
         """Print the outcome as one line of JSON; for people it was said already."""
         if self.json:
