@@ -5,7 +5,7 @@ import json
 import pytest
 from dify_kernel.contracts.http import HttpRequest, HttpResponse, HttpTimeout
 from dify_kernel.contracts.model import LLMRequest, ModelType, PromptMessage
-from dify_kernel.contracts.node import Retrieval
+from dify_kernel.contracts.ports import Retrieval
 from dify_kernel.contracts.tool import TextMessage
 from dify_kernel.errors import CodeExecutionError, InvokeBadRequestError, NotFound, ToolError
 from dify_kernel.graph.values import File, FileType

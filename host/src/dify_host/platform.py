@@ -13,7 +13,8 @@ from typing import Literal
 
 import redis.asyncio as redis
 from dify_kernel.contracts.model import ModelType, ProviderPorts
-from dify_kernel.contracts.node import Ports, RunInfo
+from dify_kernel.contracts.node import RunInfo
+from dify_kernel.contracts.ports import Ports
 from dify_kernel.contracts.storage import Storage
 from dify_kernel.graph.engine import RunLimits
 from dify_kernel.registry import Registry

@@ -12,7 +12,7 @@ from dify_host.db.types import new_id
 from dify_host.knowledge.datasets import DatasetChanges
 from dify_host.knowledge.retrieval import Asker
 from dify_host.knowledge.tables import dataset_metadatas, dataset_queries, documents
-from dify_kernel.contracts.node import KnowledgePort, Retrieval
+from dify_kernel.contracts.ports import KnowledgePort, Retrieval
 from dify_kernel.errors import BadInput
 
 from .house import House

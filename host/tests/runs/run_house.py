@@ -21,7 +21,8 @@ from dify_host.runs.programs import Program, Programs
 from dify_host.runs.recorder import Creator
 from dify_host.runs.service import RunRequest, RunService, StartedRun
 from dify_kernel.contracts.model import LLMDelta, LLMRequest
-from dify_kernel.contracts.node import Limits, Ports
+from dify_kernel.contracts.node import Limits
+from dify_kernel.contracts.ports import Ports
 from dify_kernel.graph.engine import RunLimits
 from dify_kernel.graph.events import Event
 from dify_kernel.registry import Registry

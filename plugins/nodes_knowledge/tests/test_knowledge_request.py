@@ -1,7 +1,8 @@
 """What is asked of the knowledge bases, and which citations come of the answer."""
 
 import pytest
-from dify_kernel.contracts.node import NodeStatus, Retrieval, RetrieverResources
+from dify_kernel.contracts.node import NodeStatus, RetrieverResources
+from dify_kernel.contracts.ports import Retrieval
 from dify_kernel.graph.values import Value, ValueType
 from dify_kernel.testing.fakes import FakeFiles, FakeKnowledge, fake_context, fake_ports
 from dify_kernel.testing.node import make_node, run_node

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import sqlalchemy as sa
 from dify_kernel.contracts.model import ModelType
-from dify_kernel.contracts.node import ModelsPort
+from dify_kernel.contracts.ports import ModelsPort
 from dify_kernel.contracts.storage import Storage
 from dify_kernel.errors import DifyError, NotImplementedYet
 from msgspec import UNSET, UnsetType

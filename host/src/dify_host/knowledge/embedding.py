@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 from dify_kernel.contracts.model import ModelType
-from dify_kernel.contracts.node import ModelsPort
+from dify_kernel.contracts.ports import ModelsPort
 from dify_kernel.errors import InvokeError
 
 from dify_host.db.engine import Database

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from dify_kernel.contracts.node import ModelsPort
+from dify_kernel.contracts.ports import ModelsPort
 from dify_kernel.contracts.vector import Compare, Filter, Record, VectorStore
 from dify_kernel.errors import BadInput
 from sqlalchemy.ext.asyncio import AsyncConnection

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
-from dify_kernel.contracts.node import ModelsPort
+from dify_kernel.contracts.ports import ModelsPort
 from dify_kernel.contracts.storage import Storage
 from dify_kernel.errors import BadInput, DifyError
 from sqlalchemy.ext.asyncio import AsyncConnection

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from dify_kernel.contracts.node import ModelsPort
+from dify_kernel.contracts.ports import ModelsPort
 from dify_kernel.errors import BadInput, NotImplementedYet
 
 from dify_host.db.engine import Database

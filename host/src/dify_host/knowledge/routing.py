@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from dify_kernel.contracts.model import LLMRequest, PromptMessage
-from dify_kernel.contracts.node import ModelsPort
+from dify_kernel.contracts.ports import ModelsPort
 from dify_kernel.errors import BadInput, DifyError
 
 from dify_host.knowledge.metadata import OPERATORS, Condition, Conditions

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from dify_kernel.contracts.node import ModelsPort, Retrieval
+from dify_kernel.contracts.ports import ModelsPort, Retrieval
 from dify_kernel.errors import BadInput, NotImplementedYet
 
 from dify_host.db.engine import Database

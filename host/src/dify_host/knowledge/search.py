@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from dify_kernel.contracts.node import ModelsPort
+from dify_kernel.contracts.ports import ModelsPort
 from dify_kernel.contracts.vector import And, Compare, Filter, Hit, Space, VectorStore
 from sqlalchemy.ext.asyncio import AsyncConnection
 

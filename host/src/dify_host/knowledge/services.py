@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from dify_kernel.contracts.node import ModelsPort
+from dify_kernel.contracts.ports import ModelsPort
 from dify_kernel.contracts.storage import Storage
 
 from dify_host.db.engine import Database

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from dify_kernel.contracts.node import Limits, Ports, RunInfo
+from dify_kernel.contracts.node import Limits, RunInfo
+from dify_kernel.contracts.ports import Ports
 from dify_kernel.errors import DifyError, NotFound
 from dify_kernel.graph.engine import Engine, RunLimits
 from dify_kernel.graph.events import Event, StreamChunk

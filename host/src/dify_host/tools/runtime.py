@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from dify_kernel.contracts.tool import ToolMessage
+from dify_kernel.contracts.tool import ToolInfo, ToolMessage
 from dify_kernel.errors import NotImplementedYet
 
 __all__ = ["ToolRuntime"]
@@ -13,6 +13,12 @@ __all__ = ["ToolRuntime"]
 
 class ToolRuntime:
     """Fulfils the nodes' tools port."""
+
+    async def describe(
+        self, provider_type: str, provider: str, tool: str, *, credential_id: str | None = None
+    ) -> ToolInfo:
+        """Refuse, naming the tool."""
+        raise NotImplementedYet(f"Tools do not run yet; {provider}/{tool} was asked for.")
 
     async def invoke(
         self,

@@ -13,43 +13,32 @@ from typing import Any, ClassVar, Protocol
 
 import msgspec
 
-from dify_kernel.contracts.http import HttpClient
-from dify_kernel.contracts.model import (
-    Embeddings,
-    LLMDelta,
-    LLMRequest,
-    ModelInfo,
-    ModelType,
-    PromptMessage,
-    RerankHit,
-    Usage,
-)
+from dify_kernel.contracts.model import Usage
+from dify_kernel.contracts.ports import Ports
 from dify_kernel.errors import NodeFailed
 from dify_kernel.graph.pool import Pool, Selector, Template
-from dify_kernel.graph.values import File, Value
+from dify_kernel.graph.values import Value
 
 __all__ = [
     "AgentLog",
+    "Body",
+    "ContainerNode",
+    "ContainerStarted",
     "Delta",
-    "FilesPort",
     "InlineNode",
-    "KnowledgePort",
     "Limits",
-    "MemoryPort",
-    "ModelsPort",
     "Node",
     "NodeConfig",
     "NodeContext",
     "NodeKind",
     "NodeResult",
     "NodeStatus",
-    "Ports",
-    "Retrieval",
+    "Pause",
     "RetrieverResources",
+    "Round",
+    "RoundStarted",
     "RunInfo",
-    "SandboxPort",
     "TextDelta",
-    "ToolsPort",
     "VariableSelector",
 ]
 
@@ -166,117 +155,64 @@ class NodeResult(msgspec.Struct, kw_only=True):
     updates: list[tuple[Selector, Any]] = []
 
 
-Delta = TextDelta | RetrieverResources | AgentLog | NodeResult
+class Pause(msgspec.Struct, frozen=True, kw_only=True):
+    """The run waits for somebody; yielded last, in place of a result.
+
+    No process holds a run that waits. When the answer has come, `run` is called again with it as `ctx.answer`.
+    `data` is kept for whoever answers: plain data, with everything that the question needs. After `expires_in` seconds
+    the host answers with `{"timeout": True}`.
+    """
+
+    type: str
+    data: dict[str, Any] = {}
+    expires_in: float | None = None
 
 
-# -- ports -----------------------------------------------------------------------------------------------------
+class ContainerStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """A container knows what it goes over. Clients learn of a container, and of its end, by this alone."""
+
+    inputs: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
 
 
-class ModelsPort(Protocol):
-    """Models of the workspace, with its credentials. Raises the Invoke… errors."""
+class RoundStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """A round of a container is due; `index` as clients count it."""
 
-    async def describe(self, provider: str, model: str, model_type: ModelType) -> ModelInfo:
-        """What is known about a model."""
-        ...
-
-    def llm(self, provider: str, request: LLMRequest) -> AsyncIterator[LLMDelta]:
-        """The answer as it is generated, the last delta with priced usage."""
-        ...
-
-    async def embed(
-        self, provider: str, model: str, texts: Sequence[str], *, input_type: str = "document"
-    ) -> Embeddings:
-        """One vector a text."""
-        ...
-
-    async def rerank(
-        self, provider: str, model: str, query: str, documents: Sequence[str], *, top_n: int | None = None
-    ) -> list[RerankHit]:
-        """Documents by relevance."""
-        ...
+    index: int
 
 
-class Retrieval(msgspec.Struct, frozen=True, kw_only=True):
-    """A question to one or more knowledge bases; the optional parts are the mappings of the DSL node."""
-
-    query: str
-    dataset_ids: list[str]
-    mode: str = "multiple"
-    top_k: int = 4
-    score_threshold: float | None = None
-    reranking_enable: bool = False
-    reranking_mode: str = "reranking_model"
-    reranking_model: dict[str, Any] | None = None
-    weights: dict[str, Any] | None = None
-    metadata_filtering_mode: str = "disabled"
-    metadata_filtering_conditions: dict[str, Any] | None = None
-    metadata_model: dict[str, Any] | None = None
-    single_model: dict[str, Any] | None = None
-    attachments: list[File] = []
+Delta = TextDelta | RetrieverResources | AgentLog | ContainerStarted | RoundStarted | Pause | NodeResult
 
 
-class KnowledgePort(Protocol):
-    """Knowledge bases of the workspace."""
+class Round(msgspec.Struct, frozen=True, kw_only=True):
+    """How one round of a container's body ended. `pool` holds the values at its end.
 
-    async def retrieve(self, request: Retrieval) -> list[dict[str, Any]]:
-        """Found pieces, best first: `{content, title, metadata, files}` as the knowledge-retrieval node gives."""
-        ...
+    `ran` are the types of the nodes that ran; a failed round has the error of the node that failed it.
+    """
+
+    pool: Pool
+    ran: frozenset[str]
+    status: NodeStatus = NodeStatus.SUCCEEDED
+    error: str = ""
+    error_type: str = ""
+    usage: Usage
+    elapsed_time: float = 0.0
 
 
-class ToolsPort(Protocol):
-    """Tools of the workspace."""
+class Body(Protocol):
+    """The nodes inside a container, run as often as it likes."""
 
-    def invoke(
-        self,
-        provider_type: str,
-        provider: str,
-        tool: str,
-        parameters: Mapping[str, Any],
-        *,
-        credential_id: str | None = None,
-    ) -> AsyncIterator[Any]:
-        """The messages of one call (`contracts.tool.ToolMessage`)."""
+    async def run(self, index: int, variables: Mapping[str, Any], *, isolated: bool) -> Round:
+        """One round, `variables` set under the container's id first.
+
+        An isolated round works on a copy of the pool, of which only conversation variables come back; others share it,
+        and begin without the values of the nodes inside. Rounds with different indexes may run side by side. A round
+        that was recorded is not run again. Raises what pauses or ends the whole run; let it through.
+        """
         ...
 
 
-class FilesPort(Protocol):
-    """Bytes behind file values."""
-
-    async def load(self, file: File) -> bytes:
-        """The content; NotFound when it is gone."""
-        ...
-
-    async def save(self, data: bytes, *, filename: str, mime_type: str) -> File:
-        """Keep bytes that a node made, as a tool file."""
-        ...
-
-
-class SandboxPort(Protocol):
-    """Runs user code in the jail."""
-
-    async def execute(self, language: str, code: str, inputs: Mapping[str, Any], *, timeout: float = 15.0) -> Any:
-        """What `main` returned. language: python3 or javascript. CodeExecutionError holds the user's traceback."""
-        ...
-
-
-class MemoryPort(Protocol):
-    """The conversation so far."""
-
-    async def history(self, conversation_id: str, *, limit: int = 500) -> list[PromptMessage]:
-        """User and assistant messages, oldest first, at most `limit` of the newest turns."""
-        ...
-
-
-class Ports(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a node may reach."""
-
-    models: ModelsPort
-    knowledge: KnowledgePort
-    tools: ToolsPort
-    files: FilesPort
-    http: HttpClient
-    sandbox: SandboxPort
-    memory: MemoryPort
+# -- a run ------------------------------------------------------------------------------------------------------
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -315,9 +251,12 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeContext:
-    """What a running node sees: its run, the values so far, the ports, and a stable key for side effects."""
+    """What a running node sees: its run, the values so far, the ports, and a stable key for side effects.
 
-    __slots__ = ("attempt", "execution_id", "limits", "node_id", "pool", "ports", "run")
+    `body` is set for containers. `answer` is set when the node asked for a `Pause` and somebody has answered.
+    """
+
+    __slots__ = ("_body", "answer", "attempt", "execution_id", "limits", "node_id", "pool", "ports", "run")
 
     def __init__(
         self,
@@ -329,6 +268,8 @@ class NodeContext:
         ports: Ports,
         limits: Limits,
         attempt: int = 0,
+        body: Body | None = None,
+        answer: dict[str, Any] | None = None,
     ) -> None:
         self.run = run
         self.node_id = node_id
@@ -337,6 +278,15 @@ class NodeContext:
         self.ports = ports
         self.limits = limits
         self.attempt = attempt
+        self.answer = answer
+        self._body = body
+
+    @property
+    def body(self) -> Body:
+        """The nodes inside; NodeFailed when the node is no container."""
+        if self._body is None:
+            raise NodeFailed("The node has nothing inside to run.", node_id=self.node_id)
+        return self._body
 
     @property
     def key(self) -> str:
@@ -378,6 +328,8 @@ class Node(ABC):
     pure: ClassVar[bool] = False
     #: Whether `retry_config` applies.
     retryable: ClassVar[bool] = False
+    #: A silent node runs without a trace in events, counts and the log (the start of a container); it is inline.
+    silent: ClassVar[bool] = False
 
     def __init__(self, node_id: str, config: Any) -> None:
         self.id = node_id
@@ -424,3 +376,13 @@ class InlineNode(Node):
     async def run(self, ctx: NodeContext) -> AsyncIterator[Delta]:
         """The result as the only item."""
         yield self.evaluate(ctx)
+
+
+class ContainerNode(Node):
+    """A node with nodes inside, which it runs by `ctx.body`; they name it in `parentId` or in their data."""
+
+    kind = NodeKind.CONTAINER
+
+    def start_node_id(self) -> str:
+        """Where a round begins; "" for the first node inside without incoming edges."""
+        return ""

@@ -24,11 +24,11 @@ from dify_kernel.contracts.node import (
     NodeKind,
     NodeResult,
     NodeStatus,
-    Ports,
     RetrieverResources,
     RunInfo,
     TextDelta,
 )
+from dify_kernel.contracts.ports import Ports
 from dify_kernel.errors import DifyError
 from dify_kernel.graph.events import (
     AgentLogged,

@@ -12,13 +12,20 @@ import msgspec
 
 __all__ = [
     "AgentLogged",
+    "AnyEvent",
+    "ContainerBegun",
     "Event",
     "NodeFinished",
+    "NodePaused",
     "NodeRetried",
     "NodeStarted",
     "Resources",
+    "RoundBegun",
     "RunFinished",
+    "RunPaused",
+    "RunResumed",
     "RunStarted",
+    "Scope",
     "StreamChunk",
     "decode_event",
     "decode_events",
@@ -26,21 +33,29 @@ __all__ = [
 ]
 
 
-class Event(msgspec.Struct, kw_only=True, tag_field="event", gc=False):
+Scope = tuple[tuple[str, int], ...]
+"""Where a node stands: the containers around it, outermost first, each with the index of its round."""
+
+
+class Event(msgspec.Struct, kw_only=True, tag_field="event", gc=False, omit_defaults=True):
     """Base of every event. `at` is Unix time in seconds."""
 
     seq: int = 0
     at: float = 0.0
 
 
-class RunStarted(Event, kw_only=True, tag="run_started", gc=False):
-    """The run has begun; `variables` is the pool as it was, enough to begin again."""
+class RunStarted(Event, kw_only=True, tag="run_started", gc=False, omit_defaults=True):
+    """The run has begun; `variables` is the pool as it was, enough to begin again.
+
+    `context` is the host's: what it needs to take the run up on another process.
+    """
 
     inputs: dict[str, Any] = {}
     variables: dict[str, dict[str, Any]] = {}
+    context: dict[str, Any] = {}
 
 
-class NodeStarted(Event, kw_only=True, tag="node_started", gc=False):
+class NodeStarted(Event, kw_only=True, tag="node_started", gc=False, omit_defaults=True):
     """A node has begun. `index` counts starts from 1; `execution_id` stays the same over retries and crashes."""
 
     execution_id: str
@@ -48,9 +63,10 @@ class NodeStarted(Event, kw_only=True, tag="node_started", gc=False):
     node_type: str
     title: str = ""
     index: int = 1
+    scope: Scope = ()
 
 
-class StreamChunk(Event, kw_only=True, tag="stream_chunk", gc=False):
+class StreamChunk(Event, kw_only=True, tag="stream_chunk", gc=False, omit_defaults=True):
     """A piece of the answer, in the order of its template. `selector` is where the text comes from."""
 
     selector: tuple[str, ...]
@@ -58,23 +74,25 @@ class StreamChunk(Event, kw_only=True, tag="stream_chunk", gc=False):
     offset: int = 0
 
 
-class Resources(Event, kw_only=True, tag="resources", gc=False):
+class Resources(Event, kw_only=True, tag="resources", gc=False, omit_defaults=True):
     """Citations that a node found."""
 
     node_id: str
     execution_id: str
     resources: list[dict[str, Any]]
+    scope: Scope = ()
 
 
-class AgentLogged(Event, kw_only=True, tag="agent_log", gc=False):
+class AgentLogged(Event, kw_only=True, tag="agent_log", gc=False, omit_defaults=True):
     """A step of an agent node."""
 
     node_id: str
     execution_id: str
     log: dict[str, Any]
+    scope: Scope = ()
 
 
-class NodeRetried(Event, kw_only=True, tag="node_retry", gc=False):
+class NodeRetried(Event, kw_only=True, tag="node_retry", gc=False, omit_defaults=True):
     """An attempt failed and the node will be tried again; `retry_index` counts from 1."""
 
     execution_id: str
@@ -82,6 +100,7 @@ class NodeRetried(Event, kw_only=True, tag="node_retry", gc=False):
     node_type: str
     title: str = ""
     index: int = 1
+    scope: Scope = ()
     inputs: dict[str, Any] = {}
     process_data: dict[str, Any] = {}
     outputs: dict[str, Any] = {}
@@ -92,10 +111,11 @@ class NodeRetried(Event, kw_only=True, tag="node_retry", gc=False):
     elapsed_time: float = 0.0
 
 
-class NodeFinished(Event, kw_only=True, tag="node_finished", gc=False):
+class NodeFinished(Event, kw_only=True, tag="node_finished", gc=False, omit_defaults=True):
     """A node has ended: `succeeded`, `failed` (the run fails with it) or `exception` (its error strategy took over).
 
-    `handle` and `updates` repeat what the run did with the result, so that a replay does the same.
+    `handle`, `updates` and `types` repeat what the run did with the result, so that a replay does the same: `types`
+    names the type of an output where its data does not tell it. `total_tokens` and prices are in the metadata.
     """
 
     execution_id: str
@@ -103,6 +123,7 @@ class NodeFinished(Event, kw_only=True, tag="node_finished", gc=False):
     node_type: str
     title: str = ""
     index: int = 1
+    scope: Scope = ()
     status: str = "succeeded"
     inputs: dict[str, Any] = {}
     process_data: dict[str, Any] = {}
@@ -112,12 +133,74 @@ class NodeFinished(Event, kw_only=True, tag="node_finished", gc=False):
     metadata: dict[str, Any] = {}
     handle: str = "source"
     updates: list[tuple[tuple[str, ...], Any]] = []
+    types: dict[str, str] = {}
+    usage: dict[str, Any] = {}
     retries: int = 0
     started_at: float = 0.0
     elapsed_time: float = 0.0
 
 
-class RunFinished(Event, kw_only=True, tag="run_finished", gc=False):
+class ContainerBegun(Event, kw_only=True, tag="container_begun", gc=False, omit_defaults=True):
+    """A container knows what it goes over; clients see the container from here to its `node_finished`."""
+
+    execution_id: str
+    node_id: str
+    node_type: str
+    title: str = ""
+    inputs: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
+    scope: Scope = ()
+
+
+class RoundBegun(Event, kw_only=True, tag="round_begun", gc=False, omit_defaults=True):
+    """A round of a container is due."""
+
+    execution_id: str
+    node_id: str
+    node_type: str
+    title: str = ""
+    index: int = 0
+    scope: Scope = ()
+
+
+class NodePaused(Event, kw_only=True, tag="node_paused", gc=False, omit_defaults=True):
+    """A node waits for somebody. `expires_at` is Unix time; then the host answers for them."""
+
+    execution_id: str
+    node_id: str
+    node_type: str
+    title: str = ""
+    scope: Scope = ()
+    type: str = ""
+    data: dict[str, Any] = {}
+    expires_at: float | None = None
+
+
+class RunPaused(Event, kw_only=True, tag="run_paused", gc=False, omit_defaults=True):
+    """Nothing more can happen until somebody answers; `waiting` are the execution ids of the nodes that wait.
+
+    `elapsed_time` are the seconds that the run was at work since it began.
+    """
+
+    waiting: list[str] = []
+    outputs: dict[str, Any] = {}
+    elapsed_time: float = 0.0
+    total_tokens: int = 0
+    total_steps: int = 0
+
+
+class RunResumed(Event, kw_only=True, tag="run_resumed", gc=False, omit_defaults=True):
+    """The run goes on, from its log: it was `answered` (execution id -> answer), or `recovered` from a lost process.
+
+    `text` is what its answers have streamed up to here; what a client saw beyond that is taken back.
+    """
+
+    cause: str = "recovered"
+    answers: dict[str, dict[str, Any]] = {}
+    text: str = ""
+
+
+class RunFinished(Event, kw_only=True, tag="run_finished", gc=False, omit_defaults=True):
     """The one terminal event: `succeeded`, `partial-succeeded`, `failed` or `stopped`."""
 
     status: str
@@ -131,7 +214,21 @@ class RunFinished(Event, kw_only=True, tag="run_finished", gc=False):
     usage: dict[str, Any] = {}
 
 
-AnyEvent = RunStarted | NodeStarted | StreamChunk | Resources | AgentLogged | NodeRetried | NodeFinished | RunFinished
+AnyEvent = (
+    RunStarted
+    | NodeStarted
+    | StreamChunk
+    | Resources
+    | AgentLogged
+    | NodeRetried
+    | NodeFinished
+    | ContainerBegun
+    | RoundBegun
+    | NodePaused
+    | RunPaused
+    | RunResumed
+    | RunFinished
+)
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)

@@ -17,8 +17,9 @@ import msgspec
 
 from dify_kernel.contracts.http import HttpRequest, HttpResponse, HttpStream
 from dify_kernel.contracts.model import PromptMessage
-from dify_kernel.contracts.node import Limits, NodeContext, Ports, Retrieval, RunInfo
-from dify_kernel.contracts.tool import TextMessage, ToolMessage
+from dify_kernel.contracts.node import Limits, NodeContext, RunInfo
+from dify_kernel.contracts.ports import Ports, Retrieval
+from dify_kernel.contracts.tool import TextMessage, ToolInfo, ToolMessage
 from dify_kernel.errors import CodeExecutionError, NotFound, ToolError
 from dify_kernel.graph.pool import Pool
 from dify_kernel.graph.values import File, FileTransfer, FileType
@@ -101,11 +102,19 @@ class FakeTools:
         self,
         tools: Mapping[str, Callable[[Mapping[str, Any]], Sequence[ToolMessage]]] | None = None,
         *,
+        infos: Mapping[str, ToolInfo] | None = None,
         error: Exception | None = None,
     ) -> None:
         self.tools = dict(tools or {})
+        self.infos = dict(infos or {})
         self.error = error
         self.calls: list[ToolCallRecord] = []
+
+    async def describe(
+        self, provider_type: str, provider: str, tool: str, *, credential_id: str | None = None
+    ) -> ToolInfo:
+        """The given description; a tool without one takes nothing."""
+        return self.infos.get(tool) or ToolInfo(name=tool, label=tool, description=f"The tool {tool}.")
 
     async def invoke(
         self,

@@ -18,10 +18,10 @@ from dify_kernel.contracts.node import (
     NodeContext,
     NodeKind,
     NodeResult,
-    Ports,
     RunInfo,
     TextDelta,
 )
+from dify_kernel.contracts.ports import Ports
 from dify_kernel.errors import NodeFailed, PluginNotFound
 from dify_kernel.graph.engine import Engine, RunLimits
 from dify_kernel.graph.events import Event, NodeFinished, RunFinished, StreamChunk

@@ -18,16 +18,8 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from dify_kernel.contracts.node import (
-    Limits,
-    Node,
-    NodeContext,
-    NodeKind,
-    NodeResult,
-    NodeStatus,
-    Ports,
-    TextDelta,
-)
+from dify_kernel.contracts.node import Limits, Node, NodeContext, NodeKind, NodeResult, NodeStatus, TextDelta
+from dify_kernel.contracts.ports import Ports
 from dify_kernel.errors import DifyError
 from dify_kernel.graph.pool import Pool, Selector
 from dify_kernel.graph.values import Value, plain

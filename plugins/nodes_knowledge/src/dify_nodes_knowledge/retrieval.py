@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from dify_kernel.contracts.node import NodeConfig, Retrieval
+from dify_kernel.contracts.node import NodeConfig
+from dify_kernel.contracts.ports import Retrieval
 from dify_kernel.graph.values import File
 
 from dify_nodes_knowledge.conditions import MetadataConditions

@@ -16,7 +16,8 @@ from dify_kernel.contracts.model import (
     TextPart,
     VideoPart,
 )
-from dify_kernel.contracts.node import FilesPort, NodeContext
+from dify_kernel.contracts.node import NodeContext
+from dify_kernel.contracts.ports import FilesPort
 from dify_kernel.graph.values import File, FileTransfer, FileType
 
 __all__ = ["file_parts", "keep_file", "record_prompts"]
