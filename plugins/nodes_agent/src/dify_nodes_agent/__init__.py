@@ -1,0 +1,5 @@
+"""The nodes that call tools: the tool node, which calls one."""
+
+from dify_nodes_agent.plugin import register_nodes
+
+__all__ = ["register_nodes"]
