@@ -26,7 +26,6 @@ WAITING = {
     *("classifier", "file-list", "llm-in-iteration-answer"),
     *("iter-branch-output-missing", "iter-flatten-false", "iter-output-item", "iter-par-remove-abnormal-output"),
     *("iter-par-terminated", "iter-seq-continue-on-error", "iter-seq-ok", "iter-seq-terminated"),
-    *("list-extract-0", "list-extract-beyond", "list-filter-num-text", "list-in-list", "list-not-a-list", "list-ops"),
     *("loop-break-at-once", "loop-end-node", "loop-exhaust", "loop-inner-error"),
     *("005", "023", "026", "040", "042", "065", "066", "069", "073", "084", "093", "095", "098", "118", "125", "135"),
     *("138", "143", "147", "151", "156", "165", "176"),

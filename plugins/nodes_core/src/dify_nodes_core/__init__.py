@@ -1,1 +1,1 @@
-"""The nodes every graph needs: start, end, answer, if-else, template-transform, aggregator, assigner."""
+"""The nodes every graph needs: start, end, answer, if-else, template-transform, aggregator, assigner, list-operator."""

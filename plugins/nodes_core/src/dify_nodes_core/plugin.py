@@ -12,6 +12,7 @@ from dify_nodes_core.assigner import AssignerNode
 from dify_nodes_core.assigner_v1 import AssignerV1Node
 from dify_nodes_core.end import EndNode
 from dify_nodes_core.if_else import IfElseNode
+from dify_nodes_core.list_operator import ListOperatorNode
 from dify_nodes_core.start import StartNode
 from dify_nodes_core.template_transform import TemplateTransformNode
 
@@ -27,6 +28,7 @@ NODES = (
     LegacyAggregatorNode,
     AssignerV1Node,
     AssignerNode,
+    ListOperatorNode,
 )
 
 
