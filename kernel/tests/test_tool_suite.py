@@ -63,6 +63,29 @@ class Twice(Shouting):
         return [*super().tools(), *super().tools()]
 
 
+def taking(**parameter):
+    return ToolInfo(
+        name="shout",
+        description="Upper case.",
+        parameters=[ToolParameter(name="t", required=True), ToolParameter(name="how", **parameter)],
+    )
+
+
+class Typeless(Shouting):
+    def tools(self):
+        return [taking(type="text")]
+
+
+class NoChoice(Shouting):
+    def tools(self):
+        return [taking(type="select")]
+
+
+class Elsewhere(Shouting):
+    def tools(self):
+        return [taking(type="select", options=["loud"], default="quiet")]
+
+
 class Unproved(Shouting):
     def tools(self):
         return [*super().tools(), ToolInfo(name="whisper", description="Lower case.")]
@@ -129,6 +152,9 @@ BROKEN = [
     (Nameless, "test_has_a_name_and_a_label"),
     (Silent, "test_every_tool_is_described"),
     (Twice, "test_every_tool_is_described"),
+    (Typeless, "test_every_parameter_can_be_filled"),
+    (NoChoice, "test_every_parameter_can_be_filled"),
+    (Elsewhere, "test_every_parameter_can_be_filled"),
     (Undocumented, "test_the_credentials_form_can_be_shown"),
     (Unproved, "test_every_tool_has_an_example"),
     (Mute, "test_answers_as_the_examples_say"),

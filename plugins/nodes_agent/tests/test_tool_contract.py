@@ -1,9 +1,19 @@
 """The tool node keeps the node contract."""
 
-from dify_kernel.contracts.tool import JsonMessage, LinkMessage, TextMessage, ToolInfo, ToolParameter, VariableMessage
+from dify_kernel.contracts.tool import (
+    FileMessage,
+    JsonMessage,
+    LinkMessage,
+    ResourcesMessage,
+    TextMessage,
+    ToolInfo,
+    ToolParameter,
+    VariableMessage,
+)
 from dify_kernel.errors import ToolError
 from dify_kernel.testing.fakes import FakeTools, fake_ports
 from dify_kernel.testing.node import NodeExample, NodeSuite
+from dify_kernel.graph.values import File, FileTransfer, FileType, plain
 from dify_nodes_agent.tool import ToolNode
 
 SAY = ToolInfo(
@@ -13,6 +23,9 @@ SAY = ToolInfo(
         ToolParameter(name="loud", type="boolean", form="form"),
     ],
 )
+
+PICTURE = File(type=FileType.IMAGE, transfer_method=FileTransfer.TOOL_FILE, related_id="1", url="https://a.test/1")
+TABLE = File(type=FileType.DOCUMENT, transfer_method=FileTransfer.TOOL_FILE, related_id="2", url="https://a.test/2")
 
 
 def says(*messages):
@@ -43,6 +56,16 @@ class TestToolNode(NodeSuite):
                 VariableMessage(name="s", value="b", stream=True),
             ),
             outputs={"text": "", "files": [], "json": [{"data": []}], "n": 1, "s": "ab"},
+        ),
+        NodeExample(
+            name="files and citations",
+            config=config(),
+            ports=says(FileMessage(PICTURE), FileMessage(TABLE), ResourcesMessage([{"position": 1}])),
+            outputs={
+                "text": "File: https://a.test/2\n",
+                "files": [plain(PICTURE), plain(TABLE)],
+                "json": [{"data": []}],
+            },
         ),
         NodeExample(
             name="a required variable is missing",

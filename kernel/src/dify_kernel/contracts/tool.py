@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import msgspec
 
 from dify_kernel.contracts.http import HttpClient
+from dify_kernel.graph.values import File
 
 __all__ = [
+    "PARAMETER_TYPES",
     "BlobMessage",
+    "FileContent",
+    "FileMessage",
     "JsonMessage",
     "LinkMessage",
+    "ResourcesMessage",
     "TextMessage",
     "ToolInfo",
     "ToolMessage",
@@ -23,8 +28,34 @@ __all__ = [
 ]
 
 
+#: What a parameter may be; the host turns what it is given into that before a call.
+PARAMETER_TYPES: Final = frozenset(
+    (
+        "string",
+        "number",
+        "boolean",
+        "checkbox",
+        "select",
+        "dynamic-select",
+        "secret-input",
+        "object",
+        "array",
+        "any",
+        "file",
+        "files",
+        "system-files",
+        "app-selector",
+        "model-selector",
+    )
+)
+
+
 class ToolParameter(msgspec.Struct, frozen=True, kw_only=True):
-    """One parameter. `form`: llm = the model fills it, form = the builder does, schema = fixed by the author."""
+    """One parameter. `form`: llm = the model fills it, form = the builder does, schema = fixed by the author.
+
+    `type` is one of PARAMETER_TYPES. `options` are what a select allows. `json_schema` says what an object or an array
+    looks like, where that is known.
+    """
 
     name: str
     type: str = "string"
@@ -34,6 +65,15 @@ class ToolParameter(msgspec.Struct, frozen=True, kw_only=True):
     label: str = ""
     description: str = ""
     options: list[str] = []
+    json_schema: dict[str, Any] | None = None
+
+
+class FileContent(msgspec.Struct, frozen=True, kw_only=True):
+    """A file as a tool gets it: what a parameter of type `file` holds, and each item of `files`."""
+
+    data: bytes
+    filename: str
+    mime_type: str
 
 
 class ToolInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +112,18 @@ class BlobMessage(msgspec.Struct, frozen=True, kw_only=True, tag="blob"):
     filename: str = ""
 
 
+class FileMessage(msgspec.Struct, frozen=True, tag="file"):
+    """A file that the workspace has already."""
+
+    file: File
+
+
+class ResourcesMessage(msgspec.Struct, frozen=True, tag="resources"):
+    """Citations, fields as in `retriever_resources` of the API."""
+
+    resources: list[dict[str, Any]]
+
+
 class VariableMessage(msgspec.Struct, frozen=True, kw_only=True, tag="variable"):
     """An output variable; a streamed string arrives in several messages."""
 
@@ -80,7 +132,7 @@ class VariableMessage(msgspec.Struct, frozen=True, kw_only=True, tag="variable")
     stream: bool = False
 
 
-ToolMessage = TextMessage | JsonMessage | LinkMessage | BlobMessage | VariableMessage
+ToolMessage = TextMessage | JsonMessage | LinkMessage | BlobMessage | FileMessage | ResourcesMessage | VariableMessage
 
 
 class ToolProvider(ABC):

@@ -27,7 +27,7 @@ from typing import Any, ClassVar, get_args
 import msgspec
 import pytest
 
-from dify_kernel.contracts.tool import ToolMessage, ToolProvider
+from dify_kernel.contracts.tool import PARAMETER_TYPES, ToolMessage, ToolProvider
 from dify_kernel.errors import ToolError
 from dify_kernel.forms import form_fields
 from dify_kernel.testing.honesty import ContractSuite
@@ -72,6 +72,16 @@ class ToolProviderSuite(ContractSuite, suite=True):
             assert len(set(given)) == len(given), f"{tool.name} names a parameter twice"
             assert all(given), f"{tool.name} has a parameter without a name"
             msgspec.json.encode(tool)
+
+    def test_every_parameter_can_be_filled(self, tools: ToolProvider) -> None:
+        """Troubleshooting: the host turns values into a parameter's `type`, and refuses what a select does not have."""
+        for tool in tools.tools():
+            for parameter in tool.parameters:
+                place = f"{tool.name}.{parameter.name}"
+                assert parameter.type in PARAMETER_TYPES, f"{place} has the unknown type {parameter.type!r}"
+                if parameter.type == "select":
+                    assert parameter.options, f"{place} is a select without options"
+                    assert parameter.default in (None, *parameter.options), f"{place} has a default it does not allow"
 
     def test_the_credentials_form_can_be_shown(self, tools: ToolProvider) -> None:
         """Troubleshooting: every field of `Credentials` needs a `Doc`, as the console draws its form from it."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 import mimetypes
 from typing import Any
 
-from dify_kernel.contracts.node import Delta, TextDelta
+from dify_kernel.contracts.node import Delta, RetrieverResources, TextDelta
 from dify_kernel.contracts.ports import FilesPort
 from dify_kernel.contracts.tool import (
     BlobMessage,
+    FileMessage,
     JsonMessage,
     LinkMessage,
+    ResourcesMessage,
     TextMessage,
     ToolMessage,
     VariableMessage,
 )
 from dify_kernel.errors import ToolError
-from dify_kernel.graph.values import File, Value, ValueType
+from dify_kernel.graph.values import File, FileTransfer, FileType, Value, ValueType
 
 __all__ = ["ToolOutputs"]
 
@@ -44,6 +46,10 @@ class ToolOutputs:
                 return self._set(message)
             case BlobMessage():
                 self._files.append(await self._keep(message))
+            case FileMessage(file=file):
+                return self._show(file)
+            case ResourcesMessage(resources=resources):
+                return RetrieverResources(resources)
         return None
 
     def all(self) -> dict[str, Any]:
@@ -58,6 +64,13 @@ class ToolOutputs:
     def _say(self, text: str) -> TextDelta | None:
         self._text.append(text)
         return TextDelta(text) if text else None
+
+    def _show(self, file: File) -> TextDelta | None:
+        """A file of another run: pictures show by themselves, anything else gets a line in the text."""
+        self._files.append(file)
+        if file.type is FileType.IMAGE or file.transfer_method is not FileTransfer.TOOL_FILE:
+            return None
+        return self._say(f"File: {file.url or ''}\n")
 
     def _set(self, message: VariableMessage) -> TextDelta | None:
         if not message.stream:
