@@ -197,6 +197,7 @@ app_annotation_settings = table(
     ref("app_id"),
     real("score_threshold"),
     ref("collection_binding_id"),
+    json_text("index_struct"),
     ref("created_user_id"),
     ref("updated_user_id"),
     unique("app_id"),

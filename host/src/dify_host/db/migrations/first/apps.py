@@ -32,6 +32,7 @@ def app_annotation_settings() -> None:
         sa.Column("app_id", types.Id(), nullable=False),
         sa.Column("score_threshold", sa.Double(), server_default=sa.text("0"), nullable=False),
         sa.Column("collection_binding_id", types.Id(), nullable=False),
+        sa.Column("index_struct", types.JsonText(), nullable=True),
         sa.Column("created_user_id", types.Id(), nullable=False),
         sa.Column("updated_user_id", types.Id(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),
