@@ -1,13 +1,11 @@
-"""The process that reads one document: bytes on standard input, MessagePack on standard output.
-
-It lowers its own limits before it looks at a byte, has an empty environment, and cannot write a file.
-"""
+"""The process that reads one document: bytes on standard input, MessagePack on standard output."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 
 import msgspec
+from dify_kernel.child import serve
 from dify_kernel.errors import DifyError
 
 from dify_host.knowledge.extract.formats import reader_of
@@ -26,10 +24,10 @@ class Answer(msgspec.Struct, omit_defaults=True):
     code: str = ""
 
 
-def main(extension: str, memory: int, seconds: int) -> None:
-    """Read standard input as a document of that extension; limits in bytes and CPU seconds."""
-    _limit(memory, seconds)
-    sys.stdout.buffer.write(msgspec.msgpack.encode(_answer(sys.stdin.buffer.read(), extension)))
+def main(data: bytes, arguments: Sequence[str]) -> bytes:
+    """Read the bytes as a document of the extension that is the only argument."""
+    (extension,) = arguments
+    return msgspec.msgpack.encode(_answer(data, extension))
 
 
 def _answer(data: bytes, extension: str) -> Answer:
@@ -47,21 +45,10 @@ def _answer(data: bytes, extension: str) -> Answer:
         return Answer(error=f"The {extension} file cannot be read: {type(exc).__name__}: {exc}.", hint="Save it again.")
 
 
-def _limit(memory: int, seconds: int) -> None:
-    try:
-        import resource
-    except ImportError:  # no such limits on this system; the parent's deadline remains
-        return
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-
-
 def _well_formed(text: str) -> str:
     """Join surrogate pairs that a parser left apart, and replace single ones."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    serve(main)

@@ -1,0 +1,112 @@
+"""A child is bounded: whatever its work does, the caller gets bytes or an error that says what happened."""
+
+import asyncio
+import sys
+
+import pytest
+from dify_kernel.child import ChildFailed, ChildLimits, Children
+from dify_kernel.errors import TooLarge
+
+WORK = """
+import os, socket, sys
+sys.path.insert(0, {path!r})
+from dify_kernel.child import serve
+
+def answer(data, arguments):
+    match arguments[0]:
+        case "echo":
+            return data + ",".join(arguments[1:]).encode()
+        case "connect" | "spin":
+            held = socket.create_connection(("127.0.0.1", int(arguments[1]))) if arguments[1:] else None
+            while True:
+                pass
+        case "eat":
+            return bytes(int(arguments[1]))
+        case "die":
+            os.kill(os.getpid(), 9)
+        case "write":
+            with open(arguments[1], "wb") as file:
+                file.write(b"x")
+        case "environment":
+            return repr(dict(os.environ)).encode()
+
+if __name__ == "__main__":
+    serve(answer)
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs the work above under given limits."""
+    script = tmp_path / "work.py"
+    script.write_text(WORK.format(path=sys.path[0]))
+    spawn = asyncio.create_subprocess_exec
+
+    async def by_path(program, *arguments, **options):
+        place = arguments.index("-m")
+        return await spawn(program, *arguments[:place], str(script), *arguments[place + 2 :], **options)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", by_path)
+
+    async def run(*arguments, data=b"", **limits):
+        return await Children(ChildLimits(**limits)).run("work", arguments, data)
+
+    return run
+
+
+async def test_it_answers(run):
+    assert await run("echo", "a", "b", data=b"\x00data ") == b"\x00data a,b"
+
+
+async def test_a_large_input_does_not_block(run):
+    assert await run("echo", data=b"x" * 5_000_000) == b"x" * 5_000_000
+
+
+async def test_it_inherits_no_environment(run, monkeypatch):
+    monkeypatch.setenv("A_SECRET", "hidden")
+    assert b"hidden" not in await run("environment")
+
+
+async def test_late_work_is_killed(run):
+    with pytest.raises(ChildFailed, match=r"more than 1 s|exit code"):
+        await run("spin", seconds=1)
+
+
+async def test_memory_is_bounded(run):
+    with pytest.raises(ChildFailed, match="exit code 1"):
+        await run("eat", str(2**30), max_memory=2**28)
+
+
+async def test_output_is_bounded(run):
+    with pytest.raises(TooLarge, match="more than 1000 bytes"):
+        await run("eat", "100000", max_output=1000)
+
+
+async def test_a_crash_is_told(run):
+    with pytest.raises(ChildFailed, match=r"exit code -9"):
+        await run("die", data=b"x" * 1_000_000)
+
+
+async def test_it_cannot_write_files(run, tmp_path):
+    with pytest.raises(ChildFailed):
+        await run("write", str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists() or (tmp_path / "out").stat().st_size == 0
+
+
+async def test_cancelling_kills_the_process(run):
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def watch(reader, writer):
+        begun.set()
+        await reader.read()
+        ended.set()
+        writer.close()
+
+    async with await asyncio.start_server(watch, "127.0.0.1") as server:
+        task = asyncio.create_task(run("connect", str(server.sockets[0].getsockname()[1])))
+        async with asyncio.timeout(20):
+            await begun.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await ended.wait()
