@@ -1,9 +1,10 @@
 """The suite of nodes passes a node that keeps the contract, and fails each one that breaks a sentence of it."""
 
+import dataclasses
 from contextlib import asynccontextmanager
 
 import pytest
-from dify_kernel.testing.broken_node import BROKEN, CALL, UPPER, CallNode, UpperNode
+from dify_kernel.testing.broken_node import ASK, BROKEN, CALL, UPPER, AskNode, CallNode, UpperNode
 from dify_kernel.testing.honesty import contract_tests, run_suite
 from dify_kernel.testing.node import NodeExample, NodeSuite
 
@@ -30,6 +31,17 @@ class TestCall(NodeSuite):
     examples = [
         CALL,
         NodeExample(name="missing", config={"variable": ["start", "name"]}, error="Variable start.name not found"),
+    ]
+    bad_configs = BAD
+
+
+class TestAsk(NodeSuite):
+    node = AskNode
+    examples = [
+        ASK,
+        dataclasses.replace(ASK, name="only asked", answer=None),
+        dataclasses.replace(ASK, name="nobody", pause=None, answer={"timeout": True}, outputs=None, handle="__timeout"),
+        NodeExample(name="missing", config=ASK.config, error="Variable start.name not found"),
     ]
     bad_configs = BAD
 

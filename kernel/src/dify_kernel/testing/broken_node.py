@@ -1,4 +1,4 @@
-"""A reference pair of nodes that fulfils the contract, and variants that each break one sentence of it.
+"""Three reference nodes that fulfil the contract, and variants that each break one sentence of it.
 
 `BROKEN` maps a name to (node class, example, tests of NodeSuite that must fail).
 """
@@ -11,12 +11,22 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from dify_kernel.contracts.http import HttpRequest
-from dify_kernel.contracts.node import Delta, InlineNode, Node, NodeConfig, NodeContext, NodeKind, NodeResult, TextDelta
+from dify_kernel.contracts.node import (
+    Delta,
+    InlineNode,
+    Node,
+    NodeConfig,
+    NodeContext,
+    NodeKind,
+    NodeResult,
+    Pause,
+    TextDelta,
+)
 from dify_kernel.errors import BadInput
 from dify_kernel.graph.pool import Selector
 from dify_kernel.testing.node import NodeExample
 
-__all__ = ["BROKEN", "CALL", "UPPER", "CallNode", "UpperConfig", "UpperNode"]
+__all__ = ["ASK", "BROKEN", "CALL", "UPPER", "AskNode", "CallNode", "UpperConfig", "UpperNode"]
 
 
 class UpperConfig(NodeConfig, kw_only=True):
@@ -79,6 +89,35 @@ class CallNode(Node):
         return ctx.key
 
 
+class AskNode(Node):
+    """Shows a text to somebody and takes the edge that they choose."""
+
+    type = "ask"
+    kind = NodeKind.BRANCH
+    Config = UpperConfig
+
+    def selectors(self) -> list[Selector]:
+        """The text."""
+        return [tuple(self.config.variable)]
+
+    def handles(self) -> list[str]:
+        """What can be answered, and that nobody did."""
+        return ["yes", "no", "__timeout"]
+
+    def problems(self) -> list[str]:
+        """A selector too short."""
+        return [] if len(self.config.variable) >= 2 else ["`variable` needs a node and a name."]
+
+    async def run(self, ctx: NodeContext) -> AsyncIterator[Delta]:
+        """The question, or what became of it."""
+        shown = str(ctx.require(self.config.variable).data)
+        if ctx.answer is None:
+            yield Pause(type="choice", data={"text": shown, "choices": ["yes", "no"]}, expires_in=60.0)
+            return
+        chosen = "__timeout" if ctx.answer.get("timeout") else str(ctx.answer.get("action"))
+        yield NodeResult(outputs={"chosen": chosen, "shown": shown}, handle=chosen)
+
+
 UPPER = NodeExample(
     config={"variable": ["start", "name"]},
     variables={"start": {"name": "ada", "more": [1, {"a": 2}]}},
@@ -86,6 +125,14 @@ UPPER = NodeExample(
 )
 CALL = NodeExample(
     config={"variable": ["start", "name"]}, variables={"start": {"name": "ada"}}, outputs={"text": "200"}
+)
+ASK = NodeExample(
+    config={"variable": ["start", "name"]},
+    variables={"start": {"name": "ada"}},
+    pause=Pause(type="choice", data={"text": "ada", "choices": ["yes", "no"]}, expires_in=60.0),
+    answer={"action": "yes", "seen": [1]},
+    outputs={"chosen": "yes", "shown": "ada"},
+    handle="yes",
 )
 
 
@@ -266,6 +313,57 @@ class _NoDocstring(UpperNode):
     __doc__ = ""
 
 
+class _AnswersForThem(AskNode):
+    async def run(self, ctx: NodeContext) -> AsyncIterator[Delta]:
+        ctx.answer = ctx.answer or {"action": "yes"}
+        async for delta in super().run(ctx):
+            yield delta
+
+
+class _AsksAgain(AskNode):
+    async def run(self, ctx: NodeContext) -> AsyncIterator[Delta]:
+        ctx.answer = None
+        async for delta in super().run(ctx):
+            yield delta
+
+
+class _GoesOnWaiting(AskNode):
+    async def run(self, ctx: NodeContext) -> AsyncIterator[Delta]:
+        async for delta in super().run(ctx):
+            yield delta
+            if isinstance(delta, Pause):
+                yield NodeResult()
+
+
+class _PausesWithObjects(AskNode):
+    async def run(self, ctx: NodeContext) -> AsyncIterator[Delta]:
+        async for delta in super().run(ctx):
+            yield Pause(type="choice", data={"choices": ("yes", "no")}) if isinstance(delta, Pause) else delta
+
+
+class _RemembersTheQuestion(AskNode):
+    def __init__(self, node_id: str, config: Any) -> None:
+        super().__init__(node_id, config)
+        self.asked = ""
+
+    async def run(self, ctx: NodeContext) -> AsyncIterator[Delta]:
+        if ctx.answer is None:
+            self.asked = "what was asked"
+        async for delta in super().run(ctx):
+            if isinstance(delta, NodeResult):
+                delta.outputs["asked"] = self.asked
+            yield delta
+
+
+class _ChangesTheAnswer(AskNode):
+    async def run(self, ctx: NodeContext) -> AsyncIterator[Delta]:
+        for value in (ctx.answer or {}).values():
+            if isinstance(value, list):
+                value.clear()
+        async for delta in super().run(ctx):
+            yield delta
+
+
 BROKEN: Mapping[str, tuple[type[Node], NodeExample, tuple[str, ...]]] = {
     "forbids unknown keys": (_ForbidsUnknownKeys, UPPER, ("test_config_decodes_beside_foreign_keys",)),
     "has no schema": (_HasNoSchema, UPPER, ("test_config_gives_a_json_schema",)),
@@ -291,5 +389,11 @@ BROKEN: Mapping[str, tuple[type[Node], NodeExample, tuple[str, ...]]] = {
     "key of the attempt": (_KeyOfTheAttempt, CALL, ("test_a_second_attempt_sends_the_same",)),
     "holds on": (_HoldsOn, CALL, ("test_an_abandoned_run_cleans_up",)),
     "raises": (_Raises, CALL, ("test_the_outcome_is_the_examples",)),
+    "answers for them": (_AnswersForThem, ASK, ("test_the_pause_is_the_examples",)),
+    "asks again": (_AsksAgain, ASK, ("test_the_outcome_is_the_examples",)),
+    "goes on waiting": (_GoesOnWaiting, ASK, ("test_one_result_comes_last",)),
+    "pauses with objects": (_PausesWithObjects, ASK, ("test_a_pause_is_plain_data",)),
+    "remembers the question": (_RemembersTheQuestion, ASK, ("test_the_answer_may_meet_another_process",)),
+    "changes the answer": (_ChangesTheAnswer, ASK, ("test_the_answer_is_not_changed",)),
     "no docstring": (_NoDocstring, UPPER, ("test_the_class_says_what_it_is",)),
 }

@@ -374,6 +374,7 @@ def fake_context(
     limits: Limits | None = None,
     attempt: int = 0,
     run: RunInfo | None = None,
+    answer: dict[str, Any] | None = None,
 ) -> NodeContext:
     """A context for one node of the run `run-1`, with fake ports and default limits unless given."""
     pool = variables if isinstance(variables, Pool) else fake_pool(variables or {})
@@ -385,4 +386,5 @@ def fake_context(
         ports=ports or fake_ports(),
         limits=limits or Limits(),
         attempt=attempt,
+        answer=answer,
     )

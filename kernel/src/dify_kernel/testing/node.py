@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
@@ -18,17 +18,26 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from dify_kernel.contracts.node import Limits, Node, NodeContext, NodeKind, NodeResult, NodeStatus, TextDelta
+from dify_kernel.contracts.node import Limits, Node, NodeContext, NodeKind, NodeResult, NodeStatus, Pause, TextDelta
 from dify_kernel.contracts.ports import Ports
 from dify_kernel.errors import DifyError
 from dify_kernel.graph.pool import Pool, Selector
-from dify_kernel.graph.values import Value, plain
+from dify_kernel.graph.values import plain
 from dify_kernel.testing.fakes import fake_context, fake_pool, fake_ports
 from dify_kernel.testing.honesty import ContractSuite
+from dify_kernel.testing.node_run import (
+    NODE_ID,
+    ClosedPorts,
+    HangingPort,
+    Outcome,
+    RecordingPool,
+    WatchedPort,
+    make_node,
+    map_ports,
+    run_node,
+)
 
 __all__ = ["NodeExample", "NodeSuite", "Outcome", "RecordingPool", "make_node", "run_node"]
-
-NODE_ID = "node"
 
 #: What the canvas and newer versions write beside a node's own fields.
 FOREIGN = {
@@ -48,6 +57,9 @@ class NodeExample:
 
     `outputs` None is not compared. `error` is a part of the text of the failure, raised or in a failed result; such an
     example must not succeed. `updates` are compared when given. `ports` is called once a run, for fresh fakes.
+
+    A node that waits for somebody: `pause` is what it must ask for, `answer` what it then gets. With an answer, the
+    rest of the example is about the run that has it; without, the pause is all that must come out.
     """
 
     config: Mapping[str, Any]
@@ -58,155 +70,14 @@ class NodeExample:
     updates: Sequence[tuple[Selector, Any]] | None = None
     ports: Callable[[], Ports] = fake_ports
     limits: Limits = field(default_factory=Limits)
+    pause: Pause | None = None
+    answer: Mapping[str, Any] | None = None
     name: str = ""
 
-
-@dataclass(kw_only=True)
-class Outcome:
-    """Everything that one run gave: deltas in order, the result if there was one, or the error it raised."""
-
-    deltas: list[Any]
-    error: DifyError | None = None
-
     @property
-    def result(self) -> NodeResult | None:
-        """The last result."""
-        return next((item for item in reversed(self.deltas) if isinstance(item, NodeResult)), None)
-
-    @property
-    def failure(self) -> str:
-        """The text of the failure, raised or reported; empty for a success."""
-        if self.error is not None:
-            return str(self.error)
-        result = self.result
-        return result.error if result is not None and result.status is NodeStatus.FAILED else ""
-
-    def comparable(self) -> Any:
-        """The outcome as plain data, for comparing two runs."""
-        deltas = [plain(msgspec.to_builtins(item, enc_hook=str, builtin_types=(bytes,))) for item in self.deltas]
-        return deltas, type(self.error).__name__, str(self.error)
-
-
-class RecordingPool(Pool):
-    """A pool that remembers which selectors were read, and that anything was written."""
-
-    __slots__ = ("reads", "writes")
-
-    def __init__(self, variables: Mapping[str, Mapping[str, Any]]) -> None:
-        super().__init__()
-        self.update_all(variables)
-        self.reads: list[Selector] = []
-        self.writes: list[str] = []
-
-    def update_all(self, variables: Mapping[str, Mapping[str, Any]]) -> None:
-        """Fill the pool before the node sees it."""
-        source = fake_pool(variables)
-        self._nodes = source._nodes
-        self.secrets = source.secrets
-
-    def set(self, node_id: str, name: str, data: Any) -> None:
-        """A write by the node: remembered, and refused by the suite."""
-        self.writes.append(f"{node_id}.{name}")
-        super().set(node_id, name, data)
-
-    def remove(self, node_ids: Any) -> None:
-        """A removal by the node: remembered, and refused by the suite."""
-        node_ids = list(node_ids)
-        self.writes += node_ids
-        super().remove(node_ids)
-
-    def get(self, selector: Sequence[str]) -> Value | None:
-        """One value, remembered as read."""
-        self.reads.append(tuple(selector))
-        return super().get(selector)
-
-    def node(self, node_id: str) -> Mapping[str, Value]:
-        """All values of a node, remembered as read whole."""
-        self.reads.append((node_id,))
-        return super().node(node_id)
-
-    def __iter__(self) -> Iterator[tuple[str, str, Value]]:
-        self.reads.append(())
-        return super().__iter__()
-
-
-class _ClosedPorts:
-    """The ports of a pure node: reaching for one is a failure."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise AssertionError(f"a pure node reached for ports.{name}; declare pure = False")
-
-
-class _WatchedPort:
-    """Passes calls on and writes them down, whatever object is behind."""
-
-    def __init__(self, calls: list[Any], name: str, port: Any) -> None:
-        self._name, self._port, self._calls = name, port, calls
-
-    def __getattr__(self, method: str) -> Any:
-        target = getattr(self._port, method)
-        if not callable(target):
-            return target
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self._calls.append((self._name, method, copy.deepcopy(args), copy.deepcopy(kwargs)))
-            return target(*args, **kwargs)
-
-        return call
-
-
-class _Hanging:
-    """What a hanging port answers: awaited, iterated or entered, it never ends."""
-
-    def __init__(self, entered: asyncio.Event) -> None:
-        self._entered = entered
-
-    async def _hang(self) -> Any:
-        self._entered.set()
-        await asyncio.Event().wait()
-
-    def __await__(self) -> Any:
-        return self._hang().__await__()
-
-    def __aiter__(self) -> _Hanging:
-        return self
-
-    async def __anext__(self) -> Any:
-        return await self._hang()
-
-    async def __aenter__(self) -> Any:
-        return await self._hang()
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
-
-
-class _HangingPort:
-    def __init__(self, entered: asyncio.Event) -> None:
-        self._entered = entered
-
-    def __getattr__(self, method: str) -> Any:
-        return lambda *_, **__: _Hanging(self._entered)
-
-
-def _map_ports(ports: Ports, change: Callable[[str, Any], Any]) -> Ports:
-    return Ports(**{name: change(name, getattr(ports, name)) for name in ports.__struct_fields__})
-
-
-def make_node(node: type[Node], config: Mapping[str, Any], node_id: str = NODE_ID) -> Node:
-    """The node of DSL data, decoded as the engine decodes it: unknown keys ignored, numbers and booleans lenient."""
-    return node(node_id, msgspec.convert(dict(config), node.Config, strict=False))
-
-
-async def run_node(node: Node, ctx: NodeContext) -> Outcome:
-    """Run a node to its end; a DifyError is kept in the outcome, anything else is raised."""
-    outcome = Outcome(deltas=[])
-    try:
-        async for delta in node.run(ctx):
-            outcome.deltas.append(delta)
-    except DifyError as exc:
-        outcome.error = exc
-    return outcome
+    def waits(self) -> bool:
+        """Whether the node, when nobody has answered, must ask for a pause."""
+        return self.pause is not None or self.answer is not None
 
 
 class NodeSuite(ContractSuite, suite=True):
@@ -229,11 +100,18 @@ class NodeSuite(ContractSuite, suite=True):
         return make_node(self.node, copy.deepcopy(dict(example.config)))
 
     def _context(
-        self, example: NodeExample, pool: Pool | None = None, *, ports: Any = None, attempt: int = 0
+        self,
+        example: NodeExample,
+        pool: Pool | None = None,
+        *,
+        ports: Any = None,
+        attempt: int = 0,
+        answered: bool = True,
     ) -> NodeContext:
-        given: Any = ports if ports is not None else _ClosedPorts() if self.node.pure else example.ports()
+        given: Any = ports if ports is not None else ClosedPorts() if self.node.pure else example.ports()
         variables = pool if pool is not None else fake_pool(copy.deepcopy(dict(example.variables)))
-        return fake_context(NODE_ID, variables, ports=given, limits=example.limits, attempt=attempt)
+        answer = copy.deepcopy(dict(example.answer)) if answered and example.answer is not None else None
+        return fake_context(NODE_ID, variables, ports=given, limits=example.limits, attempt=attempt, answer=answer)
 
     async def _run(self, example: NodeExample) -> Outcome:
         return await run_node(self._build(example), self._context(example))
@@ -283,14 +161,15 @@ class NodeSuite(ContractSuite, suite=True):
     # -- one run -----------------------------------------------------------------------------------------------
 
     async def test_one_result_comes_last(self, example: NodeExample) -> None:
-        """Troubleshooting: yield deltas, then exactly one NodeResult, then stop; or raise a DifyError."""
-        outcome = await self._run(example)
-        results = [index for index, item in enumerate(outcome.deltas) if isinstance(item, NodeResult)]
-        if outcome.error is not None:
-            assert results == []
-            assert outcome.error.message
-        else:
-            assert results == [len(outcome.deltas) - 1]
+        """Troubleshooting: yield deltas, then exactly one NodeResult or Pause, then stop; or raise a DifyError."""
+        for answered in (True, False):
+            outcome = await run_node(self._build(example), self._context(example, answered=answered))
+            ends = [index for index, item in enumerate(outcome.deltas) if isinstance(item, NodeResult | Pause)]
+            if outcome.error is not None:
+                assert ends == []
+                assert outcome.error.message
+            else:
+                assert ends == [len(outcome.deltas) - 1]
 
     async def test_the_outcome_is_the_examples(self, example: NodeExample) -> None:
         """Troubleshooting: outputs, handle, updates or error differ from the example."""
@@ -299,6 +178,8 @@ class NodeSuite(ContractSuite, suite=True):
             assert example.error in outcome.failure
             return
         assert outcome.failure == ""
+        if example.pause is not None and example.answer is None:
+            return
         result = outcome.result
         assert result is not None
         if example.outputs is not None:
@@ -359,6 +240,38 @@ class NodeSuite(ContractSuite, suite=True):
         assert set(pieces) <= {tuple(selector) for selector in node.selectors()}
         assert not pieces or node.kind is NodeKind.RESPONSE
 
+    # -- waiting for somebody ----------------------------------------------------------------------------------
+
+    async def test_the_pause_is_the_examples(self, example: NodeExample) -> None:
+        """Troubleshooting: a node asks for a pause when its example says so and nobody has answered, else never."""
+        outcome = await run_node(self._build(example), self._context(example, answered=False))
+        assert (outcome.pause is not None) == example.waits
+        if outcome.pause is not None and example.pause is not None:
+            assert _exact(msgspec.to_builtins(outcome.pause)) == _exact(msgspec.to_builtins(example.pause))
+
+    async def test_a_pause_is_plain_data(self, example: NodeExample) -> None:
+        """Troubleshooting: a pause is kept and shown by others: name its type, keep its data what JSON can carry."""
+        pause = (await run_node(self._build(example), self._context(example, answered=False))).pause
+        if pause is not None:
+            assert pause.type
+            assert msgspec.json.decode(msgspec.json.encode(pause.data)) == pause.data
+            assert pause.expires_in is None or pause.expires_in > 0
+
+    async def test_the_answer_may_meet_another_process(self, example: NodeExample) -> None:
+        """Troubleshooting: nobody holds a run that waits; take what you need from the config, the pool, the answer."""
+        if example.answer is None:
+            return
+        asked = self._build(example)
+        await run_node(asked, self._context(example, answered=False))
+        here, there = await run_node(asked, self._context(example)), await self._run(example)
+        assert here.comparable() == there.comparable()
+
+    async def test_the_answer_is_not_changed(self, example: NodeExample) -> None:
+        """Troubleshooting: the answer is a fact in the run's log; copy before changing."""
+        context = self._context(example)
+        await run_node(self._build(example), context)
+        assert context.answer == (None if example.answer is None else dict(example.answer))
+
     # -- what a run must not do --------------------------------------------------------------------------------
 
     async def test_the_pool_is_not_changed(self, example: NodeExample) -> None:
@@ -382,16 +295,16 @@ class NodeSuite(ContractSuite, suite=True):
         first, second = await asyncio.gather(
             run_node(node, self._context(example)), run_node(node, self._context(example))
         )
-        if self.node.pure:
+        if self.node.pure or first.pause is not None:
             assert first.comparable() == second.comparable()
         elif first.result is not None and second.result is not None:
             assert first.result.handle == second.result.handle
             assert plain(first.result.outputs).keys() == plain(second.result.outputs).keys()
 
     async def test_missing_variables_end_in_an_answer(self, example: NodeExample) -> None:
-        """Troubleshooting: with no variables at all a node gives a result or raises a DifyError, nothing else."""
+        """Troubleshooting: with no variables at all a node gives a result, a pause or a DifyError, nothing else."""
         outcome = await run_node(self._build(example), self._context(example, fake_pool({})))
-        assert outcome.result is not None or outcome.error is not None
+        assert outcome.result is not None or outcome.pause is not None or outcome.error is not None
 
     # -- nodes with effects ------------------------------------------------------------------------------------
 
@@ -400,7 +313,7 @@ class NodeSuite(ContractSuite, suite=True):
         if self.node.pure:
             return
         entered = asyncio.Event()
-        ports = _map_ports(example.ports(), lambda _, __: _HangingPort(entered))
+        ports = map_ports(example.ports(), lambda _, __: HangingPort(entered))
         task = asyncio.create_task(run_node(self._build(example), self._context(example, ports=ports)))
         waiter = asyncio.create_task(entered.wait())
         await asyncio.wait({task, waiter}, timeout=5, return_when=asyncio.FIRST_COMPLETED)
@@ -420,7 +333,7 @@ class NodeSuite(ContractSuite, suite=True):
         calls: list[list[Any]] = []
         for attempt in (0, 1):
             seen: list[Any] = []
-            ports = _map_ports(example.ports(), partial(_WatchedPort, seen))
+            ports = map_ports(example.ports(), partial(WatchedPort, seen))
             await run_node(self._build(example), self._context(example, ports=ports, attempt=attempt))
             calls.append(seen)
         assert calls[0] == calls[1]
