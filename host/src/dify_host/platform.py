@@ -20,6 +20,9 @@ from dify_kernel.graph.engine import RunLimits
 from dify_kernel.registry import Registry
 from dify_kernel.settings import load_settings
 
+from dify_host.annotations.index import AnnotationIndex
+from dify_host.annotations.replies import AnnotationReplies
+from dify_host.annotations.service import AnnotationService
 from dify_host.apps.repository import AppRepository
 from dify_host.apps.service import AppService
 from dify_host.db.engine import Database, PoolSettings
@@ -208,6 +211,19 @@ class Platform:
         """The files of a workspace."""
         return FileService(self.db, tenant, self.storage, self.settings, secret_key=self.secret_key, http=self.http)
 
+    def annotation_index(self, tenant: Tenant) -> AnnotationIndex:
+        """The vectors of a workspace's annotations."""
+        return AnnotationIndex(self.db, self.vectors, self.models_of(tenant))
+
+    def annotations_of(self, tenant: Tenant) -> AnnotationService:
+        """The annotations of a workspace's apps."""
+        return AnnotationService(self.db, tenant, self.annotation_index(tenant))
+
+    def annotation_replies(self, tenant: Tenant) -> AnnotationReplies:
+        """Switches annotation replies on and off."""
+        index = self.annotation_index(tenant)
+        return AnnotationReplies(self.db, tenant, index, store=self.vectors.default, redis=self.redis)
+
     def ports(self, tenant: Tenant, run: RunInfo, creator: Creator) -> Ports:
         """What the nodes of one run may reach."""
         models = self.models_of(tenant)
@@ -311,6 +327,16 @@ class Workspace:
             settings=platform.knowledge_settings,
             default_embedding=self._default_embedding,
         )
+
+    @cached_property
+    def annotations(self) -> AnnotationService:
+        """Annotations of apps."""
+        return self._platform.annotations_of(self.tenant)
+
+    @cached_property
+    def annotation_replies(self) -> AnnotationReplies:
+        """Switches annotation replies on and off."""
+        return self._platform.annotation_replies(self.tenant)
 
     @cached_property
     def datasets(self) -> DatasetService:

@@ -45,7 +45,6 @@ _OWNED_BY_APP = (
     tables.workflow_draft_variable_files,
     tables.installed_apps,
     app_dataset_joins,
-    tables.app_annotation_settings,
     tables.app_mcp_servers,
     tables.trace_app_config,
     tables.app_triggers,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import dramatiq
 import msgspec
 
+from dify_host.annotations.replies import Action, ReplyWish, forget_annotations
 from dify_host.db.outbox import purge_sent
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import utc_now
@@ -45,7 +46,28 @@ async def index_document(platform: Platform, document_id: str) -> None:
 
 async def delete_app(platform: Platform, tenant_id: str, app_id: str) -> None:
     """Delete what running an app left behind, after the app itself is gone."""
+    await forget_annotations(platform.db, platform.annotation_index(Tenant(tenant_id)), app_id)
     await delete_app_rows(platform.db, Tenant(tenant_id), app_id)
+
+
+async def index_annotation(platform: Platform, tenant_id: str, app_id: str, annotation_id: str) -> None:
+    """Bring the index to what an annotation says now."""
+    await platform.annotations_of(Tenant(tenant_id)).index(app_id, annotation_id)
+
+
+async def annotation_reply(
+    platform: Platform,
+    tenant_id: str,
+    app_id: str,
+    action: Action,
+    job_id: str,
+    account_id: str,
+    wish: dict[str, Any],
+) -> None:
+    """Switch an app's annotation reply on or off."""
+    replies = platform.annotation_replies(Tenant(tenant_id))
+    wanted = msgspec.convert(wish, ReplyWish)
+    await replies.run(app_id, action, wanted, account_id=account_id, job_id=job_id)
 
 
 async def clean_runs(platform: Platform) -> None:
@@ -83,6 +105,8 @@ ACTORS: dict[str, Actor] = {
     actor.name: actor
     for actor in (
         Actor(name="index_document", queue="dataset", time_limit=60 * _MINUTE, run=index_document),
+        Actor(name="index_annotation", queue="dataset", time_limit=10 * _MINUTE, run=index_annotation),
+        Actor(name="annotation_reply", queue="dataset", time_limit=60 * _MINUTE, run=annotation_reply),
         Actor(name="delete_app", queue="app_deletion", time_limit=60 * _MINUTE, run=delete_app),
         Actor(name="clean_runs", queue="retention", time_limit=180 * _MINUTE, run=clean_runs),
         Actor(name="clean_embeddings", queue="dataset", time_limit=60 * _MINUTE, run=clean_embeddings),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from litestar.types import ControllerRouterHandler
 
 from dify_host.service import not_yet
+from dify_host.service.annotations import AnnotationController
 from dify_host.service.app_info import AppInfoController
 from dify_host.service.conversations import ConversationController
 from dify_host.service.datasets import DatasetController
@@ -29,6 +30,7 @@ def app_routes() -> list[ControllerRouterHandler]:
         WorkflowRunController,
         FileController,
         AppInfoController,
+        AnnotationController,
         *not_yet.not_yet(not_yet.APP_ROUTES),
     ]
 

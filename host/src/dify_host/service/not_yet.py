@@ -16,12 +16,6 @@ Routes = tuple[tuple[Method, str], ...]
 APP_ROUTES: Final[Routes] = (
     ("POST", "/audio-to-text"),
     ("POST", "/text-to-audio"),
-    ("GET", "/apps/annotations"),
-    ("POST", "/apps/annotations"),
-    ("PUT", "/apps/annotations/{annotation_id:uuid}"),
-    ("DELETE", "/apps/annotations/{annotation_id:uuid}"),
-    ("POST", "/apps/annotation-reply/{action:str}"),
-    ("GET", "/apps/annotation-reply/{action:str}/status/{job_id:uuid}"),
 )
 DATASET_ROUTES: Final[Routes] = (
     ("POST", "/datasets/{dataset_id:uuid}/documents/metadata"),

@@ -1,0 +1,1 @@
+"""Answers that people wrote for questions that come again, and how a chat finds them."""
