@@ -60,6 +60,18 @@ async def test_answers_the_last_message_when_nobody_asked(server, http):
     assert answer["choices"][0]["message"]["content"] == "ECHO(be brief)"
 
 
+@pytest.mark.parametrize(
+    ("text", "category"), [("some FOOD", "b"), ("nothing known", "a"), ("food and sports", "a"), ("", "a")]
+)
+async def test_answers_who_asks_to_classify_by_the_last_question(server, http, text, category):
+    names = [("a", "Sports news"), ("b", "Food"), ("c", "")]
+    categories = [{"category_id": key, "category_name": name} for key, name in names]
+    question = msgspec.json.encode({"input_text": [text], "categories": categories}).decode()
+    prompt = f'an example: {{"input_text": ["x"], "categories": []}}\nand now: {question}\nbegin'
+    answer = (await http.send(request(server, "/chat/completions", chat(prompt)))).json()
+    assert msgspec.json.decode(answer["choices"][0]["message"]["content"])["category_id"] == category
+
+
 async def test_streams_a_chat_and_counts_it_when_asked(server, http):
     asked = chat("TOKENS:3", stream=True, stream_options={"include_usage": True})
     *events, usage, done = await frames(http, request(server, "/chat/completions", asked))

@@ -21,36 +21,24 @@ from dify_kernel.contracts.model import (
     Usage,
 )
 from dify_kernel.errors import InvokeBadRequestError
+from dify_kernel.testing.script import PIECE, classify
 
-__all__ = ["FakeModels", "echo_answer", "overlap", "word_vector"]
+__all__ = ["PIECE", "FakeModels", "echo_answer", "overlap", "word_vector"]
 
-PIECE = 8
 DIMENSION = 64
 
 
 def echo_answer(message: str) -> str:
     """The scripted model's answer to its last user message.
 
-    `REPLY:xyz` is answered `xyz`; `FAIL:msg` raises InvokeBadRequestError; a classifier's prompt (JSON with
-    `categories`) gets the first category whose first word is in the input text, else the first; all else is echoed.
+    `REPLY:xyz` is answered `xyz`; `FAIL:msg` raises InvokeBadRequestError; a prompt that asks to classify gets a
+    category (`script.classify`); all else is echoed.
     """
     if "FAIL:" in message:
         raise InvokeBadRequestError(message.split("FAIL:", 1)[1].strip())
     if "REPLY:" in message:
         return message.split("REPLY:", 1)[1]
-    if '"categories"' in message:
-        start, end = message.find("{"), message.rfind("}")
-        try:
-            asked = json.loads(message[start : end + 1])
-        except ValueError:
-            return f"ECHO({message[:200]})"
-        words = str(asked["input_text"]).lower()
-        found = [item for item in asked["categories"] if item["category_name"].lower().split()[0] in words]
-        choice = (found or asked["categories"])[0]
-        return json.dumps(
-            {"keywords": [], "category_id": choice["category_id"], "category_name": choice["category_name"]}
-        )
-    return f"ECHO({message[:200]})"
+    return classify(message) or f"ECHO({message[:200]})"
 
 
 def word_vector(text: str, dimension: int = DIMENSION) -> list[float]:

@@ -9,6 +9,9 @@ A message without such words is answered `ECHO(<its first 200 characters>)`, in 
     THINK:abc        the model reasons `abc` (the rest of the line) before it answers
     TOOL:name {...}  the tool is called with that JSON, once a line; only when the request offers it
     DROP:n           the connection breaks after n pieces
+
+A prompt that asks to classify, a JSON object with `input_text` and `categories`, is answered with a category: the first
+whose first word is in the text, else the first of all.
 """
 
 from __future__ import annotations
@@ -20,11 +23,12 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["PIECE", "Scripted", "ScriptedFailure", "count_tokens", "play"]
+__all__ = ["PIECE", "Scripted", "ScriptedFailure", "classify", "count_tokens", "play"]
 
 PIECE = 8
 
 _NUMBER = {word: re.compile(rf"\b{word}:(\d+)") for word in ("TOKENS", "DELAY", "STATUS", "DROP")}
+_QUESTION = re.compile(r'\{\s*"input_text"')
 _THINK = re.compile(r"THINK:([^\n]*)")
 _TOOL = re.compile(r"TOOL:([\w-]+)[ \t]*(\{[^\n]*\})?")
 
@@ -57,6 +61,23 @@ class Scripted(msgspec.Struct, frozen=True, kw_only=True):
 def count_tokens(text: str) -> int:
     """A stand-in for a tokenizer: words and punctuation marks."""
     return len(re.findall(r"\w+|[^\w\s]", text))
+
+
+def classify(message: str) -> str | None:
+    """The answer to a prompt that asks to classify, as JSON; None for any other. The last question in it counts."""
+    starts = [found.start() for found in _QUESTION.finditer(message)]
+    if not starts:
+        return None
+    try:
+        asked, _ = json.JSONDecoder().raw_decode(message, starts[-1])
+        categories = [(item["category_id"], str(item["category_name"])) for item in asked["categories"]]
+        first = categories[0]
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
+    text = str(asked["input_text"]).lower()
+    named = [pair for pair in categories if pair[1].split() and pair[1].lower().split()[0] in text]
+    category_id, name = named[0] if named else first
+    return json.dumps({"keywords": [], "category_id": category_id, "category_name": name}, ensure_ascii=False)
 
 
 def play(
@@ -104,6 +125,9 @@ def _pieces(message: str, schema: Mapping[str, Any] | None) -> list[str]:
         return _cut(json.dumps(_instance(schema)))
     if tokens is not None:
         return [f"word{index % 1000:03d} " for index in range(tokens)]
+    chosen = classify(message)
+    if chosen is not None:
+        return _cut(chosen)
     return _cut(f"ECHO({message[:200]})")
 
 
