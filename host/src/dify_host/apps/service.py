@@ -45,6 +45,7 @@ from dify_host.db.tenant import Tenant
 from dify_host.db.types import encode_json, new_id, utc_now
 from dify_host.net.crypto import TenantCipher
 from dify_host.settings import HostSettings
+from dify_host.triggers.sync import TriggerSync
 
 __all__ = ["AppChanges", "AppService", "ImportResult"]
 
@@ -70,6 +71,7 @@ class AppService:
         self._db, self._tenant = db, tenant
         self._registry, self._settings = registry, settings
         self._icon_link = icon_link
+        self._triggers = TriggerSync(db, tenant)
 
     # -- text in and out --------------------------------------------------------------------------------------
 
@@ -407,6 +409,8 @@ class AppService:
             await self.repository.update_workflow(conn, record)
         else:
             await self.repository.insert_workflow(conn, record)
+        if app.mode == "workflow":
+            await self._triggers.drafted(conn, app.id, record.graph, account_id)
         return record
 
     async def _publish(
@@ -433,6 +437,8 @@ class AppService:
         await self.repository.insert_workflow(conn, record)
         await self.repository.update(conn, app.id, {"workflow_id": record.id, "updated_by": account_id})
         await self.repository.set_datasets(conn, app.id, sharing.graph_datasets(record.graph))
+        if app.mode == "workflow":
+            await self._triggers.published(conn, app.id, record.graph, account_id)
         return record
 
     async def _replace_config(

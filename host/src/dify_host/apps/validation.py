@@ -16,6 +16,8 @@ from dify_kernel.registry import Registry
 from dify_host.apps.records import ModelConfig
 from dify_host.apps.sharing import node_data
 from dify_host.runs.basic import basic_graph
+from dify_host.triggers.graph import trigger_nodes
+from dify_host.triggers.sync import trigger_problems
 
 __all__ = ["Problem", "check_config", "check_workflow", "has_errors", "refuse_errors"]
 
@@ -24,6 +26,7 @@ MODEL_MISSING: Final = "model_missing"
 #: What a new app lacks: it may be kept and passed on like this, and cannot run.
 UNFINISHED: Final = frozenset((EMPTY_GRAPH, MODEL_MISSING))
 
+_UNREACHED: Final = "unreachable_node"
 _MAX_PROMPTS: Final = 10
 _MAX_STOPS: Final = 4
 _MAX_KEYWORDS: Final = (100, 10_000)  # lines, characters
@@ -69,7 +72,8 @@ def check_workflow(
         found.append(_warning(EMPTY_GRAPH, "The graph has no nodes; the app cannot run."))
         return found
     types = {node_id: data.get("type") for node_id, data in node_data(graph)}
-    found += [_explained(problem, types, registry) for problem in inspect_graph(graph, registry.node)]
+    found += [_explained(problem, types, registry) for problem in _inspect(graph, registry)]
+    found += trigger_problems(graph) if mode == "workflow" else []
     if mode == "advanced-chat" and "answer" not in types.values():
         found.append(_warning("no_answer", "A chat without an answer node says nothing."))
     return _ordered(found)
@@ -108,6 +112,19 @@ def refuse_errors(problems: list[Problem], *, finished: bool = False) -> None:
 
 
 # -- workflows -----------------------------------------------------------------------------------------------
+
+
+def _inspect(graph: Mapping[str, Any], registry: Registry) -> list[Problem]:
+    """What the engine says. Each trigger starts a path of its own: only what none of them reaches never runs."""
+    parts = [inspect_graph(graph, registry.node)]
+    roots = [node.node_id for node in trigger_nodes(graph)]
+    if len(roots) < 2:
+        return parts[0]
+    parts += [inspect_graph(graph, registry.node, root_id=root) for root in roots]
+    unreached = [{item.node_id for item in part if item.code == _UNREACHED} for part in parts]
+    never = set.intersection(*unreached)
+    merged = dict.fromkeys(item for part in parts for item in part)
+    return [item for item in merged if item.code != _UNREACHED or item.node_id in never]
 
 
 def _explained(problem: Problem, types: Mapping[str, Any], registry: Registry) -> Problem:
