@@ -1,4 +1,4 @@
-"""The nodes that call tools: the tool node, which calls one."""
+"""The nodes that call tools: the agent node, whose model chooses them, and the tool node, which calls one."""
 
 from dify_nodes_agent.plugin import register_nodes
 

@@ -1,4 +1,4 @@
-"""Offers the node type `tool`."""
+"""Offers the node types `agent` and `tool`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ __all__ = ["register_nodes"]
 @hookimpl
 def register_nodes(register: Callable[..., None]) -> None:
     """Offer the node types of this package."""
+    from dify_nodes_agent.agent import AgentNode
     from dify_nodes_agent.tool import ToolNode
 
+    register(AgentNode)
     register(ToolNode)

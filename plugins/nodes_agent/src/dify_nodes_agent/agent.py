@@ -1,0 +1,104 @@
+"""The `agent` node."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import msgspec
+from dify_kernel.contracts.model import ModelType
+from dify_kernel.contracts.node import Delta, Node, NodeContext, NodeResult, NodeStatus, RetrieverResources
+from dify_kernel.errors import DifyError, NodeFailed
+from dify_kernel.graph.pool import Selector
+from dify_kernel.graph.values import Value, ValueType
+
+from dify_nodes_agent.agent_config import AgentConfig, Job, read_job, resolve
+from dify_nodes_agent.agent_loop import AgentLoop
+from dify_nodes_agent.agent_messages import instruction, question, remembered
+from dify_nodes_agent.agent_steps import Steps
+from dify_nodes_agent.agent_strategies import Opening, strategy_of
+from dify_nodes_agent.agent_tools import Toolbox
+
+__all__ = ["AgentNode"]
+
+
+class AgentNode(Node):
+    """Lets a model answer in rounds, with tools, by function calling or ReAct."""
+
+    type = "agent"
+    Config = AgentConfig
+    config: AgentConfig
+
+    def selectors(self) -> list[Selector]:
+        """The variables of the parameters and the files."""
+        return self.config.selectors()
+
+    def problems(self) -> list[str]:
+        """A parameter of an unknown type, or a variable without a selector."""
+        found = []
+        for name, given in self.config.given.items():
+            if given.type not in ("constant", "mixed", "variable"):
+                found.append(f"The parameter {name} has the type {given.type!r}, not constant, mixed or variable.")
+            elif given.type == "variable" and not isinstance(given.value, list):
+                found.append(f"The parameter {name} is a variable, but its value is no selector.")
+        return found
+
+    async def run(self, ctx: NodeContext) -> AsyncIterator[Delta]:
+        """Steps, citations and the answer as they come, then the result; a failed one keeps what was known."""
+        steps = Steps(ctx)
+        inputs: dict[str, Any] = {}
+        loop: AgentLoop | None = None
+        try:
+            strategy = strategy_of(self.config, ctx)
+            values = resolve(self.config, ctx)
+            inputs = _shown(values)
+            job = read_job(values, ctx)
+            if isinstance(job.context, list):
+                resources = RetrieverResources.of(job.context)
+                if resources.resources:
+                    yield resources
+            toolbox = await Toolbox.open(job.tools, ctx)
+            loop = AgentLoop(job, strategy(job, await self._opening(job, toolbox, ctx)), toolbox, steps, ctx)
+            async for delta in loop.run():
+                yield delta
+            result = self._result(loop, steps)
+        except DifyError as exc:
+            kind = exc.error_type if isinstance(exc, NodeFailed) else type(exc).__name__
+            result = NodeResult(status=NodeStatus.FAILED, error=str(exc), error_type=kind)
+            result.usage = loop.usage if loop else None
+            result.metadata = {"agent_log": steps.entries()}
+        result.inputs = inputs
+        yield result
+
+    async def _opening(self, job: Job, toolbox: Toolbox, ctx: NodeContext) -> Opening:
+        info = await ctx.ports.models.describe(job.model.provider, job.model.model, ModelType.LLM)
+        told = instruction(job)
+        beside = f"{told}{job.query}{msgspec.json.encode(toolbox.specs).decode()}"
+        return Opening(
+            instruction=told,
+            history=await remembered(self.config, job, info, ctx, beside=beside),
+            question=await question(self.config, job, info, ctx),
+            tools=toolbox.specs,
+            user=ctx.run.user_id,
+        )
+
+    def _result(self, loop: AgentLoop, steps: Steps) -> NodeResult:
+        entries = steps.entries()
+        outputs: dict[str, Any] = {
+            "text": loop.text,
+            "usage": msgspec.to_builtins(loop.usage),
+            "files": Value(ValueType.ARRAY_FILE, loop.files),
+            "json": [*entries, *(loop.json or [{"data": []}])],
+        }
+        strategy = self.config.agent_strategy_name
+        metadata = {"agent_log": entries, "tool_info": {"agent_strategy": strategy, "icon": None}}
+        return NodeResult(outputs=outputs, usage=loop.usage, metadata=metadata)
+
+
+def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters as the run record shows them: of tools not their whole description."""
+    tools = values.get("tools")
+    if not isinstance(tools, list):
+        return dict(values)
+    listed = [{k: v for k, v in tool.items() if k != "schemas"} for tool in tools if isinstance(tool, dict)]
+    return {**values, "tools": listed}
