@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -83,11 +84,15 @@ class Children:
 
 
 def serve(answer: Callable[[bytes, Sequence[str]], bytes]) -> None:
-    """In the process: lower the limits before a byte is looked at, then answer standard input on standard output."""
+    """In the process: lower the limits before a byte is looked at, then answer standard input on standard output.
+
+    What the work prints goes to standard error, whichever language prints it.
+    """
     memory, seconds, *arguments = sys.argv[1:]
     _limit(int(memory), int(seconds))
-    sys.stdout.buffer.write(answer(sys.stdin.buffer.read(), arguments))
-    sys.stdout.buffer.flush()
+    with os.fdopen(os.dup(1), "wb") as out:
+        os.dup2(2, 1)
+        out.write(answer(sys.stdin.buffer.read(), arguments))
 
 
 def _limit(memory: int, seconds: int) -> None:
