@@ -53,14 +53,55 @@ def test_unreachable_nodes_and_unknown_variables_are_warnings() -> None:
     assert [n.id for n in plan.nodes] == ["s", "t"]
 
 
-def test_notes_children_of_containers_and_repeated_edges_are_left_out() -> None:
+def test_notes_and_repeated_edges_are_left_out() -> None:
     note = {"id": "n", "type": "custom-note", "data": {"type": ""}}
-    child = {"id": "c", "parentId": "box", "data": {"type": "anything"}}
-    plan = compile_plan(
-        {"nodes": [START, note, child, node("t", "text")], "edges": edges("s > t", "s > t", "s > c")}, resolve
-    )
+    plan = compile_plan({"nodes": [START, note, node("t", "text")], "edges": edges("s > t", "s > t")}, resolve)
     assert [n.id for n in plan.nodes] == ["s", "t"]
     assert len(plan.edges) == 1
+
+
+def inside(parent: str, id: str, type: str, **data: object) -> dict[str, object]:
+    return {**node(id, type, **data), "parentId": parent}
+
+
+def test_the_nodes_inside_a_container_are_its_body_however_deep() -> None:
+    nodes = [
+        START,
+        node("box", "repeat"),
+        inside("box", "b", "inside"),
+        inside("box", "inner", "repeat"),
+        inside("inner", "i", "inside"),
+        node("deep", "text", iteration_id="inner"),
+    ]
+    plan = compile_plan({"nodes": nodes, "edges": edges("s > box", "b > inner", "i > deep", "s > b")}, resolve)
+    box = plan.find("box")
+    assert box is not None
+    assert box.body is not None
+    assert [n.id for n in box.body.nodes] == ["b", "inner"]
+    inner = box.body.nodes[1].body
+    assert inner is not None
+    assert [n.id for n in inner.nodes] == ["i", "deep"]
+    assert box.body.inner_ids() == ["b", "inner", "i", "deep"]
+
+
+def test_a_node_that_names_a_container_that_is_none_stands_outside() -> None:
+    nodes = [START, node("t", "text", iteration_id="gone"), {**node("u", "text"), "parentId": "t"}]
+    plan = compile_plan({"nodes": nodes, "edges": edges("s > t > u")}, resolve)
+    assert [n.id for n in plan.nodes] == ["s", "t", "u"]
+
+
+def test_an_empty_container_and_one_inside_itself_are_named() -> None:
+    nodes = [START, node("box", "repeat"), inside("b", "a", "repeat"), inside("a", "b", "repeat")]
+    problems = inspect_graph({"nodes": nodes, "edges": edges("s > box")}, resolve)
+    assert ("empty_container", "box") in {(p.code, p.node_id) for p in problems}
+    assert any("inside itself" in p.message for p in problems)
+
+
+def test_problems_inside_a_container_are_reported() -> None:
+    parts = [inside("box", "b", "inside"), inside("box", "x", "text"), inside("box", "y", "text")]
+    nodes = [START, node("box", "repeat"), *parts]
+    problems = inspect_graph({"nodes": nodes, "edges": edges("s > box", "b > x > y > x")}, resolve)
+    assert {p.node_id for p in problems if p.code == "cycle"} == {"x", "y"}
 
 
 @pytest.mark.parametrize(

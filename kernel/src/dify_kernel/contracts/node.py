@@ -175,7 +175,7 @@ class ContainerStarted(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
 
 
-class RoundStarted(msgspec.Struct, frozen=True, kw_only=True):
+class RoundStarted(msgspec.Struct, frozen=True):
     """A round of a container is due; `index` as clients count it."""
 
     index: int

@@ -115,7 +115,9 @@ class NodeFinished(Event, kw_only=True, tag="node_finished", gc=False, omit_defa
     """A node has ended: `succeeded`, `failed` (the run fails with it) or `exception` (its error strategy took over).
 
     `handle`, `updates` and `types` repeat what the run did with the result, so that a replay does the same: `types`
-    names the type of an output where its data does not tell it. `total_tokens` and prices are in the metadata.
+    names the type of an output where its data does not tell it (of an update under `@owner.name`), `masked` tells that
+    secrets are hidden in them (`yes`), or might be mistaken for what a user wrote (`ambiguous`). `said` is what answers
+    inside a container have streamed.
     """
 
     execution_id: str
@@ -134,6 +136,8 @@ class NodeFinished(Event, kw_only=True, tag="node_finished", gc=False, omit_defa
     handle: str = "source"
     updates: list[tuple[tuple[str, ...], Any]] = []
     types: dict[str, str] = {}
+    masked: str = ""
+    said: list[tuple[tuple[str, ...], str]] = []
     usage: dict[str, Any] = {}
     retries: int = 0
     started_at: float = 0.0

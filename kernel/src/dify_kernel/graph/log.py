@@ -21,6 +21,10 @@ class RunLog(Protocol):
         """Take an event whose seq is the next one; LogError on a gap or after the terminal event. Returns at once."""
         ...
 
+    def push(self) -> None:
+        """Send what was appended on its way, without waiting for it."""
+        ...
+
     async def flush(self) -> None:
         """Return when everything appended is durable; RunFenced when another process took the run over."""
         ...
@@ -43,6 +47,9 @@ class NullLog:
 
     def append(self, event: Event) -> None:
         """Forget the event."""
+
+    def push(self) -> None:
+        """Nothing to send."""
 
     async def flush(self) -> None:
         """Nothing to wait for."""
@@ -87,6 +94,9 @@ class _MemoryLog:
         self._next += 1
         self._ended = isinstance(event, RunFinished)
         self._pending.append(event)
+
+    def push(self) -> None:
+        """What waits is written by the next flush."""
 
     async def flush(self) -> None:
         pending, self._pending = self._pending, []

@@ -32,6 +32,11 @@ class OutputMap:
         self.late: dict[int, set[Selector]] = {}
         writers = [node.index for node in plan.nodes if node.node.writes()]
         self.position = {node.id: node.index for node in plan.nodes}
+        #: The maps of containers' bodies, and the ids of all nodes of the plan, those inside containers among them.
+        self.bodies = {node.index: OutputMap(node.body) for node in plan.nodes if node.body is not None}
+        self.inner_ids = plan.inner_ids()
+        #: Containers with a response inside: they stream what their rounds say, as if they were one response.
+        self.speakers: set[int] = {index for index, map in self.bodies.items() if map.pieces or map.speakers}
         for index in plan.responses:
             pieces = plan.nodes[index].node.pieces()
             self.pieces[index] = pieces
@@ -89,13 +94,37 @@ class Output:
         self._streaming = False
         #: Response nodes in the order in which they stream.
         self.order: list[int] = []
-        if map.plan.responses:
+        self._said: dict[int, list[tuple[Selector, str]]] = {index: [] for index in map.speakers}
+        if map.pieces or map.speakers:
             self._spread([map.plan.root])
 
     def edge_taken(self, edge: int) -> None:
         """An edge was decided in favour; it may make responses certain."""
-        if self._map.pieces:
+        if self._map.pieces or self._said:
             self._pass(edge)
+
+    def say(self, container: int, selector: Selector, text: str) -> None:
+        """A round of a container said something."""
+        said = self._said[container]
+        if said and said[-1][0] == selector and self._sent < len(said):
+            said[-1] = (selector, said[-1][1] + text)
+        else:
+            said.append((selector, text))
+        self.pump()
+
+    def said(self, container: int) -> list[tuple[Selector, str]]:
+        """What the rounds of a container have said, and where each text came from; empty for other nodes."""
+        merged: list[tuple[Selector, str]] = []
+        for selector, text in self._said.get(container, ()):
+            if merged and merged[-1][0] == selector:
+                text = merged.pop()[1] + text
+            merged.append((selector, text))
+        return merged
+
+    def restore(self, container: int, said: list[tuple[Selector, str]]) -> None:
+        """Take what a container had said before, at once."""
+        if container in self._said:
+            self._said[container] = [(tuple(selector), text) for selector, text in said]
 
     def node_settled(self, index: int) -> None:
         """A node finished or was skipped: its streams are closed."""
@@ -110,6 +139,8 @@ class Output:
                 del self._buffers[key]
 
     def _active(self) -> tuple[str, ...] | None:
+        if self.order[-1] in self._said:
+            return None
         piece = self._map.pieces[self.order[-1]][self._cursor]
         return piece[:2] if isinstance(piece, tuple) else None
 
@@ -135,10 +166,12 @@ class Output:
             self._streaming, self._cursor = False, 0
 
     def _free(self, response: int) -> bool:
-        return all(self._settled[writer] for writer in self._map.writers[response])
+        return all(self._settled[writer] for writer in self._map.writers.get(response, ()))
 
     def _pump_session(self, response: int) -> bool:
         """Send pieces of one response; True when it is complete."""
+        if response in self._said:
+            return self._pump_speaker(response)
         pieces = self._map.pieces[response]
         node = self._map.plan.nodes[response]
         while self._cursor < len(pieces):
@@ -150,6 +183,15 @@ class Output:
             self._cursor += 1
             self._sent = 0
         return True
+
+    def _pump_speaker(self, container: int) -> bool:
+        said = self._said[container]
+        while self._sent < len(said):
+            self._send(*said[self._sent])
+            self._sent += 1
+        if self._settled[container]:
+            self._sent = 0
+        return self._settled[container]
 
     def _send_variable(self, response: PlanNode, selector: Selector) -> bool:
         """Send what has flowed of a variable; True when it is over."""
@@ -191,7 +233,7 @@ class Output:
             if self._certain[index]:
                 continue
             self._certain[index] = True
-            if index in self._map.pieces:
+            if index in self._map.pieces or index in self._said:
                 found.append(index)
             if not self._map.blocking[index]:
                 stack.extend(edges[edge].target for edge in nodes[index].outgoing)

@@ -1,4 +1,7 @@
-"""Compiles a DSL graph to an immutable plan; every problem is reported with its node id, not only the first."""
+"""Compiles a DSL graph to an immutable plan; every problem is reported with its node id, not only the first.
+
+The nodes inside a container become a plan of their own, the container's `body`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from dify_kernel.contracts.node import InlineNode, Node, NodeKind
+from dify_kernel.contracts.node import ContainerNode, InlineNode, Node, NodeKind
 from dify_kernel.errors import BadInput, InvalidGraph, PluginError, PluginNotFound
 from dify_kernel.graph.defaults import DefaultValue, RetryConfig, convert_default
 
@@ -51,6 +54,7 @@ class PlanNode(msgspec.Struct, frozen=True, kw_only=True):
     defaults: dict[str, Any]
     incoming: tuple[int, ...]
     outgoing: tuple[int, ...]
+    body: Plan | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +66,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     order: tuple[int, ...]
     responses: tuple[int, ...]
     warnings: tuple[Problem, ...] = ()
+
+    def inner_ids(self) -> list[str]:
+        """The ids of all its nodes, and of those inside its containers."""
+        found = []
+        for node in self.nodes:
+            found.append(node.id)
+            found += node.body.inner_ids() if node.body else []
+        return found
 
     def find(self, node_id: str) -> PlanNode | None:
         """The node with that id."""
@@ -92,44 +104,47 @@ def inspect_graph(graph: Mapping[str, Any], resolve: Resolve, *, root_id: str | 
 def compile_plan(graph: Mapping[str, Any], resolve: Resolve, *, root_id: str | None = None) -> Plan:
     """The plan of a graph `{nodes, edges}`; InvalidGraph carries every problem.
 
-    Notes and the children of containers are left out; edges from nodes that the root does not reach do not count.
+    Notes are left out; edges from nodes that the root does not reach do not count.
     """
-    compiler = _Compiler(resolve)
-    compiler.read_nodes(graph.get("nodes") or [])
-    compiler.read_edges(graph.get("edges") or [])
-    root = compiler.find_root(root_id)
-    plan = compiler.build(root) if root is not None else None
-    errors = [problem for problem in compiler.problems if problem.severity == "error"]
+    reader = _Reader(resolve)
+    reader.read_nodes(graph.get("nodes") or [])
+    reader.read_edges(graph.get("edges") or [])
+    plan = _Compiler(reader, "").plan(root_id)
+    errors = [problem for problem in reader.problems if problem.severity == "error"]
     if plan is None or errors:
         lines = "; ".join(f"{p.node_id}: {p.message}" if p.node_id else p.message for p in errors[:5])
         more = f" (and {len(errors) - 5} more)" if len(errors) > 5 else ""
-        ordered = errors + [problem for problem in compiler.problems if problem.severity != "error"]
+        ordered = errors + [problem for problem in reader.problems if problem.severity != "error"]
         raise InvalidGraph(f"The graph cannot run: {lines}{more}", problems=ordered)
-    return plan
+    return msgspec.structs.replace(plan, warnings=tuple(reader.problems))
 
 
 class _Draft:
     """A node while the plan is being made."""
 
-    __slots__ = ("data", "defaults", "envelope", "id", "node")
+    __slots__ = ("data", "defaults", "envelope", "id", "node", "parent")
 
-    def __init__(self, node_id: str, data: Mapping[str, Any]) -> None:
+    def __init__(self, node_id: str, data: Mapping[str, Any], parent: str) -> None:
         self.id = node_id
         self.data = data
+        self.parent = parent
         self.envelope = _Envelope()
         self.node: Node | None = None
         self.defaults: dict[str, Any] = {}
 
 
-class _Compiler:
+class _Reader:
+    """Reads a graph: its nodes by the container they are in ("" for none), its edges, and what is wrong with either."""
+
     def __init__(self, resolve: Resolve) -> None:
         self.resolve = resolve
         self.problems: list[Problem] = []
         self.drafts: dict[str, _Draft] = {}
-        self.children: set[str] = set()
-        self.edges: list[tuple[str, str, str]] = []
+        self.groups: dict[str, list[str]] = {}
+        self.edges: dict[str, list[tuple[str, str, str]]] = {}
 
     def problem(self, code: str, message: str, node_id: str | None = None, *, warning: bool = False) -> None:
+        """Note what is wrong."""
         self.problems.append(
             Problem(code=code, message=message, node_id=node_id, severity="warning" if warning else "error")
         )
@@ -137,29 +152,44 @@ class _Compiler:
     # -- nodes ------------------------------------------------------------------------------------------------
 
     def read_nodes(self, nodes: Any) -> None:
+        """Read every node, then find out which container each is in."""
         if not isinstance(nodes, list):
             self.problem("invalid_graph", "`nodes` must be a list.")
             return
         for item in nodes:
             if not isinstance(item, Mapping) or not isinstance(item.get("data", {}), Mapping):
                 self.problem("invalid_node", "A node must be a mapping with `id` and `data`.")
-                continue
-            if item.get("type") == "custom-note":
-                continue
-            self._read_node(item)
+            elif item.get("type") != "custom-note":
+                self._read_node(item)
+        for draft in self.drafts.values():
+            parent = self.drafts.get(draft.parent)
+            inside = parent is not None and (parent.node is None or parent.node.kind is NodeKind.CONTAINER)
+            draft.parent = draft.parent if inside else ""
+        for draft in self.drafts.values():
+            if self._contains_itself(draft):
+                self.problem("invalid_node", "The container is inside itself.", draft.id)
+                draft.parent = ""
+            self.groups.setdefault(draft.parent, []).append(draft.id)
+
+    def _contains_itself(self, draft: _Draft) -> bool:
+        seen, parent = {draft.id}, draft.parent
+        while parent:
+            if parent in seen:
+                return True
+            seen.add(parent)
+            parent = self.drafts[parent].parent
+        return False
 
     def _read_node(self, item: Mapping[str, Any]) -> None:
         node_id = str(item.get("id") or "")
         data = item.get("data") or {}
         if not node_id:
             self.problem("invalid_node", "A node has no `id`.")
-        elif node_id in self.drafts or node_id in self.children:
+        elif node_id in self.drafts:
             self.problem("duplicate_node", f"The node id {node_id!r} is used twice.", node_id)
-        elif item.get("parentId") or data.get("iteration_id") or data.get("loop_id"):
-            self.children.add(node_id)
         else:
-            draft = _Draft(node_id, data)
-            self.drafts[node_id] = draft
+            named = (item.get("parentId"), data.get("loop_id"), data.get("iteration_id"))
+            self.drafts[node_id] = draft = _Draft(node_id, data, next((str(name) for name in named if name), ""))
             self._read_data(draft)
 
     def _read_data(self, draft: _Draft) -> None:
@@ -205,6 +235,7 @@ class _Compiler:
     # -- edges ------------------------------------------------------------------------------------------------
 
     def read_edges(self, edges: Any) -> None:
+        """Read every edge; one that leads into or out of a container does not count."""
         if not isinstance(edges, list):
             self.problem("invalid_graph", "`edges` must be a list.")
             return
@@ -215,7 +246,7 @@ class _Compiler:
                 continue
             source, target = str(item.get("source") or ""), str(item.get("target") or "")
             handle = str(item.get("sourceHandle") or "source")
-            if source in self.children or target in self.children or (source, target, handle) in seen:
+            if (source, target, handle) in seen:
                 continue
             seen.add((source, target, handle))
             missing = [end for end in (source, target) if end not in self.drafts]
@@ -225,12 +256,26 @@ class _Compiler:
                     f"An edge names the node {missing[0]!r}, which does not exist.",
                     source if source in self.drafts else target or None,
                 )
-            else:
-                self.edges.append((source, target, handle))
+            elif self.drafts[source].parent == self.drafts[target].parent:
+                self.edges.setdefault(self.drafts[source].parent, []).append((source, target, handle))
 
-    # -- shape ------------------------------------------------------------------------------------------------
 
-    def find_root(self, root_id: str | None) -> str | None:
+class _Compiler:
+    """Makes the plan of the nodes inside one container, or of those that are in none."""
+
+    def __init__(self, reader: _Reader, parent: str) -> None:
+        self.parent = parent
+        self.reader = reader
+        self.problem = reader.problem
+        self.drafts = {node_id: reader.drafts[node_id] for node_id in reader.groups.get(parent, [])}
+        self.edges = reader.edges.get(parent, [])
+
+    def plan(self, root_id: str | None) -> Plan | None:
+        """The plan; None when it has no root. Problems are with the reader."""
+        root = self._inner_root(root_id) if self.parent else self._root(root_id)
+        return self._build(root) if root is not None else None
+
+    def _root(self, root_id: str | None) -> str | None:
         targets = {target for _, target, _ in self.edges}
         kinds = {node_id: draft.node.kind for node_id, draft in self.drafts.items() if draft.node}
         if root_id is not None:
@@ -246,11 +291,25 @@ class _Compiler:
                 "Start node and trigger nodes cannot coexist in the same workflow.",
                 roots[0],
             )
-        if not roots and not any(problem.severity == "error" for problem in self.problems):
+        if not roots and not any(problem.severity == "error" for problem in self.reader.problems):
             self.problem("invalid_root", "The graph has no start node without incoming edges.")
         return roots[0] if roots else None
 
-    def build(self, root: str) -> Plan:
+    def _inner_root(self, named: str | None) -> str | None:
+        """The start that the container names; else its start node, else whatever nothing leads to."""
+        if named and named in self.drafts:
+            return named
+        targets = {target for _, target, _ in self.edges}
+        free = [node_id for node_id in self.drafts if node_id not in targets]
+        roots = [node_id for node_id in free if (node := self.drafts[node_id].node) and node.kind is NodeKind.ROOT]
+        if not free:
+            self.problem(
+                "empty_container", "The container has no node inside from which a round can begin.", self.parent
+            )
+            return None
+        return (roots or free)[0]
+
+    def _build(self, root: str) -> Plan:
         edges = self._reached(root)
         alive = {root} | {target for _, target, _ in edges}
         for node_id in self.drafts:
@@ -261,10 +320,15 @@ class _Compiler:
         ids = [node_id for node_id in self.drafts if node_id in alive]
         position = {node_id: index for index, node_id in enumerate(ids)}
         wires = tuple(Edge(i, position[s], position[t], h) for i, (s, t, h) in enumerate(edges))
-        order = self._sort(ids, wires, position[root])
+        order = self._sort(ids, wires)
         self._check_references(ids)
+        incoming: list[list[int]] = [[] for _ in ids]
+        outgoing: list[list[int]] = [[] for _ in ids]
+        for wire in wires:
+            incoming[wire.target].append(wire.index)
+            outgoing[wire.source].append(wire.index)
         nodes = tuple(
-            self._plan_node(index, self.drafts[node_id], wires)
+            self._plan_node(index, self.drafts[node_id], incoming[index], outgoing[index])
             for index, node_id in enumerate(ids)
             if self.drafts[node_id].node is not None
         )
@@ -276,7 +340,6 @@ class _Compiler:
             root=position[root],
             order=order,
             responses=tuple(n.index for n in nodes if n.node.kind is NodeKind.RESPONSE),
-            warnings=tuple(p for p in self.problems if p.severity == "warning"),
         )
 
     def _reached(self, root: str) -> list[tuple[str, str, str]]:
@@ -291,7 +354,7 @@ class _Compiler:
                     stack.append(target)
         return [edge for edge in self.edges if edge[0] in alive]
 
-    def _sort(self, ids: Sequence[str], edges: Iterable[Edge], root: int) -> tuple[int, ...]:
+    def _sort(self, ids: Sequence[str], edges: Iterable[Edge]) -> tuple[int, ...]:
         """Topological order; what is left over is a cycle, and every node on one is named."""
         waiting = [0] * len(ids)
         outgoing: list[list[int]] = [[] for _ in ids]
@@ -313,7 +376,7 @@ class _Compiler:
         return tuple(order)
 
     def _check_references(self, ids: Iterable[str]) -> None:
-        known = RESERVED | self.drafts.keys() | self.children
+        known = RESERVED | self.reader.drafts.keys()
         for node_id in ids:
             node = self.drafts[node_id].node
             for selector in node.selectors() if node else []:
@@ -325,12 +388,15 @@ class _Compiler:
                         warning=True,
                     )
 
-    def _plan_node(self, index: int, draft: _Draft, edges: Iterable[Edge]) -> PlanNode:
+    def _plan_node(self, index: int, draft: _Draft, incoming: Sequence[int], outgoing: Sequence[int]) -> PlanNode:
         node, envelope = draft.node, draft.envelope
         if node is None:
-            raise InvalidGraph("a node without a class reached the plan", problems=self.problems)
+            raise InvalidGraph("a node without a class reached the plan", problems=self.reader.problems)
         strategy = envelope.error_strategy or None
         retry = envelope.retry_config if node.retryable and envelope.retry_config else RetryConfig()
+        body = None
+        if isinstance(node, ContainerNode):
+            body = _Compiler(self.reader, draft.id).plan(node.start_node_id())
         return PlanNode(
             index=index,
             id=draft.id,
@@ -342,8 +408,9 @@ class _Compiler:
             retry=retry,
             defaults=draft.defaults,
             branching=node.kind is NodeKind.BRANCH or strategy == FAIL_BRANCH,
-            incoming=tuple(edge.index for edge in edges if edge.target == index),
-            outgoing=tuple(edge.index for edge in edges if edge.source == index),
+            incoming=tuple(incoming),
+            outgoing=tuple(outgoing),
+            body=body,
         )
 
 

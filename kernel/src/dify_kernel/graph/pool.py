@@ -8,13 +8,17 @@ from typing import Any, Final
 
 from dify_kernel.graph.values import Value, ValueType, follow, infer, markdown, plain, text
 
-__all__ = ["REFERENCE", "Pool", "Selector", "Template", "template_selectors"]
+__all__ = ["HIDDEN", "REFERENCE", "Pool", "Selector", "Template", "template_selectors"]
 
 Selector = tuple[str, ...]
 """Node id, name, then optional attributes: ("llm", "usage", "total_tokens")."""
 
 #: `{{#id.name(.attr)*#}}`, without blanks inside.
 REFERENCE: Final = re.compile(r"\{\{#([a-zA-Z0-9_]{1,50}(?:\.[a-zA-Z_][a-zA-Z0-9_]{0,29}){1,10})#\}\}")
+
+
+#: How the name of a secret begins where its value is hidden.
+HIDDEN: Final = "[secret:"
 
 
 class Template:
@@ -113,12 +117,24 @@ class Pool:
         if isinstance(data, str):
             for secret, name in self.secrets.items():
                 if secret in data:
-                    data = data.replace(secret, f"[secret:{name}]")
+                    data = data.replace(secret, f"{HIDDEN}{name}]")
             return data
         if isinstance(data, dict):
             return {key: self.mask(item) for key, item in data.items()}
         if isinstance(data, list | tuple):
             return [self.mask(item) for item in data]
+        return data
+
+    def unmask(self, data: Any) -> Any:
+        """What `mask` hid, clear again."""
+        if isinstance(data, str):
+            for secret, name in self.secrets.items():
+                data = data.replace(f"{HIDDEN}{name}]", secret)
+            return data
+        if isinstance(data, dict):
+            return {key: self.unmask(item) for key, item in data.items()}
+        if isinstance(data, list | tuple):
+            return [self.unmask(item) for item in data]
         return data
 
     def copy(self) -> Pool:

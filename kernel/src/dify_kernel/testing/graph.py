@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +11,8 @@ import msgspec
 
 from dify_kernel.contracts.model import Usage
 from dify_kernel.contracts.node import (
+    ContainerNode,
+    ContainerStarted,
     Delta,
     InlineNode,
     Node,
@@ -18,19 +20,22 @@ from dify_kernel.contracts.node import (
     NodeContext,
     NodeKind,
     NodeResult,
+    NodeStatus,
+    Pause,
+    RoundStarted,
     RunInfo,
     TextDelta,
 )
 from dify_kernel.contracts.ports import Ports
 from dify_kernel.errors import NodeFailed, PluginNotFound
 from dify_kernel.graph.engine import Engine, RunLimits
-from dify_kernel.graph.events import Event, NodeFinished, RunFinished, StreamChunk
+from dify_kernel.graph.events import Event, NodeFinished, RunFinished, RunPaused, RunStarted, StreamChunk
 from dify_kernel.graph.log import RunLog
 from dify_kernel.graph.plan import Plan, compile_plan
 from dify_kernel.graph.pool import Pool, Selector, Template
 from dify_kernel.testing.fakes import fake_ports
 
-__all__ = ["GraphRun", "edges", "node", "resolve", "run_graph", "run_plan"]
+__all__ = ["CALLS", "GATES", "GraphRun", "edges", "node", "resolve", "run_graph", "run_plan"]
 
 
 class _Begin(InlineNode):
@@ -121,6 +126,7 @@ class _Stream(Node):
             await GATES[self.config.gate].wait()
         if self.config.error and (not self.config.fail_first or ctx.attempt < self.config.fail_first):
             raise NodeFailed(self.config.error, error_type="StreamError")
+        CALLS.append(ctx.key)
         usage = Usage(total_tokens=self.config.tokens) if self.config.tokens else None
         yield NodeResult(outputs={"text": "".join(self.config.pieces), "key": ctx.key}, usage=usage)
 
@@ -144,10 +150,93 @@ class _Write(InlineNode):
         return NodeResult(updates=[(tuple(self.config.target), self.config.value)])
 
 
+class _AskConfig(NodeConfig):
+    question: str = ""
+    expires_in: float | None = None
+
+
+class _Ask(Node):
+    """Waits for somebody; gives the answer as `text`, and leaves by the handle that it names."""
+
+    type = "ask"
+    kind = NodeKind.BRANCH
+    Config = _AskConfig
+
+    def handles(self) -> list[str]:
+        return ["source", "no"]
+
+    async def run(self, ctx: NodeContext) -> AsyncIterator[Delta]:
+        if ctx.answer is None:
+            question = ctx.render(self.config.question)
+            yield Pause(type="question", data={"question": question}, expires_in=self.config.expires_in)
+            return
+        yield NodeResult(outputs={"text": ctx.answer["text"]}, handle=ctx.answer.get("handle", "source"))
+
+
+class _Inside(InlineNode):
+    """The silent start of a container."""
+
+    type = "inside"
+    kind = NodeKind.ROOT
+    silent = True
+
+    def evaluate(self, ctx: NodeContext) -> NodeResult:
+        return NodeResult()
+
+
+class _RepeatConfig(NodeConfig):
+    count: int = 1
+    isolated: bool = True
+    parallel: bool = False
+    collect: list[str] = []
+    start: str = ""
+    carry: Any = None
+
+
+class _Repeat(ContainerNode):
+    """Runs its body `count` times, `item` being the number of the round, and collects one variable of each."""
+
+    type = "repeat"
+    Config = _RepeatConfig
+
+    def start_node_id(self) -> str:
+        return str(self.config.start)
+
+    async def run(self, ctx: NodeContext) -> AsyncIterator[Delta]:
+        config = self.config
+        yield ContainerStarted(inputs={"count": config.count})
+        if config.parallel:
+            rounds = await asyncio.gather(*[self._round(ctx, i) for i in range(config.count)], return_exceptions=True)
+            for found in rounds:
+                if isinstance(found, BaseException):
+                    raise found
+            collected: list[Any] = list(rounds)
+        else:
+            collected = []
+            for index in range(config.count):
+                yield RoundStarted(index)
+                collected.append(await self._round(ctx, index))
+        yield NodeResult(outputs={"output": collected})
+
+    async def _round(self, ctx: NodeContext, index: int) -> Any:
+        variables: dict[str, Any] = {"item": index}
+        if index == 0 and self.config.carry is not None:
+            variables["carry"] = self.config.carry
+        found = await ctx.body.run(index, variables, isolated=self.config.isolated)
+        if found.status is NodeStatus.FAILED:
+            raise NodeFailed(found.error, error_type=found.error_type)
+        value = found.pool.get(self.config.collect)
+        return value.data if value is not None else None
+
+
+#: The keys under which stream nodes have had their effect, in order; a test clears its own.
+CALLS: list[str] = []
 #: Gates that stream nodes wait for, by name; a test sets and releases its own.
 GATES: dict[str, asyncio.Event] = {}
 
-NODES: dict[str, type[Node]] = {cls.type: cls for cls in (_Begin, _Text, _Choose, _Answer, _Stream, _Write)}
+NODES: dict[str, type[Node]] = {
+    cls.type: cls for cls in (_Begin, _Text, _Choose, _Answer, _Stream, _Write, _Ask, _Inside, _Repeat)
+}
 
 
 def resolve(type: str, version: str) -> type[Node]:
@@ -174,11 +263,17 @@ def edges(*paths: str) -> list[dict[str, Any]]:
 
 
 class GraphRun(msgspec.Struct, kw_only=True):
-    """What a run gave: every event, the terminal one, and the text that was streamed."""
+    """What a run gave: every event, the last one (the run has ended, or waits), and the text that was streamed."""
 
     events: list[Any]
-    finished: RunFinished
+    last: RunFinished | RunPaused
     streamed: str
+
+    @property
+    def finished(self) -> RunFinished:
+        """The terminal event."""
+        assert isinstance(self.last, RunFinished), "the run waits for somebody"
+        return self.last
 
     def node(self, node_id: str) -> NodeFinished | None:
         """How a node ended; None when it did not run to an end."""
@@ -194,8 +289,15 @@ async def run_plan(
     log: RunLog | None = None,
     run_limits: RunLimits | None = None,
     run_id: str = "run-1",
+    history: Sequence[Event] = (),
+    answers: Mapping[str, dict[str, Any]] | None = None,
+    adopted: Sequence[NodeFinished] = (),
 ) -> GraphRun:
-    """Run a plan and collect everything."""
+    """Run a plan, or go on from a log, and collect everything."""
+    if history:
+        begun = history[0]
+        assert isinstance(begun, RunStarted)
+        pool = pool or Pool.load(begun.variables)
     pool = pool or Pool()
     pool.update("inputs", dict(inputs or {}))
     events: list[Event] = []
@@ -207,10 +309,14 @@ async def run_plan(
         sink=events.append,
         log=log,
         run_limits=run_limits,
+        history=history,
     )
-    outcome = await engine.run(inputs)
+    if history:
+        outcome = await engine.resume(answers=answers, cause="answered" if answers else "recovered")
+    else:
+        outcome = await engine.run(inputs, adopted=adopted)
     streamed = "".join(event.text for event in events if isinstance(event, StreamChunk))
-    return GraphRun(events=events, finished=outcome.event, streamed=streamed)
+    return GraphRun(events=events, last=outcome.event, streamed=streamed)
 
 
 async def run_graph(nodes: Iterable[Mapping[str, Any]], edges: Iterable[Mapping[str, Any]], **options: Any) -> GraphRun:

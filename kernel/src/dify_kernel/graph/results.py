@@ -1,0 +1,90 @@
+"""What a node ended with: made from its code or its failure, and told as an event."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from dify_kernel.contracts.node import InlineNode, NodeContext, NodeResult, NodeStatus
+from dify_kernel.errors import DifyError
+from dify_kernel.graph.events import NodeFinished
+from dify_kernel.graph.plan import PlanNode
+from dify_kernel.graph.replay import update_name
+from dify_kernel.graph.values import Value
+
+if TYPE_CHECKING:
+    from dify_kernel.graph.frame import Frame
+
+__all__ = ["evaluate", "failure", "finished_event"]
+
+
+def finished_event(
+    frame: Frame, node: PlanNode, ctx: NodeContext, number: int, result: NodeResult, started: float
+) -> NodeFinished:
+    """The event of a settled node, with all that a replay needs to settle it again."""
+    show = frame.run.show
+    event = NodeFinished(
+        execution_id=ctx.execution_id,
+        node_id=node.id,
+        node_type=node.type,
+        title=node.title,
+        index=number,
+        scope=frame.scope,
+        status=result.status.value,
+        inputs=show(result.inputs),
+        process_data=show(result.process_data),
+        outputs=show(result.outputs),
+        error=show(result.error),
+        error_type=result.error_type,
+        metadata=_metadata(frame, result, node),
+        handle=result.handle,
+        retries=ctx.attempt,
+        started_at=started,
+        elapsed_time=time.time() - started,
+    )
+    if result.usage is not None:
+        event.usage = msgspec.to_builtins(result.usage)
+    if result.updates:
+        event.updates = [(selector, show(value)) for selector, value in result.updates]
+    event.types = _types(result)
+    event.said = frame.output.said(node.index)
+    if frame.pool.secrets:
+        event.masked = frame.run.masking([result.outputs, [value for _, value in result.updates]])
+    return event
+
+
+def _metadata(frame: Frame, result: NodeResult, node: PlanNode) -> dict[str, Any]:
+    metadata = {**result.metadata, **frame.place}
+    if result.usage is not None:
+        metadata["total_tokens"] = result.usage.total_tokens
+        metadata["total_price"] = result.usage.total_price
+        metadata["currency"] = result.usage.currency
+    if result.status is NodeStatus.EXCEPTION and node.strategy:
+        metadata["error_strategy"] = node.strategy
+    return metadata
+
+
+def _types(result: NodeResult) -> dict[str, str]:
+    """The types of values whose data alone would be taken for another."""
+    found = {name: value.type.value for name, value in result.outputs.items() if isinstance(value, Value)}
+    for selector, value in result.updates:
+        if isinstance(value, Value):
+            found[update_name(selector)] = value.type.value
+    return found
+
+
+def evaluate(node: Any, ctx: NodeContext) -> NodeResult:
+    """The result of an inline node, failed when it raises."""
+    inline: InlineNode = node
+    try:
+        return inline.evaluate(ctx)
+    except Exception as exc:
+        return failure(exc)
+
+
+def failure(exc: Exception) -> NodeResult:
+    """A failed result; our own errors say what happened, anything else is named by its class."""
+    error = exc.description if isinstance(exc, DifyError) else str(exc) or type(exc).__name__
+    return NodeResult(status=NodeStatus.FAILED, error=error, error_type=getattr(exc, "error_type", type(exc).__name__))
