@@ -1,0 +1,1 @@
+"""HTTP services of a workspace that take part in its apps: they judge texts and look up data."""
