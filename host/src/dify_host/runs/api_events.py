@@ -78,9 +78,11 @@ class ApiEvents:
         creator: Creator,
         spec: MessageSpec | None = None,
         shows_workflow: bool = True,
+        annotation: dict[str, Any] | None = None,
     ) -> None:
         self._task_id, self._run_id, self._workflow_id = task_id, run_id, workflow_id
         self._creator, self._spec, self._shows = creator, spec, shows_workflow
+        self._annotation = annotation
         self._started = 0
         self._citations = Citations()
         self._envelope: dict[str, Any] = {"task_id": task_id}
@@ -88,6 +90,11 @@ class ApiEvents:
             self._envelope |= {"message_id": spec.message_id, "created_at": int(spec.created_at)}
             if spec.mode != "completion":
                 self._envelope["conversation_id"] = spec.conversation_id
+
+    def beside(self, name: str, **fields: Any) -> dict[str, Any]:
+        """An event that no event of the run stands for, such as a piece of speech, in the envelope of the rest."""
+        envelope = self._envelope if self._spec is not None else {**self._envelope, "workflow_run_id": self._run_id}
+        return {"event": name, **envelope, **fields}
 
     def encode(self, events: Iterable[Event]) -> bytes:
         """What a batch of events puts on the wire; may be empty."""
@@ -187,7 +194,7 @@ class ApiEvents:
         """The metadata of the finished message."""
         shows = self._spec is not None and self._spec.shows_citations
         return {
-            "annotation_reply": None,
+            "annotation_reply": self._annotation,
             "retriever_resources": self._citations.items if shows else [],
             "usage": event.usage,
         }

@@ -7,6 +7,8 @@ from typing import Literal
 import msgspec
 from dify_kernel.errors import BadInput, Forbidden
 
+from dify_host.annotations.records import ReplySetting
+from dify_host.annotations.repository import AnnotationRepository
 from dify_host.apps.errors import AppUnavailable
 from dify_host.apps.records import AppRecord
 from dify_host.apps.repository import AppRepository
@@ -42,6 +44,7 @@ class LiveApp(msgspec.Struct, frozen=True, kw_only=True):
     app: AppRecord
     program: Program
     introduction: str = ""
+    annotations: ReplySetting | None = None
 
 
 class LiveApps:
@@ -72,15 +75,21 @@ class LiveApps:
         return await self._live.get((repository.tenant.id, app_id), lambda: self._load(repository, app, None))
 
     async def _load(self, repository: AppRepository, app: AppRecord, workflow_id: str | None) -> LiveApp:
-        if app.mode in ("workflow", "advanced-chat"):
+        if app.mode == "workflow":
+            record = await repository.published_workflow(app.id, workflow_id)
+            return LiveApp(app=app, program=self._programs.workflow(record))
+        annotations = await AnnotationRepository(repository.db, repository.tenant).setting(app.id)
+        if app.mode == "advanced-chat":
             record = await repository.published_workflow(app.id, workflow_id)
             opening = str(record.features.get("opening_statement") or "")
-            return LiveApp(app=app, program=self._programs.workflow(record), introduction=opening)
+            program = self._programs.workflow(record)
+            return LiveApp(app=app, program=program, introduction=opening, annotations=annotations)
         config = await repository.model_config(app.id)
         if config is None:
             raise AppUnavailable("App unavailable, please check your app configurations.", app_id=app.id)
         program = self._programs.basic(config, app.mode)
-        return LiveApp(app=app, program=program, introduction=config.opening_statement or "")
+        opening = config.opening_statement or ""
+        return LiveApp(app=app, program=program, introduction=opening, annotations=annotations)
 
     def forget(self, app_id: str) -> None:
         """See a change of this process at once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from dify_kernel.errors import BadInput
@@ -16,6 +16,12 @@ from dify_host.apps.records import ModelConfig, Variable, WorkflowRecord
 from dify_host.runs.basic import basic_graph
 
 __all__ = ["Program", "Programs"]
+
+#: What a basic app's configuration says beside its prompt and model; workflows have the same under `features`.
+_FEATURES: Final = (
+    *("external_data_tools", "file_upload", "retriever_resource", "sensitive_word_avoidance", "speech_to_text"),
+    *("suggested_questions_after_answer", "text_to_speech", "user_input_form"),
+)
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +76,7 @@ class Programs:
         """The program of a chat or completion configuration; a changed configuration has another id."""
         key = (config.id, mode)
         if key not in self._kept:
-            features = {"retriever_resource": config.retriever_resource, "file_upload": config.file_upload}
+            features = {name: getattr(config, name) for name in _FEATURES}
             graph = basic_graph(config, mode)
             program = self._compile(
                 graph, source_id=config.id, version="", features=features, model=config.model, is_workflow=False
