@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 from dify_kernel.errors import BadInput
-from dify_kernel.graph.inputs import InputVariable
+from dify_kernel.graph.inputs import InputType, InputVariable
 from dify_kernel.graph.output import OutputMap
 from dify_kernel.graph.plan import Plan, compile_plan
 from dify_kernel.registry import Registry
@@ -22,6 +22,10 @@ _FEATURES: Final = (
     *("external_data_tools", "file_upload", "retriever_resource", "sensitive_word_avoidance", "speech_to_text"),
     *("suggested_questions_after_answer", "text_to_speech", "user_input_form"),
 )
+
+
+#: What roots take that no person fills in.
+_FORMS: Final = {"trigger-webhook": [InputVariable(variable="webhook_data", type=InputType.JSON_OBJECT)]}
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,17 +55,21 @@ class Programs:
 
     def __init__(self, registry: Registry, *, size: int = 256) -> None:
         self._registry = registry
-        self._kept: OrderedDict[tuple[str, str], Program] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, str], Program] = OrderedDict()
         self._size = size
 
-    def workflow(self, record: WorkflowRecord) -> Program:
-        """The program of one version; InvalidGraph with every problem when it cannot run."""
-        key = (record.id, record.version)
+    def workflow(self, record: WorkflowRecord, *, root_id: str | None = None) -> Program:
+        """The program of one version; InvalidGraph with every problem when it cannot run.
+
+        `root_id` names the trigger that starts it, where a graph has several.
+        """
+        key = (record.id, record.version, root_id or "")
         if record.version != "draft" and key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
         program = self._compile(
             record.graph,
+            root_id=root_id,
             source_id=record.id,
             version=record.version,
             features=record.features,
@@ -74,7 +82,7 @@ class Programs:
 
     def basic(self, config: ModelConfig, mode: str) -> Program:
         """The program of a chat or completion configuration; a changed configuration has another id."""
-        key = (config.id, mode)
+        key = (config.id, mode, "")
         if key not in self._kept:
             features = {name: getattr(config, name) for name in _FEATURES}
             graph = basic_graph(config, mode)
@@ -84,17 +92,19 @@ class Programs:
             self._keep(key, program)
         return self._kept[key]
 
-    def _compile(self, graph: dict[str, Any], **parts: Any) -> Program:
-        plan = compile_plan(graph, self._registry.node)
+    def _compile(self, graph: dict[str, Any], *, root_id: str | None = None, **parts: Any) -> Program:
+        plan = compile_plan(graph, self._registry.node, root_id=root_id)
         root = plan.nodes[plan.root]
         data = next(node["data"] for node in graph["nodes"] if str(node.get("id")) == root.id)
         try:
-            form = msgspec.convert(data.get("variables") or [], list[InputVariable], strict=False)
+            form = _FORMS.get(root.type) or msgspec.convert(
+                data.get("variables") or [], list[InputVariable], strict=False
+            )
         except msgspec.ValidationError as exc:
             raise BadInput(f"The input form of the start node cannot be read: {exc}.", node_id=root.id) from exc
         return Program(plan=plan, output_map=OutputMap(plan), root_id=root.id, form=form, **parts)
 
-    def _keep(self, key: tuple[str, str], program: Program) -> None:
+    def _keep(self, key: tuple[str, str, str], program: Program) -> None:
         self._kept[key] = program
         while len(self._kept) > self._size:
             self._kept.popitem(last=False)
