@@ -21,7 +21,8 @@ def node(node_id: str, kind: str, **data: Any) -> dict[str, Any]:
 
 
 def edge(source: str, target: str) -> dict[str, Any]:
-    return {"id": f"{source}-source-{target}-target", "source": source, "target": target, "data": {"sourceType": "x"}}
+    ends = {"source": source, "sourceHandle": "source", "target": target, "targetHandle": "target"}
+    return {"id": f"{source}-source-{target}-target", **ends, "data": {"sourceType": "x"}}
 
 
 START = node("start", "start", variables=[{"type": "text-input", "variable": "city", "label": "City"}])

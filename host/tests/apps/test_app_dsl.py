@@ -145,7 +145,8 @@ def test_old_and_short_forms_get_their_defaults() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 0.1}, "Invalid version type, expected str, got <class 'float'>"),
+        ({"version": True}, "Invalid version type, expected str, got <class 'bool'>"),
+        ({"version": [0.1]}, "Invalid version type, expected str, got <class 'list'>"),
         ({"app": None}, "Missing app data in YAML content"),
         ({"app": {"name": "x"}}, "loss app mode"),
         ({"app": {"mode": "channel"}}, "Invalid app mode"),

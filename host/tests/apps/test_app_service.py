@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 import yaml
@@ -116,10 +117,8 @@ DANGLING["edges"].append(sample.edge("start", "ghost"))
     [
         (CYCLE, "cycle", "a"),
         (DANGLING, "missing_node", "start"),
-        (sample.graph(sample.START, sample.node("x", "teleport")), "unknown_node", "x"),
-        (sample.graph(sample.START, sample.node("x", "if_else"), sample.END), "unknown_node", "x"),
         (sample.graph(sample.START, sample.node("e", "end", outputs="all")), "invalid_node", "e"),
-        (sample.graph(sample.START, sample.END, sample.END), "duplicate_node", "end"),
+        (sample.graph(sample.START, sample.END, sample.node("end", "end", outputs=[])), "duplicate_node", "end"),
         (sample.graph(sample.START, {"id": "n", "type": "custom"}), "invalid_node", "n"),
         ({"nodes": {"a": 1}}, "invalid_graph", None),
     ],
@@ -137,10 +136,26 @@ async def test_a_broken_graph_is_named_and_leaves_no_row(
     assert await counts(sqlite_database) == before
 
 
+async def test_a_node_type_that_is_not_installed_waits_as_a_draft(quick: AppService) -> None:
+    text = sample.workflow_text(sample.START, sample.node("x", "teleport"), sample.END)
+    result = await quick.import_dsl(text, account_id=ME)
+    assert ("unknown_node", "x", "warning") in [(p.code, p.node_id, p.severity) for p in result.warnings]
+    assert [msgspec.to_builtins(item) for item in result.missing] == [
+        {"kind": "node", "name": "teleport", "distribution": "dify-nodes-teleport", "node_ids": ["x"]}
+    ]
+    draft = await quick.repository.draft_workflow(str(result.app_id))
+    assert draft is not None
+    with pytest.raises(InvalidGraph, match="node type 'teleport'") as refused:
+        await quick.publish(str(result.app_id), ME)
+    assert ("unknown_node", "error") in [(p.code, p.severity) for p in refused.value.problems]
+    with pytest.raises(InvalidGraph):
+        await quick.import_dsl(text, account_id=ME, publish=True)
+
+
 async def test_an_unknown_node_type_names_its_likely_distribution(quick: AppService) -> None:
-    broken = sample.workflow_text(sample.START, sample.node("x", "if_else"))
-    with pytest.raises(InvalidGraph, match="Did you mean 'if-else' of dify-nodes-core"):
-        await quick.import_dsl(broken, account_id=ME)
+    text = sample.workflow_text(sample.START, sample.node("x", "if-els"), sample.END)
+    result = await quick.import_dsl(text, account_id=ME)
+    assert any("Did you mean 'if-else' of dify-nodes-core" in problem.message for problem in result.warnings)
 
 
 @pytest.mark.parametrize(
@@ -177,11 +192,11 @@ async def test_a_broken_configuration_is_named_and_leaves_no_row(
         ("a: [1", InvalidDsl),
         ("", InvalidDsl),
         (sample.text("workflow", version="soon"), InvalidDsl),
-        (sample.text("workflow", version=0.5), InvalidDsl),
+        (sample.text("workflow", version=True), InvalidDsl),
         ("x: " + "y" * 20_000_000, TooLarge),
         (sample.text("workflow", app={"mode": "workflow", "name": "x" * 256}), BadInput),
     ],
-    ids=["yaml", "empty", "version", "float", "20MB", "name"],
+    ids=["yaml", "empty", "version", "boolean", "20MB", "name"],
 )
 async def test_a_broken_text_leaves_no_row(
     quick: AppService, sqlite_database: Database, text: str, error: type[DifyError]
@@ -295,7 +310,8 @@ async def test_what_cannot_run_is_kept_as_a_draft_and_not_published(quick: AppSe
     draft = await quick.repository.draft_workflow(app_id)
     assert draft is not None
     await quick.save_draft(app_id, graph=CYCLE, features={}, account_id=ME, hash=draft.hash)
-    assert {problem.node_id for problem in await quick.problems(app_id)} == {"a", "b"}
+    found = [problem for problem in await quick.problems(app_id) if problem.severity == "error"]
+    assert {problem.node_id for problem in found} == {"a", "b"}
     with pytest.raises(InvalidGraph, match="cycle"):
         await quick.publish(app_id, ME)
 

@@ -9,15 +9,38 @@ from dify_kernel.errors import BadInput
 from dify_kernel.graph.plan import Problem
 
 from dify_host.apps.dsl import CURRENT_VERSION, ImportStatus
+from dify_host.apps.needs import Missing
+from dify_host.apps.old_forms.rule import Change
 from dify_host.apps.records import AppMode
 
-__all__ = ["AppChanges", "ImportResult"]
+__all__ = ["AppChanges", "Check", "ImportResult"]
 
 _LONGEST_TEXT: Final = 255  # characters of the columns of a name and an icon
 
 
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """What a text is, and everything that is wrong with it.
+
+    A knowledge pipeline may be `valid`, and is not `importable` yet.
+    """
+
+    kind: str
+    name: str
+    mode: str
+    version: str
+    valid: bool
+    importable: bool
+    problems: list[Problem] = []
+    missing: list[Missing] = []
+    changes: list[Change] = []
+
+
 class ImportResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an import. `pending` means that nothing is stored until it is called again as confirmed."""
+    """What became of an import. `pending` means that nothing is stored until it is called again as confirmed.
+
+    With something `missing`, the app is kept as a draft that is not published until it is there. `changes` are the old
+    forms that were brought to those of today.
+    """
 
     id: str
     status: ImportStatus
@@ -27,7 +50,9 @@ class ImportResult(msgspec.Struct, frozen=True, kw_only=True):
     imported_dsl_version: str = ""
     error: str = ""
     warnings: list[Problem] = []
+    missing: list[Missing] = []
     missing_plugins: list[str] = []
+    changes: list[Change] = []
 
 
 class AppChanges(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Reads and writes the text form of an app (Dify's DSL): structure, defaults, old forms, version rules. Pure."""
+"""Reads and writes the text of an app or a knowledge pipeline (Dify's DSL): structure, defaults, versions. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import msgspec
 from packaging.version import InvalidVersion, Version
 
 from dify_host.apps.errors import InvalidDsl
+from dify_host.apps.old_forms.modern import modernised
+from dify_host.apps.old_forms.rule import Change
 from dify_host.apps.records import AppMode, ModelConfig, Variable
 from dify_host.apps.variables import MAX_VARIABLE_SIZE, read_variables
 from dify_host.apps.yaml_text import read_yaml, write_yaml
@@ -18,18 +20,21 @@ __all__ = [
     "WORKFLOW_MODES",
     "AppDsl",
     "AppHead",
-    "WorkflowBody",
     "ImportStatus",
+    "PipelineDsl",
+    "PipelineHead",
+    "Reading",
+    "WorkflowBody",
     "dump",
     "import_status",
     "parse",
+    "read",
     "read_model_config",
     "write_model_config",
 ]
 
 CURRENT_VERSION: Final = "0.5.0"
 WORKFLOW_MODES: Final = ("workflow", "advanced-chat")
-_OLDEST: Final = "0.1.0"
 _ICON_TYPES: Final = ("emoji", "image", "link")
 
 ImportStatus = Literal["completed", "completed-with-warnings", "pending"]
@@ -68,6 +73,34 @@ class AppDsl(msgspec.Struct, frozen=True, kw_only=True):
     dependencies: list[dict[str, Any]] = []
 
 
+class PipelineHead(msgspec.Struct, frozen=True, kw_only=True):
+    """How a knowledge pipeline is called and drawn."""
+
+    name: str = ""
+    description: str = ""
+    icon: str = ""
+    icon_type: str = "emoji"
+    icon_background: str = "#FFFFFF"
+    icon_url: str = ""
+
+
+class PipelineDsl(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole knowledge pipeline: a workflow from data sources to a knowledge base."""
+
+    version: str = CURRENT_VERSION
+    kind: str = "rag_pipeline"
+    rag_pipeline: PipelineHead
+    workflow: WorkflowBody
+    dependencies: list[dict[str, Any]] = []
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """What a text describes, in the form of today, and the old forms that were found in it."""
+
+    dsl: AppDsl | PipelineDsl
+    changes: list[Change] = []
+
+
 #: What an absent or empty part of `model_config` means.
 CONFIG_DEFAULTS: Final[dict[str, Any]] = {
     "model": {},
@@ -99,8 +132,8 @@ CONFIG_DEFAULTS: Final[dict[str, Any]] = {
 }
 
 
-def parse(text: str | bytes, *, max_variable_size: int = MAX_VARIABLE_SIZE) -> AppDsl:
-    """The app that a YAML text describes, defaults filled in.
+def read(text: str | bytes, *, max_variable_size: int = MAX_VARIABLE_SIZE) -> Reading:
+    """What a YAML text describes: an app or a knowledge pipeline, old forms brought to those of today.
 
     Raises InvalidDsl that names the line or the field, TooLarge for a text that is too large; the version is checked
     by `import_status`.
@@ -108,31 +141,28 @@ def parse(text: str | bytes, *, max_variable_size: int = MAX_VARIABLE_SIZE) -> A
     data = read_yaml(text)
     if not isinstance(data, dict):
         raise InvalidDsl("Invalid YAML format: content must be a mapping.")
-    version = data.get("version")
-    if version is not None and not isinstance(version, str):
+    data, changes = modernised(data)
+    if not isinstance(data["version"], str):
         raise InvalidDsl(
-            f"Invalid version type, expected str, got {type(version)}", hint='Write it in quotes: "0.5.0".'
+            f"Invalid version type, expected str, got {type(data['version'])}", hint='Write it in quotes: "0.5.0".'
         )
-    head = _head(data.get("app"), data.get("kind"))
-    workflow, config = None, None
-    if head.mode in WORKFLOW_MODES:
-        workflow = _workflow(data.get("workflow"), max_variable_size)
-    else:
-        config = read_model_config(data.get("model_config"))
-    return AppDsl(
-        version=version or _OLDEST,
-        app=head,
-        workflow=workflow,
-        model_config=config,
-        dependencies=[item for item in _list(data.get("dependencies"), "dependencies") if isinstance(item, dict)],
-    )
+    build = _pipeline if data["kind"] == "rag_pipeline" else _app
+    return Reading(dsl=build(data, max_variable_size), changes=changes)
 
 
-def dump(dsl: AppDsl) -> str:
-    """The app as YAML text, keys sorted; secrets and ids are written as they stand."""
+def parse(text: str | bytes, *, max_variable_size: int = MAX_VARIABLE_SIZE) -> AppDsl:
+    """The app that a YAML text describes; as `read`, and InvalidDsl for a knowledge pipeline."""
+    dsl = read(text, max_variable_size=max_variable_size).dsl
+    if isinstance(dsl, PipelineDsl):
+        raise InvalidDsl("Missing app data in YAML content", hint="This is a knowledge pipeline, not an app.")
+    return dsl
+
+
+def dump(dsl: AppDsl | PipelineDsl) -> str:
+    """The app or pipeline as YAML text, keys sorted; secrets and ids are written as they stand."""
     data = msgspec.to_builtins(dsl)
     for part in ("workflow", "model_config"):
-        if data[part] is None:
+        if data.get(part, dsl) is None:
             del data[part]
     return write_yaml(data)
 
@@ -168,10 +198,39 @@ def write_model_config(config: ModelConfig) -> dict[str, Any]:
     return {key: values[key] for key in CONFIG_DEFAULTS}
 
 
-def _head(app: Any, kind: Any) -> AppHead:
+def _app(data: dict[str, Any], max_variable_size: int) -> AppDsl:
+    head = _head(data.get("app"))
+    workflow, config = None, None
+    if head.mode in WORKFLOW_MODES:
+        workflow = _workflow(data.get("workflow"), max_variable_size)
+    else:
+        config = read_model_config(data.get("model_config"))
+    dependencies = _dependencies(data)
+    return AppDsl(version=data["version"], app=head, workflow=workflow, model_config=config, dependencies=dependencies)
+
+
+def _pipeline(data: dict[str, Any], max_variable_size: int) -> PipelineDsl:
+    head = data.get("rag_pipeline")
+    if not isinstance(head, dict) or not head:
+        raise InvalidDsl("Missing rag_pipeline data in YAML content", field="rag_pipeline")
+    names = ("name", "description", "icon", "icon_background", "icon_url")
+    shown = {name: _text(head, name, "", part="rag_pipeline") for name in names if head.get(name)}
+    icon_type = head.get("icon_type")
+    return PipelineDsl(
+        version=data["version"],
+        rag_pipeline=PipelineHead(**shown, icon_type=icon_type if icon_type in _ICON_TYPES else "emoji"),
+        workflow=_workflow(data.get("workflow"), max_variable_size),
+        dependencies=_dependencies(data),
+    )
+
+
+def _dependencies(data: dict[str, Any]) -> list[dict[str, Any]]:
+    return [item for item in _list(data.get("dependencies"), "dependencies") if isinstance(item, dict)]
+
+
+def _head(app: Any) -> AppHead:
     if not isinstance(app, dict) or not app:
-        hint = "This is a knowledge pipeline, not an app." if kind == "rag_pipeline" else ""
-        raise InvalidDsl("Missing app data in YAML content", hint=hint, field="app")
+        raise InvalidDsl("Missing app data in YAML content", field="app")
     mode = app.get("mode")
     if not mode:
         raise InvalidDsl("loss app mode", field="app.mode")
@@ -215,11 +274,11 @@ def _list(value: Any, field: str) -> list[Any]:
     raise InvalidDsl(f"`{field}` must be a list, not {type(value).__name__}.", field=field)
 
 
-def _text(data: dict[str, Any], key: str, default: str) -> str:
+def _text(data: dict[str, Any], key: str, default: str, *, part: str = "app") -> str:
     """A text of the head; YAML reads an unquoted number as one, and a name may be a number."""
     value = data.get(key)
     if value is None or value == "":
         return default
     if isinstance(value, dict | list):
-        raise InvalidDsl(f"`app.{key}` must be a text.", field=f"app.{key}")
+        raise InvalidDsl(f"`{part}.{key}` must be a text.", field=f"{part}.{key}")
     return str(value)

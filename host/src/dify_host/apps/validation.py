@@ -1,4 +1,8 @@
-"""Everything that is wrong with an app, as problems with node ids or fields; errors stop it, warnings do not."""
+"""Everything that is wrong with an app, as problems with node ids or fields.
+
+Errors refuse it, as every run would fail. Warnings do not; some of them say that the app is not ready, and until it is
+it stays a draft.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +17,19 @@ from dify_kernel.graph.inputs import InputType
 from dify_kernel.graph.plan import Problem, inspect_graph
 from dify_kernel.registry import Registry
 
-from dify_host.apps.records import ModelConfig
+from dify_host.apps.graph_checks import check_graph
+from dify_host.apps.needs import MISSING_PROVIDER, MISSING_TOOL, find_missing, missing_problems
+from dify_host.apps.records import ModelConfig, Variable
 from dify_host.apps.sharing import node_data
 from dify_host.runs.basic import basic_graph
-from dify_host.triggers.graph import trigger_nodes
-from dify_host.triggers.sync import trigger_problems
 
-__all__ = ["Problem", "check_config", "check_workflow", "has_errors", "refuse_errors"]
+__all__ = ["Problem", "check_config", "check_pipeline", "check_workflow", "has_errors", "refuse_errors"]
 
 EMPTY_GRAPH: Final = "empty_graph"
 MODEL_MISSING: Final = "model_missing"
-#: What a new app lacks: it may be kept and passed on like this, and cannot run.
-UNFINISHED: Final = frozenset((EMPTY_GRAPH, MODEL_MISSING))
+UNKNOWN_NODE: Final = "unknown_node"
+#: What an app or an installation lacks: the app may be kept and passed on like this, and cannot be published.
+UNFINISHED: Final = frozenset((EMPTY_GRAPH, MODEL_MISSING, UNKNOWN_NODE, MISSING_PROVIDER, MISSING_TOOL))
 
 _UNREACHED: Final = "unreachable_node"
 _MAX_PROMPTS: Final = 10
@@ -64,18 +69,47 @@ class _Features(msgspec.Struct):
 
 
 def check_workflow(
-    graph: Mapping[str, Any], features: Mapping[str, Any], mode: str, registry: Registry
+    graph: Mapping[str, Any],
+    features: Mapping[str, Any],
+    mode: str,
+    registry: Registry,
+    *,
+    environment: Iterable[Variable] | None = None,
+    conversation: Iterable[Variable] | None = None,
 ) -> list[Problem]:
-    """Every problem of a workflow or advanced-chat app, errors first. Loads the plugins of its nodes."""
+    """Every problem of a workflow or advanced-chat app, errors first. Loads the plugins of its nodes.
+
+    References to environment and conversation variables are checked where these are given.
+    """
     found = _check_features(features)
     if not graph.get("nodes"):
         found.append(_warning(EMPTY_GRAPH, "The graph has no nodes; the app cannot run."))
         return found
-    types = {node_id: data.get("type") for node_id, data in node_data(graph)}
-    found += [_explained(problem, types, registry) for problem in _inspect(graph, registry)]
-    found += trigger_problems(graph) if mode == "workflow" else []
-    if mode == "advanced-chat" and "answer" not in types.values():
-        found.append(_warning("no_answer", "A chat without an answer node says nothing."))
+    found += _told(inspect_graph(graph, registry.node), graph, registry)
+    found += check_graph(graph, mode, registry, _declared(environment, conversation))
+    found += missing_problems(find_missing(graph, {}, [], registry))
+    return _ordered(found)
+
+
+def check_pipeline(graph: Mapping[str, Any], registry: Registry) -> list[Problem]:
+    """Every problem of a knowledge pipeline, errors first. Each of its data sources is a start of its own."""
+    if not graph.get("nodes"):
+        return [_warning(EMPTY_GRAPH, "The graph has no nodes; the pipeline cannot run.")]
+    kinds = {node_id: data.get("type") for node_id, data in node_data(graph)}
+    sources = [node_id for node_id, kind in kinds.items() if kind == "datasource"]
+    found: list[Problem] = []
+    views = [inspect_graph(graph, registry.node, root_id=node_id) for node_id in sources]
+    for problem in [item for view in views for item in view] if views else inspect_graph(graph, registry.node):
+        everywhere = all(problem in view for view in views)
+        if problem not in found and (problem.code != "unreachable_node" or everywhere):
+            found.append(problem)
+    found = _told([item for item in found if item.code != "invalid_root"], graph, registry)
+    if not sources:
+        found.append(_error("missing_source", "The pipeline has no data source."))
+    if "knowledge-index" not in kinds.values():
+        found.append(_error("missing_index", "The pipeline has no knowledge-index node; nothing would be indexed."))
+    found += check_graph(graph, "rag-pipeline", registry)
+    found += missing_problems(find_missing(graph, {}, [], registry))
     return _ordered(found)
 
 
@@ -93,6 +127,7 @@ def check_config(config: ModelConfig, mode: str, registry: Registry) -> list[Pro
         found.append(_warning(MODEL_MISSING, "No model is chosen; the app cannot run."))
     elif not has_errors(found):
         found += _check_graph(config, mode, registry)
+        found += missing_problems(find_missing({}, msgspec.to_builtins(config), [], registry))
     return _ordered(found)
 
 
@@ -102,42 +137,39 @@ def has_errors(problems: Iterable[Problem], *, finished: bool = False) -> bool:
 
 
 def refuse_errors(problems: list[Problem], *, finished: bool = False) -> None:
-    """Raise InvalidGraph with every problem when any stops the app."""
+    """Raise InvalidGraph with every problem when any stops the app; with `finished`, what is lacking is an error."""
     wrong = [item for item in problems if has_errors([item], finished=finished)]
     if not wrong:
         return
     lines = "; ".join(f"{item.node_id}: {item.message}" if item.node_id else item.message for item in wrong[:5])
     more = f" (and {len(wrong) - 5} more)" if len(wrong) > 5 else ""
-    raise InvalidGraph(f"The app cannot be used: {lines}{more}", problems=problems)
+    told = [msgspec.structs.replace(item, severity="error") if item in wrong else item for item in problems]
+    raise InvalidGraph(f"The app cannot be used: {lines}{more}", problems=_ordered(told))
 
 
 # -- workflows -----------------------------------------------------------------------------------------------
 
 
-def _inspect(graph: Mapping[str, Any], registry: Registry) -> list[Problem]:
-    """What the engine says. Each trigger starts a path of its own: only what none of them reaches never runs."""
-    parts = [inspect_graph(graph, registry.node)]
-    roots = [node.node_id for node in trigger_nodes(graph)]
-    if len(roots) < 2:
-        return parts[0]
-    parts += [inspect_graph(graph, registry.node, root_id=root) for root in roots]
-    unreached = [{item.node_id for item in part if item.code == _UNREACHED} for part in parts]
-    never = set.intersection(*unreached)
-    merged = dict.fromkeys(item for part in parts for item in part)
-    return [item for item in merged if item.code != _UNREACHED or item.node_id in never]
+def _told(problems: list[Problem], graph: Mapping[str, Any], registry: Registry) -> list[Problem]:
+    """What compiling tells, a node type that nothing installed offers as something that may still come."""
+    types = {node_id: str(data.get("type") or "") for node_id, data in node_data(graph)}
+    return [_explained(item, types, registry) if item.code == UNKNOWN_NODE else item for item in problems]
 
 
-def _explained(problem: Problem, types: Mapping[str, Any], registry: Registry) -> Problem:
+def _explained(problem: Problem, types: Mapping[str, str], registry: Registry) -> Problem:
     """Say which installed distribution offers a node type that looks like the unknown one."""
-    if problem.code != "unknown_node" or problem.node_id is None:
-        return problem
-    wanted = str(types.get(problem.node_id, "")).replace("_", "-")
+    wanted = types.get(problem.node_id or "", "").replace("_", "-")
     offers = {offer.name: offer.distribution for offer in registry.offers("nodes")}
     near = difflib.get_close_matches(wanted, offers, n=1, cutoff=0.8)
-    if not near:
-        return problem
-    hint = f"Did you mean {near[0]!r} of {offers[near[0]]}?"
-    return msgspec.structs.replace(problem, message=f"{problem.message} {hint}")
+    hint = f" Did you mean {near[0]!r} of {offers[near[0]]}?" if near else ""
+    return msgspec.structs.replace(problem, message=f"{problem.message}{hint}", severity="warning")
+
+
+def _declared(
+    environment: Iterable[Variable] | None, conversation: Iterable[Variable] | None
+) -> dict[str, frozenset[str]]:
+    given = {"env": environment, "conversation": conversation}
+    return {scope: frozenset(item.name for item in items) for scope, items in given.items() if items is not None}
 
 
 def _check_features(features: Mapping[str, Any]) -> list[Problem]:
@@ -277,4 +309,12 @@ def _warning(code: str, message: str) -> Problem:
 
 
 def _ordered(problems: list[Problem]) -> list[Problem]:
-    return sorted(problems, key=lambda item: item.severity != "error")
+    """Errors first, nothing twice, and one warning about a variable."""
+    seen: set[tuple[Any, ...]] = set()
+    kept = []
+    for item in sorted(problems, key=lambda item: item.severity != "error"):
+        key = (item.code, item.node_id, item.message.partition(";")[0])
+        if key not in seen:
+            seen.add(key)
+            kept.append(item)
+    return kept

@@ -1,0 +1,1 @@
+"""What apps looked like in older exports, and today: a small pure function a change, applied at import."""
