@@ -211,6 +211,16 @@ class Body(Protocol):
         """
         ...
 
+    async def run_many(
+        self, rounds: Sequence[Mapping[str, Any]], *, at_once: int, stop_at_failure: bool
+    ) -> dict[int, Round]:
+        """Isolated rounds side by side, at most `at_once`: each one's variables by its index, its end by its index.
+
+        With `stop_at_failure` the others are cancelled when one fails, and are absent. When one has to wait for
+        somebody, the others run to their end first.
+        """
+        ...
+
 
 # -- a run ------------------------------------------------------------------------------------------------------
 

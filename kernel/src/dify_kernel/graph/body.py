@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dify_kernel.contracts.node import NodeStatus, Round
-from dify_kernel.graph.endings import NodeBroke
+from dify_kernel.graph.endings import FramePaused, NodeBroke
 from dify_kernel.graph.frame import Frame, Send
 from dify_kernel.graph.plan import PlanNode
 from dify_kernel.graph.pool import Selector
@@ -56,6 +57,38 @@ class FrameBody:
             usage=frame.usage,
             elapsed_time=time.monotonic() - began,
         )
+
+    async def run_many(
+        self, rounds: Sequence[Mapping[str, Any]], *, at_once: int, stop_at_failure: bool
+    ) -> dict[int, Round]:
+        """See the contract."""
+        gate = asyncio.Semaphore(at_once)
+        ends: dict[int, Round] = {}
+        waits: FramePaused | None = None
+
+        async def run(index: int, variables: Mapping[str, Any]) -> Round:
+            async with gate:
+                ends[index] = await self.run(index, variables, isolated=True)
+            return ends[index]
+
+        pending = {asyncio.create_task(run(index, variables)) for index, variables in enumerate(rounds)}
+        try:
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    try:
+                        failed = task.result().status is NodeStatus.FAILED
+                    except FramePaused as exc:
+                        waits, failed = exc, False
+                    if failed and stop_at_failure:
+                        return ends
+        finally:
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+        if waits is not None:
+            raise waits
+        return ends
 
 
 class _Turns:

@@ -30,7 +30,7 @@ class OutputMap:
         self.wanted: set[tuple[str, str]] = set()
         self.writers: dict[int, list[int]] = {}
         self.late: dict[int, set[Selector]] = {}
-        writers = [node.index for node in plan.nodes if node.node.writes()]
+        writers = [node.index for node in plan.nodes if any(name[0] != node.id for name in node.node.writes())]
         self.position = {node.id: node.index for node in plan.nodes}
         #: The maps of containers' bodies, and the ids of all nodes of the plan, those inside containers among them.
         self.bodies = {node.index: OutputMap(node.body) for node in plan.nodes if node.body is not None}

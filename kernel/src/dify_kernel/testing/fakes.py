@@ -17,7 +17,7 @@ import msgspec
 
 from dify_kernel.contracts.http import HttpRequest, HttpResponse, HttpStream
 from dify_kernel.contracts.model import PromptMessage
-from dify_kernel.contracts.node import Limits, NodeContext, RunInfo
+from dify_kernel.contracts.node import Body, Limits, NodeContext, RunInfo
 from dify_kernel.contracts.ports import Ports, Retrieval
 from dify_kernel.contracts.tool import TextMessage, ToolInfo, ToolMessage
 from dify_kernel.errors import CodeExecutionError, NotFound, ToolError
@@ -375,6 +375,7 @@ def fake_context(
     attempt: int = 0,
     run: RunInfo | None = None,
     answer: dict[str, Any] | None = None,
+    body: Body | None = None,
 ) -> NodeContext:
     """A context for one node of the run `run-1`, with fake ports and default limits unless given."""
     pool = variables if isinstance(variables, Pool) else fake_pool(variables or {})
@@ -387,4 +388,5 @@ def fake_context(
         limits=limits or Limits(),
         attempt=attempt,
         answer=answer,
+        body=body,
     )

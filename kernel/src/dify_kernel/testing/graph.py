@@ -22,6 +22,7 @@ from dify_kernel.contracts.node import (
     NodeResult,
     NodeStatus,
     Pause,
+    Round,
     RoundStarted,
     RunInfo,
     TextDelta,
@@ -206,11 +207,9 @@ class _Repeat(ContainerNode):
         config = self.config
         yield ContainerStarted(inputs={"count": config.count})
         if config.parallel:
-            rounds = await asyncio.gather(*[self._round(ctx, i) for i in range(config.count)], return_exceptions=True)
-            for found in rounds:
-                if isinstance(found, BaseException):
-                    raise found
-            collected: list[Any] = list(rounds)
+            variables = [{"item": index} for index in range(config.count)]
+            rounds = await ctx.body.run_many(variables, at_once=2, stop_at_failure=True)
+            collected: list[Any] = [self._collect(rounds[index]) for index in sorted(rounds)]
         else:
             collected = []
             for index in range(config.count):
@@ -222,7 +221,9 @@ class _Repeat(ContainerNode):
         variables: dict[str, Any] = {"item": index}
         if index == 0 and self.config.carry is not None:
             variables["carry"] = self.config.carry
-        found = await ctx.body.run(index, variables, isolated=self.config.isolated)
+        return self._collect(await ctx.body.run(index, variables, isolated=self.config.isolated))
+
+    def _collect(self, found: Round) -> Any:
         if found.status is NodeStatus.FAILED:
             raise NodeFailed(found.error, error_type=found.error_type)
         value = found.pool.get(self.config.collect)

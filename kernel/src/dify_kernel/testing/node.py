@@ -18,7 +18,17 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from dify_kernel.contracts.node import Limits, Node, NodeContext, NodeKind, NodeResult, NodeStatus, Pause, TextDelta
+from dify_kernel.contracts.node import (
+    Body,
+    Limits,
+    Node,
+    NodeContext,
+    NodeKind,
+    NodeResult,
+    NodeStatus,
+    Pause,
+    TextDelta,
+)
 from dify_kernel.contracts.ports import Ports
 from dify_kernel.errors import DifyError
 from dify_kernel.graph.pool import Pool, Selector
@@ -60,6 +70,8 @@ class NodeExample:
 
     A node that waits for somebody: `pause` is what it must ask for, `answer` what it then gets. With an answer, the
     rest of the example is about the run that has it; without, the pause is all that must come out.
+
+    A container: `body` is called once a run, for a fresh inside (`dify_kernel.testing.fake_body`).
     """
 
     config: Mapping[str, Any]
@@ -72,6 +84,7 @@ class NodeExample:
     limits: Limits = field(default_factory=Limits)
     pause: Pause | None = None
     answer: Mapping[str, Any] | None = None
+    body: Callable[[], Body] | None = None
     name: str = ""
 
     @property
@@ -111,7 +124,15 @@ class NodeSuite(ContractSuite, suite=True):
         given: Any = ports if ports is not None else ClosedPorts() if self.node.pure else example.ports()
         variables = pool if pool is not None else fake_pool(copy.deepcopy(dict(example.variables)))
         answer = copy.deepcopy(dict(example.answer)) if answered and example.answer is not None else None
-        return fake_context(NODE_ID, variables, ports=given, limits=example.limits, attempt=attempt, answer=answer)
+        return fake_context(
+            NODE_ID,
+            variables,
+            ports=given,
+            limits=example.limits,
+            attempt=attempt,
+            answer=answer,
+            body=example.body() if example.body else None,
+        )
 
     async def _run(self, example: NodeExample) -> Outcome:
         return await run_node(self._build(example), self._context(example))
