@@ -296,15 +296,6 @@ async def test_a_model_that_fails_ends_its_steps():
     ]
 
 
-async def test_steps_hold_no_secret():
-    pool_secret = Value(ValueType.SECRET, "sk-hush")
-    tool = {**TOOL, "settings": {"region": {"value": "{{#v.key#}}"}}}
-    tools = finder(TextMessage("your key is sk-hush"))
-    _, tools, _, deltas = await work(config(tools=[tool]), AGAIN, ("done",), tools=tools, key=pool_secret)
-    assert tools.calls[0].parameters["region"] == "sk-hush"
-    assert "sk-hush" not in str([item for item in deltas if isinstance(item, AgentLog)])
-
-
 # -- what tools give -------------------------------------------------------------------------------------------------
 
 PICTURE = File(type=FileType.IMAGE, transfer_method=FileTransfer.TOOL_FILE, related_id="1", filename="a.png")

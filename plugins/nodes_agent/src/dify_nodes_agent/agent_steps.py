@@ -32,10 +32,6 @@ class Steps:
         self._sent[log.id] = log
         return log
 
-    def shown(self, data: Any) -> Any:
-        """Data as a log may carry it."""
-        return self._ctx.pool.mask(plain(data)) if self._ctx.pool.secrets else plain(data)
-
     def entries(self) -> list[dict[str, Any]]:
         """How every step ended, in the order of their beginning."""
         return [
@@ -93,8 +89,8 @@ class Step:
                 label=self._label,
                 status=status,
                 parent_id=self._parent_id,
-                error=self._steps.shown(error),
-                data=self._steps.shown(data),
+                error=error,
+                data=plain(data),
                 metadata=metadata,
             )
         )
