@@ -61,7 +61,9 @@ from dify_host.runs.recorder import Creator
 from dify_host.runs.service import RunService
 from dify_host.sandbox import SandboxPool, SandboxSettings
 from dify_host.settings import HostSettings
-from dify_host.tools.runtime import ToolRuntime
+from dify_host.tools.pool import ToolPool
+from dify_host.tools.services import Tools
+from dify_host.tools.workflow_runs import WorkflowCaller, WorkflowRunner, call_depth
 
 __all__ = ["Platform", "Role", "Workspace"]
 
@@ -224,15 +226,38 @@ class Platform:
         index = self.annotation_index(tenant)
         return AnnotationReplies(self.db, tenant, index, store=self.vectors.default, redis=self.redis)
 
+    @cached_property
+    def tool_pool(self) -> ToolPool:
+        """The installed tool families."""
+        return ToolPool(self.registry, self.http)
+
+    def tools_of(self, tenant: Tenant, files: FileService, caller: WorkflowCaller | None = None) -> Tools:
+        """The tools of a workspace; with a caller, workflows run as tools of its run."""
+        most = self.settings.workflow_call_max_depth
+        return Tools(
+            db=self.db,
+            tenant=tenant,
+            keys=self.tenant_keys,
+            pool=self.tool_pool,
+            http=self.http,
+            files=files,
+            programs=self.programs,
+            runner=WorkflowRunner(self.runs, tenant, caller, max_depth=most) if caller else None,
+        )
+
     def ports(self, tenant: Tenant, run: RunInfo, creator: Creator) -> Ports:
         """What the nodes of one run may reach."""
         models = self.models_of(tenant)
         asker = Asker(user_id=creator.id, role=creator.role, source="app", app_id=run.app_id)
+        knowledge = KnowledgeRuntime(self.db, tenant, self.vectors, models, asker)
+        files = self.files_of(tenant)
+        depth = max(run.call_depth, call_depth())
+        caller = WorkflowCaller(creator=creator, user_id=run.user_id, invoke_from=run.invoke_from, depth=depth)
         return Ports(
             models=models,
-            knowledge=KnowledgeRuntime(self.db, tenant, self.vectors, models, asker),
-            tools=ToolRuntime(),
-            files=self.files_of(tenant),
+            knowledge=knowledge,
+            tools=self.tools_of(tenant, files, caller).runtime(knowledge),
+            files=files,
             http=self.http,
             sandbox=self.sandbox,
             memory=ConversationMemory(self.db, tenant),
@@ -293,6 +318,11 @@ class Workspace:
         """Model providers and their credentials."""
         platform = self._platform
         return ProviderService(platform.db, self.tenant, platform.registry, platform.tenant_keys, platform.providers)
+
+    @cached_property
+    def tools(self) -> Tools:
+        """Tools of plugins, described APIs, MCP servers and published workflows."""
+        return self._platform.tools_of(self.tenant, self.files)
 
     @cached_property
     def files(self) -> FileService:

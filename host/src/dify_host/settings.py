@@ -84,6 +84,7 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     app_max_active_requests: Annotated[int, Doc("Upper bound for all apps; 0 = no limit.", ge=0)] = 0
     workflow_max_execution_steps: Annotated[int, Doc("Node runs of one workflow.", ge=1)] = 500
     workflow_max_execution_time: Annotated[float, Doc("Seconds of one workflow.", gt=0)] = 1200
+    workflow_call_max_depth: Annotated[int, Doc("Workflows that call each other as tools.", ge=0)] = 5
     workflow_log_retention_days: Annotated[int, Doc("Days that runs are kept when clean-up is on.", ge=1)] = 30
     workflow_log_cleanup_enabled: Annotated[bool, Doc("Delete old runs at night.")] = False
     enable_clean_embedding_cache_task: Annotated[bool, Doc("Forget cached vectors at night.")] = False

@@ -138,6 +138,15 @@ class AppRepository(TenantRepository):
             )
         return self._workflow(row)
 
+    async def workflow_of_version(self, app_id: str, version: str) -> WorkflowRecord:
+        """The published version of a name; WorkflowNotFound when it is gone."""
+        query = self.scoped_select(workflows).where(workflows.c.app_id == app_id, workflows.c.version == version)
+        async with self.db.read() as conn:
+            row = (await conn.execute(query.where(workflows.c.version != DRAFT))).one_or_none()
+        if row is None:
+            raise WorkflowNotFound(f"The app has no published version {version!r}.", app_id=app_id)
+        return self._workflow(row)
+
     async def published_workflows(self, app_id: str, page: int = 1, limit: int = 10) -> Page[WorkflowRecord]:
         """The published versions, newest first; AppNotFound when the app is not the tenant's."""
         query = self.scoped_select(workflows).where(workflows.c.app_id == app_id, workflows.c.version != DRAFT)

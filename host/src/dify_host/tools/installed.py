@@ -1,0 +1,171 @@
+"""The tool families of installed plugins: which there are, the workspace's credentials for them, and their tools."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
+from typing import Any, Literal
+
+import msgspec
+from dify_kernel.contracts.ports import FilesPort
+from dify_kernel.contracts.tool import ToolInfo, ToolMessage, ToolProvider
+from dify_kernel.errors import BadInput, PluginError
+from dify_kernel.forms import FormField, decode_form, form_fields, masked, needs_nothing
+from dify_kernel.registry import Offer
+
+from dify_host.db.engine import Database
+from dify_host.db.tenant import Tenant
+from dify_host.identity.tenant_keys import TenantKeys
+from dify_host.models.pool import provider_name
+from dify_host.tools.credentials import StoredToolCredentials, ToolCredentialStore
+from dify_host.tools.errors import ToolCredentialsMissing
+from dify_host.tools.file_contents import with_contents
+from dify_host.tools.pool import ToolPool, tool_of
+from dify_host.tools.sources import ResolvedTool
+
+__all__ = ["InstalledProvider", "InstalledTools", "ToolCredentialInfo"]
+
+DEFAULT_NAME = "API KEY 1"
+_LONGEST_NAME = 30
+
+
+class ToolCredentialInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One set of credentials as responses show it; of secrets the last four characters."""
+
+    id: str
+    name: str
+    is_default: bool
+    credentials: dict[str, Any] = {}
+
+
+class InstalledProvider(msgspec.Struct, frozen=True, kw_only=True):
+    """One installed family; `broken` when its plugin does not load, for the `reason`."""
+
+    provider: str
+    distribution: str
+    version: str
+    status: Literal["ready", "no-credentials", "broken"]
+    label: str = ""
+    tools: list[ToolInfo] = []
+    fields: list[FormField] = []
+    credentials: list[ToolCredentialInfo] = []
+    reason: str = ""
+
+
+class InstalledTools:
+    """The installed families in one workspace. Names resolve: `langgenius/time/time` and `time` are the same."""
+
+    def __init__(self, db: Database, tenant: Tenant, pool: ToolPool, keys: TenantKeys, files: FilesPort) -> None:
+        self._pool = pool
+        self._files = files
+        self._store = ToolCredentialStore(db, tenant, keys)
+
+    async def list(self) -> builtins.list[InstalledProvider]:
+        """Every installed family by name; a broken plugin is listed with the reason."""
+        stored = await self._store.list()
+        return [await self._info(offer, stored) for offer in self._pool.offers()]
+
+    async def get(self, provider: str) -> InstalledProvider:
+        """One family; ToolProviderNotFound."""
+        name = provider_name(provider)
+        self._pool.get(provider)
+        offer = next(offer for offer in self._pool.offers() if offer.name == name)
+        return await self._info(offer, await self._store.list(name))
+
+    async def add_credentials(
+        self, provider: str, credentials: Mapping[str, Any], *, name: str = DEFAULT_NAME, user_id: str
+    ) -> InstalledProvider:
+        """Check credentials with the service behind the tools and keep them; the first set is the default.
+
+        BadInput for an unknown or missing field, Conflict for a taken name, CredentialsValidateFailedError.
+        """
+        family, label = self._pool.get(provider), _checked_name(name)
+        decoded = decode_form(family.Credentials, credentials)
+        await family.validate(decoded)
+        await self._store.add(provider_name(provider), label, decoded, user_id)
+        return await self.get(provider)
+
+    async def update_credentials(
+        self,
+        provider: str,
+        credential_id: str,
+        *,
+        credentials: Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> InstalledProvider:
+        """Rename a set or replace what it holds; a secret sent as `[__HIDDEN__]` stays as it is."""
+        family, key = self._pool.get(provider), provider_name(provider)
+        decoded = None
+        if credentials is not None:
+            stored = await self._store.chosen(key, credential_id)
+            kept = await self._store.open(stored, family.Credentials) if stored else None
+            decoded = decode_form(family.Credentials, credentials, kept=kept)
+            await family.validate(decoded)
+        label = None if name is None else _checked_name(name)
+        await self._store.update(key, credential_id, name=label, credentials=decoded)
+        return await self.get(provider)
+
+    async def set_default(self, provider: str, credential_id: str) -> None:
+        """Use another set where nothing names one; NotFound."""
+        await self._store.set_default(provider_name(provider), credential_id)
+
+    async def remove_credentials(self, provider: str, credential_id: str) -> None:
+        """Delete a set; NotFound."""
+        await self._store.remove(provider_name(provider), credential_id)
+
+    async def resolve(self, provider: str, tool: str, credential_id: str | None) -> ResolvedTool:
+        """A tool with the credentials of that id, else the default ones."""
+        family = self._pool.get(provider)
+        info = tool_of(family.tools(), tool, provider)
+        opened = await self._credentials(family, provider_name(provider), credential_id)
+        return ResolvedTool(info, partial(self._call, family, info, opened))
+
+    async def _call(
+        self, family: ToolProvider, info: ToolInfo, credentials: Any, parameters: Mapping[str, Any]
+    ) -> AsyncIterator[ToolMessage]:
+        loaded = await with_contents(parameters, self._files)
+        async for message in family.invoke(info.name, loaded, credentials):
+            yield message
+
+    async def _credentials(self, family: ToolProvider, name: str, credential_id: str | None) -> Any:
+        stored = await self._store.chosen(name, credential_id)
+        if stored is not None:
+            return await self._store.open(stored, family.Credentials)
+        if needs_nothing(family.Credentials):
+            return family.Credentials()
+        raise ToolCredentialsMissing(
+            f"The tool provider {name} has no credentials in this workspace.",
+            hint="Add them under Tools.",
+            provider=name,
+        )
+
+    async def _info(self, offer: Offer, stored: builtins.list[StoredToolCredentials]) -> InstalledProvider:
+        head: dict[str, Any] = {"provider": offer.name, "distribution": offer.distribution, "version": offer.version}
+        try:
+            family = self._pool.get(offer.name)
+        except PluginError as exc:
+            return InstalledProvider(**head, status="broken", reason=str(exc))
+        own = [item for item in stored if item.provider == offer.name]
+        ready = bool(own) or needs_nothing(family.Credentials)
+        return InstalledProvider(
+            **head,
+            status="ready" if ready else "no-credentials",
+            label=family.label,
+            tools=builtins.list(family.tools()),
+            fields=form_fields(family.Credentials),
+            credentials=[await self._shown(item, family) for item in own],
+        )
+
+    async def _shown(self, stored: StoredToolCredentials, family: ToolProvider) -> ToolCredentialInfo:
+        opened = await self._store.open(stored, family.Credentials)
+        return ToolCredentialInfo(
+            id=stored.id, name=stored.name, is_default=stored.is_default, credentials=masked(opened)
+        )
+
+
+def _checked_name(name: str) -> str:
+    label = name.strip() or DEFAULT_NAME
+    if len(label) > _LONGEST_NAME:
+        raise BadInput(f"The name has {len(label)} characters and may have {_LONGEST_NAME}.", field="name")
+    return label
