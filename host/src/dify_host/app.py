@@ -19,7 +19,9 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ControllerRouterHandler, Method, Receive, Scope, Send
 from litestar.types.internal_types import PathParameterDefinition
 
+from dify_host.console import console_routes
 from dify_host.http.callers import app_caller, app_route, dataset_caller, dataset_route, require_caller, require_json
+from dify_host.http.console_callers import CONSOLE, console_caller, console_route
 from dify_host.http.errors import exception_handlers
 from dify_host.http.headers import VersionHeaders, cors
 from dify_host.platform import Platform
@@ -30,6 +32,7 @@ from dify_host.version import VERSION
 from dify_host.web.files import linked_tool_file, linked_upload
 from dify_host.web.first_page import first_page
 from dify_host.web.health import health
+from dify_host.web.webhooks import webhook_routes
 
 __all__ = ["create_app"]
 
@@ -51,7 +54,15 @@ def create_app(platform: Platform) -> Litestar:
         guards=[dataset_route, require_json],
         dependencies={"caller": Provide(dataset_caller)},
     )
-    handlers: list[ControllerRouterHandler] = [*_PUBLIC, apps, knowledge, *_mounted(platform)]
+    console = Router(
+        CONSOLE,
+        route_handlers=console_routes(),
+        guards=[console_route, require_json],
+        dependencies={"caller": Provide(console_caller)},
+        include_in_schema=False,
+    )
+    hooks = webhook_routes(platform.settings)
+    handlers: list[ControllerRouterHandler] = [*_PUBLIC, hooks, apps, knowledge, console, *_mounted(platform)]
     return Litestar(
         route_handlers=handlers,
         guards=[require_caller],

@@ -53,6 +53,7 @@ from dify_host.models.runtime import ModelRuntime, ProviderPool
 from dify_host.net.client import GuardedClient, OutboundSettings
 from dify_host.net.crypto import KeyRing, TenantCipher
 from dify_host.runs.commands import RunCommands
+from dify_host.runs.draft_runs import DraftRuns
 from dify_host.runs.event_log import SqlRunLogStore
 from dify_host.runs.live_apps import LiveApps
 from dify_host.runs.memory import ConversationMemory
@@ -64,6 +65,10 @@ from dify_host.settings import HostSettings
 from dify_host.tools.pool import ToolPool
 from dify_host.tools.services import Tools
 from dify_host.tools.workflow_runs import WorkflowCaller, WorkflowRunner, call_depth
+from dify_host.triggers.debug import DebugInbox
+from dify_host.triggers.intake import WebhookIntake
+from dify_host.triggers.runner import TriggerRunner
+from dify_host.triggers.service import TriggerService
 
 __all__ = ["Platform", "Role", "Workspace"]
 
@@ -133,6 +138,8 @@ class Platform:
             await self.commands.close()
         if "runs" in self.__dict__:
             await self.runs.close()
+        if "draft_runs" in self.__dict__:
+            await self.draft_runs.close()
         if "run_logs" in self.__dict__:
             await self.run_logs.close()
 
@@ -190,13 +197,52 @@ class Platform:
             ports=self.ports,
             memory=lambda tenant: ConversationMemory(self.db, tenant),
             limits=settings.limits(),
-            run_limits=RunLimits(
-                max_steps=settings.workflow_max_execution_steps,
-                max_time=min(settings.workflow_max_execution_time, settings.app_max_execution_time),
-            ),
+            run_limits=self.run_limits,
             owner=self.owner,
             max_active=settings.app_max_active_requests or settings.app_default_active_requests,
         )
+
+    @cached_property
+    def debug_inbox(self) -> DebugInbox:
+        """Draft runs that wait for a trigger."""
+        return DebugInbox(self.redis)
+
+    @cached_property
+    def webhooks(self) -> WebhookIntake:
+        """Requests to the webhooks of all workspaces."""
+
+        async def apps_of(tenant: Tenant) -> AppRepository:
+            return (await self.workspace(tenant)).app_repository
+
+        async def works(tenant: Tenant) -> bool:
+            return (await (await self.workspace(tenant)).standing()).status == "normal"
+
+        return WebhookIntake(self.db, apps_of=apps_of, files_of=self.files_of, works=works, debug=self.debug_inbox)
+
+    async def trigger_runner(self, tenant: Tenant) -> TriggerRunner:
+        """Runs what the triggers of a workspace have queued."""
+        return TriggerRunner(
+            self.db,
+            tenant,
+            apps=(await self.workspace(tenant)).app_repository,
+            programs=self.programs,
+            runs=self.runs,
+            patience=self.settings.app_max_execution_time + 60,
+        )
+
+    @property
+    def run_limits(self) -> RunLimits:
+        """The limits of one run."""
+        settings = self.settings
+        return RunLimits(
+            max_steps=settings.workflow_max_execution_steps,
+            max_time=min(settings.workflow_max_execution_time, settings.app_max_execution_time),
+        )
+
+    @cached_property
+    def draft_runs(self) -> DraftRuns:
+        """Runs of drafts."""
+        return DraftRuns(self.runs)
 
     @cached_property
     def file_links(self) -> FileLinks:
@@ -307,6 +353,13 @@ class Workspace:
         return AppService(
             self._platform.db, self.tenant, self.cipher, self._platform.registry, settings=self._platform.settings
         )
+
+    @cached_property
+    def triggers(self) -> TriggerService:
+        """Webhooks and schedules of apps."""
+        platform = self._platform
+        base = platform.settings.trigger_url or platform.settings.console_api_url
+        return TriggerService(platform.db, self.tenant, inbox=platform.debug_inbox, base_url=base)
 
     @cached_property
     def models(self) -> ModelRuntime:

@@ -61,11 +61,23 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     vector_store: Annotated[str, Doc("Name of the vector store plugin for new knowledge bases.")] = "sqlite"
 
     console_api_url: Annotated[str, Doc("Public base of the console API.")] = ""
+    console_web_url: Annotated[str, Doc("Public base of the console pages.")] = ""
+    cookie_domain: Annotated[str, Doc("Domain of the session cookies, when console and API differ in theirs.")] = ""
     files_url: Annotated[str, Doc("Public base of signed file links.")] = ""
     files_access_timeout: Annotated[int, Doc("Seconds that a signed file link is valid.", ge=1)] = 300
     web_api_cors_allow_origins: Annotated[list[str], Doc("Origins allowed to call the app APIs.")] = msgspec.field(
         default_factory=lambda: ["*"]
     )
+
+    trigger_url: Annotated[str, Doc("Public base of webhook addresses; unset means that of the API.")] = ""
+    webhook_request_body_max_size: Annotated[int, Doc("Bytes of a request to a webhook.", ge=1024)] = 10 * 1024 * 1024
+    enable_workflow_schedule_poller_task: Annotated[bool, Doc("Start workflows by their schedules.")] = True
+    workflow_schedule_poller_interval: Annotated[int, Doc("Minutes between looks for due schedules.", ge=1)] = 1
+    workflow_schedule_poller_batch_size: Annotated[int, Doc("Schedules of one transaction.", ge=1)] = 100
+    workflow_schedule_max_dispatch_per_tick: Annotated[int, Doc("Schedules of one look; 0 = no limit.", ge=0)] = 0
+    workflow_schedule_misfire_grace: Annotated[
+        int, Doc("Seconds by which a schedule may be late (nothing ran) and still run once; later it is skipped.", ge=0)
+    ] = 3600
 
     access_token_expire_minutes: Annotated[int, Doc("Life of a console access token.", ge=1)] = 60
     refresh_token_expire_days: Annotated[float, Doc("Life of a console refresh token.", gt=0)] = 30

@@ -16,6 +16,7 @@ from litestar.params import BodyKwarg
 
 from dify_host.apps.errors import AppNotFound
 from dify_host.db.tenant import Tenant
+from dify_host.http.console_callers import CONSOLE, console_principal
 from dify_host.http.errors import UnsupportedMediaType
 from dify_host.identity.end_users import EndUser
 from dify_host.platform import Platform, Workspace
@@ -45,6 +46,11 @@ PUBLIC: Final = frozenset(
         *("/", "/health", "/v1", "/v1/openapi.json", "/openapi.json"),
         # Their signed links are the credentials.
         *("/files/{file_id}/file-preview", "/files/tools/{name}"),
+        # The secret ids in their paths are the credentials.
+        *("/triggers/webhook/{webhook_id}", "/triggers/webhook-debug/{webhook_id}", "/triggers/plugin/{endpoint_id}"),
+        # What a browser asks before somebody has logged in.
+        *("/console/api/setup", "/console/api/init", "/console/api/ping", "/console/api/version"),
+        *("/console/api/login", "/console/api/logout", "/console/api/refresh-token", "/console/api/system-features"),
     )
 )
 
@@ -103,7 +109,11 @@ def platform_of(connection: Connection) -> Platform:
 
 async def require_caller(connection: Connection, _handler: BaseRouteHandler) -> None:
     """The guard of every route: no credentials, no answer. The principal stays on the request."""
-    if _template(connection) in PUBLIC:
+    template = _template(connection)
+    if template in PUBLIC:
+        return
+    if template.startswith(f"{CONSOLE}/"):
+        connection.scope["user"] = await console_principal(connection, platform_of(connection), template)
         return
     request = AuthRequest(
         headers={key.lower(): value for key, value in connection.headers.items()},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import sqlalchemy as sa
 from dify_kernel.errors import Conflict
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,7 +18,7 @@ from dify_host.identity.workspaces import Member, Members, insert_workspace
 from dify_host.net.crypto import KeyRing
 from dify_host.net.passwords import hash_password
 
-__all__ = ["ensure_local_workspace", "is_set_up", "set_up"]
+__all__ = ["ensure_local_workspace", "is_set_up", "set_up", "setup_time"]
 
 LOCAL_EMAIL = "owner@localhost"  # the account of a laptop that nobody set up yet; it has no password
 _ONLY = "1"  # the fixed key of the one row of dify_setups
@@ -26,6 +28,13 @@ async def is_set_up(db: Database) -> bool:
     """Whether the first account was made by a person."""
     async with db.read() as conn:
         return (await conn.execute(sa.select(dify_setups.c.version).limit(1))).first() is not None
+
+
+async def setup_time(db: Database) -> datetime | None:
+    """When that was; None while nobody has."""
+    async with db.read() as conn:
+        found: datetime | None = (await conn.execute(sa.select(dify_setups.c.setup_at).limit(1))).scalar()
+    return found
 
 
 async def set_up(

@@ -1,0 +1,35 @@
+"""The console API: controllers for those who build apps. No business rule lives here."""
+
+from __future__ import annotations
+
+from litestar.types import ControllerRouterHandler
+
+from dify_host.console.account import AccountController, WorkspaceController
+from dify_host.console.app_texts import AppTextController
+from dify_host.console.apps import ApiKeyController, AppController
+from dify_host.console.draft_runs import DraftRunController
+from dify_host.console.draft_variables import DraftVariableController
+from dify_host.console.login import LoginController
+from dify_host.console.setup import FeatureController, SetupController
+from dify_host.console.workflow_runs import RunHistoryController
+from dify_host.console.workflows import WorkflowController
+
+__all__ = ["console_routes"]
+
+
+def console_routes() -> list[ControllerRouterHandler]:
+    """The routes below `/console/api`; each says in its `opt` whom it serves."""
+    return [
+        SetupController,
+        LoginController,
+        FeatureController,
+        AccountController,
+        WorkspaceController,
+        AppController,
+        ApiKeyController,
+        AppTextController,
+        WorkflowController,
+        DraftRunController,
+        DraftVariableController,
+        RunHistoryController,
+    ]

@@ -1,0 +1,143 @@
+"""Apps as texts: export, import, copy."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import msgspec
+from dify_kernel.contracts.http import HttpRequest
+from dify_kernel.errors import BadInput, DifyError, InvalidGraph
+from litestar import Controller, Response, get, post
+from litestar.params import FromQuery, JSONBody
+
+from dify_host.apps.changes import AppChanges, ImportResult
+from dify_host.apps.dsl import CURRENT_VERSION
+from dify_host.apps.pending_imports import PendingImport, PendingImports
+from dify_host.console.apps import app_view
+from dify_host.console.shapes import IconBody, app_of
+from dify_host.db.types import new_id
+from dify_host.http.callers import Call, platform_of
+from dify_host.http.console_callers import WRITERS, ConsoleAccount, ConsoleCaller
+from dify_host.platform import Platform
+from dify_host.service.shapes import IdInPath
+
+__all__ = ["AppTextController"]
+
+_MAX_BYTES: Final = 10 * 1024 * 1024
+
+
+class ImportBody(IconBody, kw_only=True):
+    """Body of `/apps/imports`."""
+
+    mode: Literal["yaml-content", "yaml-url"]
+    yaml_content: str | None = None
+    yaml_url: str | None = None
+    app_id: str | None = None
+
+
+class AppTextController(Controller):
+    """Routes that make texts of apps, and apps of texts."""
+
+    path = "/apps"
+    opt = WRITERS
+
+    @get("/{app_id:uuid}/export")
+    async def export(
+        self,
+        app_id: IdInPath,
+        caller: ConsoleAccount,
+        include_secret: FromQuery[bool] = False,
+        workflow_id: FromQuery[str | None] = None,
+    ) -> dict[str, str]:
+        """The app as text; its secrets only when asked for."""
+        app = await app_of(caller, app_id)
+        return {"data": await caller.workspace.apps.export(app.id, include_secret, workflow_id=workflow_id)}
+
+    @post("/{app_id:uuid}/copy", status_code=201)
+    async def copy(
+        self, app_id: IdInPath, data: JSONBody[IconBody], caller: ConsoleAccount, request: Call
+    ) -> dict[str, Any]:
+        """Make a second app of an app."""
+        app = await app_of(caller, app_id)
+        service = caller.workspace.apps
+        text = await service.export(app.id, include_secret=True)
+        given = data.changes().given()
+        drawn = {"icon_type": app.icon_type, "icon": app.icon, "icon_background": app.icon_background}
+        changes = AppChanges(**{**drawn, **given})
+        made = await service.import_dsl(
+            text, account_id=caller.account_id, name=data.name or app.name, changes=changes, confirmed=True
+        )
+        return await app_view(caller, request, str(made.app_id))
+
+    @post("/imports", status_code=200)
+    async def imports(self, data: JSONBody[ImportBody], caller: ConsoleAccount, request: Call) -> Response[Any]:
+        """Make an app of a text, or overwrite one; a text of another version waits to be confirmed."""
+        platform = platform_of(request)
+        if data.app_id is not None:
+            await app_of(caller, data.app_id)
+        pending = PendingImport(
+            text=await _text(platform, data),
+            account_id=caller.account_id,
+            app_id=data.app_id,
+            changes=data.changes().given(),
+        )
+        result = await _imported(caller, pending)
+        if isinstance(result, ImportResult) and result.status == "pending":
+            await PendingImports(platform.redis, caller.tenant).put(result.id, pending)
+        return _answer(result)
+
+    @post("/imports/{import_id:uuid}/confirm", status_code=200)
+    async def confirm(self, import_id: IdInPath, caller: ConsoleAccount, request: Call) -> Response[Any]:
+        """Go on with an import that waits."""
+        pending = await PendingImports(platform_of(request).redis, caller.tenant).take(str(import_id))
+        return _answer(await _imported(caller, pending, confirmed=True))
+
+    @get("/imports/{app_id:uuid}/check-dependencies")
+    async def missing(self, app_id: IdInPath, caller: ConsoleAccount) -> dict[str, list[Any]]:
+        """The plugins that the app needs and that are not installed."""
+        app = await app_of(caller, app_id)
+        codes = ("unknown_node", "unknown_plugin", "missing_plugin")
+        found = [item for item in await caller.workspace.apps.problems(app.id) if item.code in codes]
+        return {"leaked_dependencies": [{"type": "package", "value": {"problem": item.message}} for item in found]}
+
+
+async def _text(platform: Platform, data: ImportBody) -> str:
+    if data.mode == "yaml-content":
+        if not data.yaml_content:
+            raise BadInput("yaml_content is required when import mode is yaml-content", field="yaml_content")
+        return data.yaml_content
+    if not data.yaml_url:
+        raise BadInput("yaml_url is required when import mode is yaml-url", field="yaml_url")
+    answer = await platform.http.send(
+        HttpRequest(method="GET", url=data.yaml_url, follow_redirects=True, max_bytes=_MAX_BYTES)
+    )
+    if answer.status != 200:
+        raise BadInput(f"The address answered with status {answer.status}.", field="yaml_url")
+    return answer.content.decode("utf-8", "replace")
+
+
+async def _imported(
+    caller: ConsoleCaller, pending: PendingImport, *, confirmed: bool = False
+) -> ImportResult | DifyError:
+    """The import, or what was wrong with the text."""
+    try:
+        return await caller.workspace.apps.import_dsl(
+            pending.text,
+            account_id=caller.account_id,
+            app_id=pending.app_id,
+            changes=pending.app_changes(),
+            confirmed=confirmed,
+        )
+    except DifyError as exc:
+        if exc.status >= 500 or exc.status in (403, 404):
+            raise
+        return exc
+
+
+def _answer(result: ImportResult | DifyError) -> Response[Any]:
+    if isinstance(result, ImportResult):
+        return Response(msgspec.to_builtins(result), status_code=202 if result.status == "pending" else 200)
+    problems = msgspec.to_builtins(result.problems) if isinstance(result, InvalidGraph) else []
+    body: dict[str, Any] = {"id": new_id(), "status": "failed", "app_id": None, "app_mode": None}
+    versions = {"current_dsl_version": CURRENT_VERSION, "imported_dsl_version": ""}
+    return Response({**body, **versions, "error": result.description, "problems": problems}, status_code=400)

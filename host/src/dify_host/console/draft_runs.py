@@ -1,0 +1,264 @@
+"""Try a draft: the whole of it, or one node alone; the events of a run come as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import msgspec
+from dify_kernel.errors import BadInput, DifyError
+from dify_kernel.graph.values import File
+from litestar import Controller, get, post
+from litestar.params import FromPath, JSONBody
+from litestar.response import Stream
+
+from dify_host.apps.draft_variables import DraftVariables
+from dify_host.apps.records import AppRecord, WorkflowRecord
+from dify_host.console.shapes import ANY_WORKFLOW, CHATFLOW, WORKFLOW, app_of, input_files
+from dify_host.console.workflows import draft_of
+from dify_host.http.callers import Call, platform_of
+from dify_host.http.console_callers import MEMBERS, WRITERS, ConsoleAccount, ConsoleCaller
+from dify_host.http.errors import error_response
+from dify_host.platform import Platform
+from dify_host.runs.api_events import PING, ApiEvents, ErrorEvent, server_sent
+from dify_host.runs.commands import StopCommand
+from dify_host.runs.draft_runs import WatchedRun
+from dify_host.runs.node_records import NodeRecords
+from dify_host.runs.service import RunRequest
+from dify_host.runs.single_step import SingleSteps, Step, StepInputs
+from dify_host.service.shapes import FileObject, IdInPath, Success
+
+__all__ = ["DraftRunController"]
+
+_HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_PING_EVERY: Final = 10.0
+
+
+class DraftRunBody(msgspec.Struct, kw_only=True):
+    """Body of running a draft."""
+
+    inputs: dict[str, Any] = {}
+    files: list[FileObject] | None = None
+    query: str = ""
+    conversation_id: str | None = None
+    parent_message_id: str | None = None
+
+
+class NodeRunBody(msgspec.Struct, kw_only=True):
+    """Body of running one node."""
+
+    inputs: dict[str, Any] | None = None
+    files: list[FileObject] | None = None
+    query: str = ""
+
+
+class DraftRunController(Controller):
+    """Routes that run drafts and their nodes."""
+
+    path = "/apps/{app_id:uuid}"
+
+    @post("/workflows/draft/run", status_code=200, opt=WRITERS)
+    async def run_workflow(
+        self, app_id: IdInPath, data: JSONBody[DraftRunBody], caller: ConsoleAccount, request: Call
+    ) -> Stream:
+        """Run the draft of a workflow."""
+        return await _run(caller, request, await app_of(caller, app_id, WORKFLOW), data)
+
+    @post("/advanced-chat/workflows/draft/run", status_code=200, opt=WRITERS)
+    async def run_chatflow(
+        self, app_id: IdInPath, data: JSONBody[DraftRunBody], caller: ConsoleAccount, request: Call
+    ) -> Stream:
+        """Send a message to the draft of a chatflow."""
+        return await _run(caller, request, await app_of(caller, app_id, CHATFLOW), data)
+
+    @post("/workflow-runs/tasks/{task_id:str}/stop", status_code=200, opt=WRITERS)
+    async def stop(self, app_id: IdInPath, task_id: FromPath[str], caller: ConsoleAccount, request: Call) -> Success:
+        """Stop a run of the app; an unknown one is no error."""
+        app = await app_of(caller, app_id, ANY_WORKFLOW)
+        await platform_of(request).commands.stop(StopCommand(task_id=task_id, app_id=app.id))
+        return Success()
+
+    @post("/workflows/draft/nodes/{node_id:str}/run", status_code=200, opt=WRITERS)
+    async def run_node(
+        self,
+        app_id: IdInPath,
+        node_id: FromPath[str],
+        data: JSONBody[NodeRunBody],
+        caller: ConsoleAccount,
+        request: Call,
+    ) -> dict[str, Any]:
+        """Run one node and answer with its record."""
+        app, draft = await app_of(caller, app_id, ANY_WORKFLOW), await draft_of(caller, app_id)
+        steps, step = await _step(caller, platform_of(request), app, draft, node_id, data)
+        await steps.run(step)
+        return await _records(caller, request).last(app.id, draft.id, node_id)
+
+    @post("/workflows/draft/iteration/nodes/{node_id:str}/run", status_code=200, opt=WRITERS)
+    async def run_iteration(
+        self,
+        app_id: IdInPath,
+        node_id: FromPath[str],
+        data: JSONBody[NodeRunBody],
+        caller: ConsoleAccount,
+        request: Call,
+    ) -> Stream:
+        """Run one iteration of a workflow with everything inside."""
+        return await _container(caller, request, app_id, node_id, data, kind="iteration", modes=WORKFLOW)
+
+    @post("/advanced-chat/workflows/draft/iteration/nodes/{node_id:str}/run", status_code=200, opt=WRITERS)
+    async def run_chat_iteration(
+        self,
+        app_id: IdInPath,
+        node_id: FromPath[str],
+        data: JSONBody[NodeRunBody],
+        caller: ConsoleAccount,
+        request: Call,
+    ) -> Stream:
+        """Run one iteration of a chatflow with everything inside."""
+        return await _container(caller, request, app_id, node_id, data, kind="iteration", modes=CHATFLOW)
+
+    @post("/workflows/draft/loop/nodes/{node_id:str}/run", status_code=200, opt=WRITERS)
+    async def run_loop(
+        self,
+        app_id: IdInPath,
+        node_id: FromPath[str],
+        data: JSONBody[NodeRunBody],
+        caller: ConsoleAccount,
+        request: Call,
+    ) -> Stream:
+        """Run one loop of a workflow with everything inside."""
+        return await _container(caller, request, app_id, node_id, data, kind="loop", modes=WORKFLOW)
+
+    @post("/advanced-chat/workflows/draft/loop/nodes/{node_id:str}/run", status_code=200, opt=WRITERS)
+    async def run_chat_loop(
+        self,
+        app_id: IdInPath,
+        node_id: FromPath[str],
+        data: JSONBody[NodeRunBody],
+        caller: ConsoleAccount,
+        request: Call,
+    ) -> Stream:
+        """Run one loop of a chatflow with everything inside."""
+        return await _container(caller, request, app_id, node_id, data, kind="loop", modes=CHATFLOW)
+
+    @get("/workflows/draft/nodes/{node_id:str}/last-run", opt=MEMBERS)
+    async def last_run(
+        self, app_id: IdInPath, node_id: FromPath[str], caller: ConsoleAccount, request: Call
+    ) -> dict[str, Any]:
+        """The newest record of a node of the draft."""
+        draft = await draft_of(caller, app_id)
+        return await _records(caller, request).last(draft.app_id, draft.id, node_id)
+
+
+# -- whole drafts -------------------------------------------------------------------------------------------------
+
+
+async def _run(caller: ConsoleCaller, request: Call, app: AppRecord, data: DraftRunBody) -> Stream:
+    platform = platform_of(request)
+    draft = await draft_of(caller, app.id)
+    creator = await caller.creator(platform)
+    variables = DraftVariables(platform.db, caller.tenant)
+    await variables.declare(app.id, draft.conversation_variables)
+    wanted = RunRequest(
+        tenant=caller.tenant,
+        app=app,
+        creator=creator,
+        user_id=creator.id,
+        inputs=await input_files(caller, data.inputs),
+        query=data.query,
+        files=await _files(caller, data.files),
+        conversation_id=(data.conversation_id or "").strip() or None,
+        invoke_from="debugger",
+        from_source="console",
+        triggered_from="debugging",
+        introduction=str(draft.features.get("opening_statement") or ""),
+    )
+    watched = await platform.draft_runs.start(platform.programs.workflow(draft), wanted, variables)
+    return Stream(_run_events(watched), media_type="text/event-stream", headers=_HEADERS)
+
+
+async def _run_events(watched: WatchedRun) -> AsyncIterator[bytes]:
+    try:
+        async for batch in watched.follow(idle=_PING_EVERY):
+            data = watched.started.events.encode(batch) if batch else PING
+            if data:
+                yield data
+    except DifyError as exc:
+        yield _error(exc)
+
+
+# -- single nodes -------------------------------------------------------------------------------------------------
+
+
+async def _container(
+    caller: ConsoleCaller,
+    request: Call,
+    app_id: object,
+    node_id: str,
+    data: NodeRunBody,
+    *,
+    kind: str,
+    modes: tuple[str, ...],
+) -> Stream:
+    platform = platform_of(request)
+    app, draft = await app_of(caller, app_id, modes), await draft_of(caller, app_id)
+    steps, step = await _step(caller, platform, app, draft, node_id, data)
+    found = step.plan.nodes[step.plan.root].type
+    if found != kind:
+        raise BadInput(f"The node {node_id!r} is of type {found}, not {kind}.", node_id=node_id)
+    events = ApiEvents(
+        task_id=step.run.run_id,
+        run_id=step.run.run_id,
+        workflow_id=draft.id,
+        creator=await caller.creator(platform),
+    )
+    return Stream(_step_events(steps, step, events), media_type="text/event-stream", headers=_HEADERS)
+
+
+async def _step_events(steps: SingleSteps, step: Step, events: ApiEvents) -> AsyncIterator[bytes]:
+    try:
+        async for event in steps.stream(step):
+            data = events.encode([event])
+            if data:
+                yield data
+    except DifyError as exc:
+        yield _error(exc)
+
+
+async def _step(
+    caller: ConsoleCaller,
+    platform: Platform,
+    app: AppRecord,
+    draft: WorkflowRecord,
+    node_id: str,
+    data: NodeRunBody,
+) -> tuple[SingleSteps, Step]:
+    steps = SingleSteps(
+        registry=platform.registry,
+        ports=lambda run, creator: platform.ports(caller.tenant, run, creator),
+        limits=platform.settings.limits(),
+        run_limits=platform.run_limits,
+        variables=DraftVariables(platform.db, caller.tenant),
+        records=NodeRecords(platform.db, caller.tenant),
+        creator=await caller.creator(platform),
+    )
+    inputs = StepInputs(
+        values=await input_files(caller, data.inputs or {}),
+        query=data.query,
+        files=await _files(caller, data.files),
+    )
+    return steps, await steps.prepare(app, draft, node_id, inputs)
+
+
+async def _files(caller: ConsoleCaller, given: list[FileObject] | None) -> list[File]:
+    found: list[File] = await caller.workspace.files.resolve_all(given or [])
+    return found
+
+
+def _records(caller: ConsoleCaller, request: Call) -> NodeRecords:
+    return NodeRecords(platform_of(request).db, caller.tenant)
+
+
+def _error(exc: DifyError) -> bytes:
+    body = error_response(exc).content
+    return server_sent(ErrorEvent(code=body.code, message=body.message, status=body.status))

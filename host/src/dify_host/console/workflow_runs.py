@@ -1,0 +1,99 @@
+"""The runs of an app: lists, counts, one with everything its nodes did, and where its time went."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from litestar import Controller, get
+from litestar.params import FromQuery
+
+from dify_host.console.shapes import ANY_WORKFLOW, CHATFLOW, app_of
+from dify_host.http.callers import Call, platform_of
+from dify_host.http.console_callers import MEMBERS, ConsoleAccount, ConsoleCaller
+from dify_host.runs.node_records import NodeRecords
+from dify_host.runs.run_records import RunFilter, RunList, RunRecords
+from dify_host.runs.trace import RunTrace, trace_run
+from dify_host.service.shapes import IdInPath, Limit
+
+__all__ = ["RunHistoryController"]
+
+Status = Literal["running", "succeeded", "failed", "stopped", "partial-succeeded"]
+Trigger = Literal["debugging", "app-run"]
+
+
+class RunHistoryController(Controller):
+    """Routes of runs."""
+
+    path = "/apps/{app_id:uuid}"
+    opt = MEMBERS
+
+    @get("/workflow-runs")
+    async def listed(
+        self,
+        app_id: IdInPath,
+        caller: ConsoleAccount,
+        request: Call,
+        last_id: FromQuery[str | None] = None,
+        limit: Limit = 20,
+        status: FromQuery[Status | None] = None,
+        triggered_from: FromQuery[Trigger] = "debugging",
+    ) -> RunList:
+        """The runs, newest first."""
+        app = await app_of(caller, app_id, ANY_WORKFLOW)
+        wanted = RunFilter(status=status, triggered_from=triggered_from)
+        return await _runs(caller, request).page(app.id, wanted, last_id=last_id, limit=limit, chat=False)
+
+    @get("/advanced-chat/workflow-runs")
+    async def listed_chats(
+        self,
+        app_id: IdInPath,
+        caller: ConsoleAccount,
+        request: Call,
+        last_id: FromQuery[str | None] = None,
+        limit: Limit = 20,
+        status: FromQuery[Status | None] = None,
+        triggered_from: FromQuery[Trigger] = "debugging",
+    ) -> RunList:
+        """The runs of a chatflow with their conversations and messages, newest first."""
+        app = await app_of(caller, app_id, CHATFLOW)
+        wanted = RunFilter(status=status, triggered_from=triggered_from)
+        return await _runs(caller, request).page(app.id, wanted, last_id=last_id, limit=limit, chat=True)
+
+    @get(["/workflow-runs/count", "/advanced-chat/workflow-runs/count"])
+    async def count(
+        self,
+        app_id: IdInPath,
+        caller: ConsoleAccount,
+        request: Call,
+        status: FromQuery[Status | None] = None,
+        time_range: FromQuery[str | None] = None,
+        triggered_from: FromQuery[Trigger] = "debugging",
+    ) -> dict[str, int]:
+        """How many runs there are of each status."""
+        app = await app_of(caller, app_id, CHATFLOW if "/advanced-chat/" in request.url.path else ANY_WORKFLOW)
+        wanted = RunFilter(status=status, triggered_from=triggered_from, time_range=time_range)
+        return await _runs(caller, request).count(app.id, wanted)
+
+    @get("/workflow-runs/{run_id:uuid}")
+    async def detail(self, app_id: IdInPath, run_id: IdInPath, caller: ConsoleAccount, request: Call) -> dict[str, Any]:
+        """One run with its graph, inputs and outputs."""
+        app = await app_of(caller, app_id, ANY_WORKFLOW)
+        return await _runs(caller, request).detail(app.id, str(run_id))
+
+    @get("/workflow-runs/{run_id:uuid}/node-executions")
+    async def nodes(self, app_id: IdInPath, run_id: IdInPath, caller: ConsoleAccount, request: Call) -> dict[str, Any]:
+        """What the nodes of a run took, did and gave."""
+        app = await app_of(caller, app_id, ANY_WORKFLOW)
+        return {"data": await NodeRecords(platform_of(request).db, caller.tenant).of_run(app.id, str(run_id))}
+
+    @get("/workflow-runs/{run_id:uuid}/trace")
+    async def trace(self, app_id: IdInPath, run_id: IdInPath, caller: ConsoleAccount, request: Call) -> RunTrace:
+        """Where the time of a run went, node by node and between them; also of one that is under way."""
+        app = await app_of(caller, app_id, ANY_WORKFLOW)
+        run = await _runs(caller, request).detail(app.id, str(run_id))
+        events = await platform_of(request).run_logs.load(run["id"])
+        return trace_run(run["id"], events, run["graph"])
+
+
+def _runs(caller: ConsoleCaller, request: Call) -> RunRecords:
+    return RunRecords(platform_of(request).db, caller.tenant)
