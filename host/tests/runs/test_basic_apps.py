@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from dify_host.apps.records import ModelConfig
 from dify_host.db.types import new_id
-from dify_host.runs.basic import basic_graph, form_variables
+from dify_host.runs.basic import basic_graph
+from dify_host.runs.basic_parts import form_variables
 from dify_kernel.contracts.model import ImagePart, ModelFeature
-from dify_kernel.errors import BadInput, NotImplementedYet
+from dify_kernel.errors import BadInput
 from dify_kernel.graph.values import FileType
 from hypothesis import given
 from hypothesis import strategies as st
@@ -200,13 +201,6 @@ def test_fields_keep_what_a_start_node_knows() -> None:
 def test_a_field_without_a_name_is_refused(body: Any) -> None:
     with pytest.raises(BadInput, match="variable"):
         form_variables(config_of({"text-input": body}))
-
-
-@pytest.mark.parametrize(("mode", "agent_mode"), [("agent-chat", {}), ("chat", {"enabled": True})])
-def test_agents_say_that_they_do_not_run_yet(mode: str, agent_mode: dict[str, Any]) -> None:
-    config = ModelConfig(id=new_id(), app_id=new_id(), model=MODEL, agent_mode=agent_mode)
-    with pytest.raises(NotImplementedYet):
-        basic_graph(config, mode)
 
 
 async def test_a_required_field_is_asked_for(house: RunHouse) -> None:

@@ -441,6 +441,12 @@ async def test_models_that_complete_a_text():
     assert result.outputs["text"] == "yes"
 
 
+@pytest.mark.parametrize(("features", "offered"), [([ModelFeature.TOOL_CALL], 1), ([], 0)])
+async def test_the_model_decides_where_no_strategy_is_named(features, offered):
+    models, *_ = await work(config("auto"), models=Rounds(("Final Answer: ok",), features=features))
+    assert len(models.requests[0].tools) == offered
+
+
 async def test_a_prompt_of_ones_own():
     prompt = "{{instruction}} You have {{tool_names}}: {{tools}}"
     models, *_ = await work(config("ReAct", prompt=prompt), ("Final Answer: ok",))

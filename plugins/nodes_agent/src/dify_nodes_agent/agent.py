@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import msgspec
-from dify_kernel.contracts.model import ModelType
+from dify_kernel.contracts.model import ModelInfo, ModelType
 from dify_kernel.contracts.node import Delta, Node, NodeContext, NodeResult, NodeStatus, RetrieverResources
 from dify_kernel.errors import DifyError, NodeFailed
 from dify_kernel.graph.pool import Selector
@@ -49,7 +49,6 @@ class AgentNode(Node):
         inputs: dict[str, Any] = {}
         loop: AgentLoop | None = None
         try:
-            strategy = strategy_of(self.config, ctx)
             values = resolve(self.config, ctx)
             inputs = _shown(values)
             job = read_job(values, ctx)
@@ -57,8 +56,11 @@ class AgentNode(Node):
                 resources = RetrieverResources.of(job.context)
                 if resources.resources:
                     yield resources
+            info = await ctx.ports.models.describe(job.model.provider, job.model.model, ModelType.LLM)
+            strategy = strategy_of(self.config, info, ctx)
             toolbox = await Toolbox.open(job.tools, ctx)
-            loop = AgentLoop(job, strategy(job, await self._opening(job, toolbox, ctx)), toolbox, steps, ctx)
+            opening = await self._opening(job, info, toolbox, ctx)
+            loop = AgentLoop(job, strategy(job, opening), toolbox, steps, ctx)
             async for delta in loop.run():
                 yield delta
             result = self._result(loop, steps)
@@ -70,8 +72,7 @@ class AgentNode(Node):
         result.inputs = inputs
         yield result
 
-    async def _opening(self, job: Job, toolbox: Toolbox, ctx: NodeContext) -> Opening:
-        info = await ctx.ports.models.describe(job.model.provider, job.model.model, ModelType.LLM)
+    async def _opening(self, job: Job, info: ModelInfo, toolbox: Toolbox, ctx: NodeContext) -> Opening:
         told = instruction(job)
         beside = f"{told}{job.query}{msgspec.json.encode(toolbox.specs).decode()}"
         return Opening(

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from dify_kernel.contracts.model import LLMDelta, LLMRequest, PromptMessage, ToolCall, ToolSpec
+from dify_kernel.contracts.model import (
+    LLMDelta,
+    LLMRequest,
+    ModelFeature,
+    ModelInfo,
+    PromptMessage,
+    ToolCall,
+    ToolSpec,
+)
 from dify_kernel.contracts.node import NodeContext
 from dify_kernel.errors import NodeFailed
 from dify_kernel.loose_json import loads
@@ -225,11 +233,14 @@ _STRATEGIES: dict[str, type[Strategy]] = {
     "react": ReAct,
     "cot": ReAct,
 }
+_CALLING = frozenset((ModelFeature.TOOL_CALL, ModelFeature.MULTI_TOOL_CALL, ModelFeature.STREAM_TOOL_CALL))
 
 
-def strategy_of(config: AgentConfig, ctx: NodeContext) -> type[Strategy]:
-    """The strategy that a node names; NodeFailed for one that is not here."""
+def strategy_of(config: AgentConfig, info: ModelInfo, ctx: NodeContext) -> type[Strategy]:
+    """The strategy that a node names; NodeFailed for one that is not here. `auto` is what the model is made for."""
     provider, name = config.agent_strategy_provider_name, config.agent_strategy_name
+    if provider in _PROVIDERS and name == "auto":
+        return FunctionCalling if _CALLING.intersection(info.features) else ReAct
     found = _STRATEGIES.get(name.lower()) if provider in _PROVIDERS else None
     if found is None:
         raise NodeFailed(
