@@ -20,6 +20,10 @@ from dify_host.jobs.broker import JobBroker
 from dify_host.knowledge.cached_vectors import forget_embeddings
 from dify_host.runs.lapsed import fail_lapsed_runs
 from dify_host.runs.retention import delete_app_rows, delete_old_runs
+from dify_host.triggers.intake import QUEUE as TRIGGER_QUEUE
+from dify_host.triggers.intake import RUN_TRIGGER
+from dify_host.triggers.runner import settle_trigger_logs
+from dify_host.triggers.schedules import fire_due_schedules
 
 if TYPE_CHECKING:
     from dify_host.platform import Platform
@@ -93,6 +97,26 @@ async def end_lapsed_runs(platform: Platform) -> None:
     await fail_lapsed_runs(platform.db, platform.run_logs, owner=platform.owner)
 
 
+async def run_trigger(platform: Platform, tenant_id: str, log_id: str) -> None:
+    """Begin the run that a trigger asked for and wait for its end, so that not all of them run at once."""
+    runner = await platform.trigger_runner(Tenant(tenant_id))
+    await runner.run(log_id)
+
+
+async def poll_schedules(platform: Platform) -> None:
+    """Start the schedules that are due, and note the ends of triggered runs whose job did not see them."""
+    settings = platform.settings
+    rhythm = timedelta(minutes=settings.workflow_schedule_poller_interval)
+    await fire_due_schedules(
+        platform.db,
+        # What one look leaves to the next is on time.
+        grace=max(timedelta(seconds=settings.workflow_schedule_misfire_grace), 2 * rhythm),
+        batch=settings.workflow_schedule_poller_batch_size,
+        limit=settings.workflow_schedule_max_dispatch_per_tick,
+    )
+    await settle_trigger_logs(platform.db)
+
+
 async def purge_outbox(platform: Platform) -> None:
     """Forget jobs that were sent days ago; they are kept that long so that a key names one job."""
     before = utc_now() - _SENT_JOBS_KEPT
@@ -111,6 +135,8 @@ ACTORS: dict[str, Actor] = {
         Actor(name="clean_runs", queue="retention", time_limit=180 * _MINUTE, run=clean_runs),
         Actor(name="clean_embeddings", queue="dataset", time_limit=60 * _MINUTE, run=clean_embeddings),
         Actor(name="fail_lapsed_runs", queue="retention", time_limit=10 * _MINUTE, run=end_lapsed_runs),
+        Actor(name=RUN_TRIGGER, queue=TRIGGER_QUEUE, time_limit=24 * 60 * _MINUTE, run=run_trigger),
+        Actor(name="poll_schedules", queue="schedule_poller", time_limit=10 * _MINUTE, run=poll_schedules),
         Actor(name="purge_outbox", queue="retention", time_limit=30 * _MINUTE, run=purge_outbox),
     )
 }

@@ -46,12 +46,20 @@ _GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('D
 
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry: the actor to run each `every`, `at` after midnight UTC, while `enabled` says so."""
+    """One entry: the actor to run each `every`, `at` after midnight UTC, while `enabled` says so.
+
+    `rhythm` gives `every` where a setting has the say.
+    """
 
     actor: str
     every: timedelta
     at: timedelta = timedelta()
     enabled: Callable[[HostSettings], bool] = lambda _settings: True
+    rhythm: Callable[[HostSettings], timedelta] | None = None
+
+    def under(self, settings: HostSettings) -> Tick:
+        """The entry as these settings want it."""
+        return self if self.rhythm is None else msgspec.structs.replace(self, every=self.rhythm(settings))
 
     def slot(self, now: float) -> int:
         """Return the number of the latest time it was due; grows by one each time."""
@@ -61,6 +69,12 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
 #: What runs when; a tick whose setting is off is left out.
 TICKS: tuple[Tick, ...] = (
     Tick(actor="fail_lapsed_runs", every=timedelta(minutes=1)),
+    Tick(
+        actor="poll_schedules",
+        every=timedelta(minutes=1),
+        enabled=lambda settings: settings.enable_workflow_schedule_poller_task,
+        rhythm=lambda settings: timedelta(minutes=settings.workflow_schedule_poller_interval),
+    ),
     Tick(actor="purge_outbox", every=_HOUR),
     Tick(actor="clean_runs", every=_DAY, at=2 * _HOUR, enabled=lambda settings: settings.workflow_log_cleanup_enabled),
     Tick(
@@ -84,7 +98,7 @@ class Beat:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._db, self._redis = platform.db, platform.redis
-        self._ticks = [tick for tick in ticks if tick.enabled(platform.settings)]
+        self._ticks = [tick.under(platform.settings) for tick in ticks if tick.enabled(platform.settings)]
         self._owner, self._clock = platform.owner, clock
         self._lock, self._last = f"{namespace}:beat", f"{namespace}:beat:last"
         self._take = self._redis.register_script(_TAKE)

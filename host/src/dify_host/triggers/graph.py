@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from dify_kernel.errors import BadInput
@@ -26,6 +26,9 @@ WEBHOOK: Final = "trigger-webhook"
 SCHEDULE: Final = "trigger-schedule"
 PLUGIN: Final = "trigger-plugin"
 TRIGGERS: Final = (WEBHOOK, SCHEDULE, PLUGIN)
+
+
+Config = TypeVar("Config")
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,22 +81,18 @@ class TriggerNode(msgspec.Struct, frozen=True, kw_only=True):
 
     def webhook(self) -> WebhookConfig:
         """Its config as a webhook; BadInput with the node's id for what cannot be read."""
-        return self._read(WebhookConfig)
+        return _read(self, WebhookConfig)
 
     def schedule(self) -> ScheduleConfig:
         """Its config as a schedule; BadInput with the node's id for what cannot be read."""
-        return self._read(ScheduleConfig)
-
-    def _read(self, kind: type[Any]) -> Any:
-        try:
-            return msgspec.convert(self.data, kind, strict=False)
-        except msgspec.ValidationError as exc:
-            raise BadInput(f"The trigger {self.node_id!r} cannot be read: {exc}.", node_id=self.node_id) from exc
+        return _read(self, ScheduleConfig)
 
 
 def trigger_nodes(graph: Mapping[str, Any]) -> list[TriggerNode]:
     """The trigger nodes of a graph, in its order; those inside containers are no roots."""
-    inner = {str(node.get("id")) for node in graph.get("nodes") or [] if isinstance(node, dict) and node.get("parentId")}
+    nodes = graph.get("nodes")
+    listed = [node for node in nodes if isinstance(node, dict)] if isinstance(nodes, list) else []
+    inner = {str(node.get("id")) for node in listed if node.get("parentId")}
     return [
         TriggerNode(
             node_id=node_id,
@@ -105,3 +104,10 @@ def trigger_nodes(graph: Mapping[str, Any]) -> list[TriggerNode]:
         for node_id, data in node_data(graph)
         if data.get("type") in TRIGGERS and node_id and node_id not in inner
     ]
+
+
+def _read(node: TriggerNode, kind: type[Config]) -> Config:
+    try:
+        return msgspec.convert(node.data, kind, strict=False)
+    except msgspec.ValidationError as exc:
+        raise BadInput(f"The trigger {node.node_id!r} cannot be read: {exc}.", node_id=node.node_id) from exc

@@ -129,11 +129,9 @@ class TriggerRepository(TenantRepository):
 
     # -- log --------------------------------------------------------------------------------------------------
 
-    async def add_log(self, conn: AsyncConnection, values: Mapping[str, Any]) -> str:
-        """Write down an event of a trigger and return its id."""
-        row = {"id": new_id(), "queue_name": "", **values}
-        await conn.execute(self.scoped_insert(workflow_trigger_logs, row))
-        return str(row["id"])
+    async def add_log(self, conn: AsyncConnection, values: Mapping[str, Any]) -> None:
+        """Write down an event of a trigger."""
+        await conn.execute(self.scoped_insert(workflow_trigger_logs, {"id": new_id(), "queue_name": "", **values}))
 
     async def log(self, log_id: str) -> TriggerLog | None:
         """One event of a trigger; None when there is none, or no longer."""

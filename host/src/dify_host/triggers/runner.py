@@ -1,0 +1,150 @@
+"""Runs what triggers have queued: one job, one run, however often the job comes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy as sa
+from dify_kernel.errors import DifyError, RunFenced
+
+from dify_host.apps.repository import AppRepository
+from dify_host.db.engine import Database
+from dify_host.db.tenant import Tenant
+from dify_host.db.types import utc_now
+from dify_host.runs.programs import Programs
+from dify_host.runs.recorder import Creator
+from dify_host.runs.service import RunRequest, RunService
+from dify_host.runs.tables import workflow_run_leases, workflow_runs, workflow_trigger_logs
+from dify_host.triggers.graph import TRIGGERS
+from dify_host.triggers.records import TriggerLog
+from dify_host.triggers.repository import TriggerRepository
+
+__all__ = ["TriggerRunner", "settle_trigger_logs"]
+
+log = logging.getLogger(__name__)
+
+#: Where a log stands when nothing more happens to it.
+ENDED: Final = ("succeeded", "failed", "stopped", "partial-succeeded", "skipped")
+_RUNNING: Final = "running"
+_BATCH: Final = 200
+#: What a log takes over from the end of its run.
+_COPIED: Final = frozenset(("status", "outputs", "elapsed_time", "total_tokens"))
+
+
+class TriggerRunner:
+    """The triggered runs of one tenant."""
+
+    def __init__(
+        self,
+        db: Database,
+        tenant: Tenant,
+        *,
+        apps: AppRepository,
+        programs: Programs,
+        runs: RunService,
+        patience: float,
+    ) -> None:
+        self._repository = TriggerRepository(db, tenant)
+        self._db, self._tenant, self._apps = db, tenant, apps
+        self._programs, self._runs, self._patience = programs, runs, patience
+
+    async def run(self, log_id: str) -> None:
+        """Begin the run of a log and wait for its end, `patience` seconds at most; nothing when it exists already.
+
+        Waiting only bounds how many run at a time: the run goes on without it. Raises what may be tried again.
+        """
+        entry = await self._repository.log(log_id)
+        if entry is None or entry.status in ENDED or entry.workflow_run_id is None:
+            return
+        if await self._exists(entry.workflow_run_id):
+            return  # what came of it is written down by `settle_trigger_logs`
+        try:
+            await self._start(entry, entry.workflow_run_id)
+        except RunFenced as exc:
+            log.info("The run of trigger log %s has found another process: %s", log_id, exc)
+        except DifyError as exc:
+            if exc.retryable:
+                raise
+            values = {"status": "failed", "error": str(exc), "finished_at": utc_now()}
+            await self._repository.update_log(log_id, values, unless=ENDED)
+
+    async def _start(self, entry: TriggerLog, run_id: str) -> None:
+        app = await self._apps.get(entry.app_id)
+        record = await self._apps.published_workflow(entry.app_id, entry.workflow_id)
+        program = self._programs.workflow(record, root_id=entry.root_node_id)
+        request = RunRequest(
+            tenant=self._tenant,
+            app=app,
+            creator=Creator(role=entry.created_by_role, id=entry.created_by),
+            user_id=entry.created_by,
+            inputs=dict(entry.inputs or {}),
+            invoke_from="trigger",
+            from_source="api",
+            triggered_from=_SOURCES[entry.trigger_type],
+            **_decided(run_id, entry.root_node_id),
+        )
+        started = await self._runs.start(program, request)
+        run_id = started.handle.run.run_id
+        await self._repository.update_log(entry.id, {"status": _RUNNING, "workflow_run_id": run_id}, unless=ENDED)
+        try:
+            ended = await asyncio.wait_for(started.handle.wait(), self._patience)
+        except TimeoutError:
+            log.warning("Run %s of a trigger goes on without its job.", run_id)
+            return
+        said = msgspec.structs.asdict(ended)
+        values: dict[str, Any] = {name: said[name] for name in said.keys() & _COPIED}
+        if "status" in said:
+            values |= {"error": said.get("error") or None, "finished_at": utc_now()}
+        else:
+            values["status"] = "paused"
+        await self._repository.update_log(entry.id, values, unless=ENDED)
+
+    async def _exists(self, run_id: str) -> bool:
+        """Whether any process has begun the run: its lease is the first that is written, its row stays."""
+        runs, leases = workflow_runs, workflow_run_leases
+        begun = sa.union_all(
+            sa.select(runs.c.id).where(runs.c.id == run_id), sa.select(leases.c.run_id).where(leases.c.run_id == run_id)
+        )
+        async with self._db.read() as conn:
+            return (await conn.execute(begun)).first() is not None
+
+
+def _decided(run_id: str, root_id: str | None) -> dict[str, Any]:
+    """What a request for a run may say beside the rest."""
+    said = {"run_id": run_id, "root_id": root_id}
+    return {name: value for name, value in said.items() if name in RunRequest.__struct_fields__}
+
+
+_SOURCES: Final = {kind: kind.removeprefix("trigger-") for kind in TRIGGERS}
+
+
+async def settle_trigger_logs(db: Database) -> int:
+    """Write down the ends of runs whose job did not see them, of all tenants, and return how many these were."""
+    logs, runs = workflow_trigger_logs, workflow_runs
+    columns = (
+        runs.c.status,
+        runs.c.outputs,
+        runs.c.error,
+        runs.c.elapsed_time,
+        runs.c.total_tokens,
+        runs.c.finished_at,
+    )
+    ended = (
+        sa.select(logs.c.id.label("log_id"), *columns)
+        .join(runs, runs.c.id == logs.c.workflow_run_id)
+        .where(logs.c.status.in_(("queued", _RUNNING, "paused")), runs.c.finished_at.is_not(None))
+        .limit(_BATCH)
+    )
+    count = 0
+    while True:
+        async with db.write() as conn:
+            rows = (await conn.execute(ended)).all()
+            for row in rows:
+                values: dict[str, Any] = {column.name: getattr(row, column.name) for column in columns}
+                await conn.execute(logs.update().where(logs.c.id == row.log_id).values(values))
+        count += len(rows)
+        if len(rows) < _BATCH:
+            return count
