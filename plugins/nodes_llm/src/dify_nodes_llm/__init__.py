@@ -1,4 +1,4 @@
-"""The LLM node: a prompt to a model, its answer streamed."""
+"""Nodes that ask a model: a prompt and its answer streamed, the class of a text, values in a text."""
 
 from dify_nodes_llm.plugin import register_nodes
 

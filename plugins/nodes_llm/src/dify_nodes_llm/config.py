@@ -29,6 +29,28 @@ class ModelConfig(msgspec.Struct, frozen=True):
     mode: str = "chat"
     completion_params: dict[str, Any] | None = None
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What is sent to the model: parameters that have a value, without the stop words."""
+        given = (self.completion_params or {}).items()
+        return {name: value for name, value in given if value is not None and name != "stop"}
+
+    @property
+    def stop(self) -> list[str]:
+        """The stop words."""
+        found = (self.completion_params or {}).get("stop") or []
+        return [found] if isinstance(found, str) else list(found)
+
+    @property
+    def completes(self) -> bool:
+        """Whether the model goes on with one text, and takes no messages."""
+        return self.mode == "completion"
+
+    def problems(self) -> list[str]:
+        """An unknown mode."""
+        known = self.mode in ("chat", "completion")
+        return [] if known else [f"The model mode {self.mode!r} is not chat or completion."]
+
 
 class PromptItem(msgspec.Struct, frozen=True):
     """One message of a chat prompt, or a whole completion prompt (then the role does not count)."""
@@ -92,6 +114,18 @@ class VisionConfig(msgspec.Struct, frozen=True):
     enabled: bool = False
     configs: VisionSettings | None = None
 
+    @property
+    def selector(self) -> list[str]:
+        """The files that the model sees; empty when it sees none."""
+        if not self.enabled:
+            return []
+        return (self.configs.variable_selector if self.configs else None) or ["sys", "files"]
+
+    @property
+    def detail(self) -> str | None:
+        """In what detail it sees pictures."""
+        return self.configs.detail if self.configs else None
+
 
 class LLMConfig(NodeConfig, kw_only=True):
     """A model, a prompt (a list of messages, or one text), and what goes with it."""
@@ -119,10 +153,7 @@ class LLMConfig(NodeConfig, kw_only=True):
     @property
     def vision_selector(self) -> list[str]:
         """The files that the model sees; empty when it sees none."""
-        if self.vision is None or not self.vision.enabled:
-            return []
-        settings = self.vision.configs
-        return (settings.variable_selector if settings else None) or ["sys", "files"]
+        return self.vision.selector if self.vision else []
 
     @property
     def context_selector(self) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal
 
 from dify_kernel.contracts.model import (
@@ -20,7 +20,7 @@ from dify_kernel.contracts.node import NodeContext
 from dify_kernel.contracts.ports import FilesPort
 from dify_kernel.graph.values import File, FileTransfer, FileType
 
-__all__ = ["file_parts", "keep_file", "record_prompts"]
+__all__ = ["file_parts", "files_of", "keep_file", "record_prompts"]
 
 _FEATURES = {
     FileType.IMAGE: ModelFeature.VISION,
@@ -34,6 +34,13 @@ _PARTS: dict[FileType, type[AudioPart] | type[DocumentPart] | type[VideoPart]] =
     FileType.VIDEO: VideoPart,
 }
 _TYPES = {ImagePart: FileType.IMAGE, AudioPart: FileType.AUDIO, VideoPart: FileType.VIDEO}
+
+
+def files_of(selector: Sequence[str], ctx: NodeContext) -> list[File]:
+    """The files of a variable, one or a list; none when it is missing or something else."""
+    value = ctx.get(selector) if selector else None
+    data = value.data if value is not None else None
+    return [item for item in (data if isinstance(data, list) else [data]) if isinstance(item, File)]
 
 
 async def file_parts(

@@ -10,11 +10,14 @@ from dify_kernel.errors import NodeFailed
 
 from dify_nodes_llm.config import MemoryConfig, RolePrefix
 
-__all__ = ["as_text", "estimate_tokens", "fit", "recall", "room_for_history"]
+__all__ = ["as_text", "estimate_tokens", "fit", "history_text", "recall", "room_for_history"]
 
 #: Turns that are read at most, and tokens for the history of a model whose context size is unknown.
 MOST_TURNS = 500
 UNKNOWN_CONTEXT_ROOM = 2000
+
+#: The speakers in a history that is part of a message.
+SPEAKERS = RolePrefix(user="Human", assistant="Assistant")
 
 
 async def recall(memory: MemoryConfig, ctx: NodeContext) -> list[PromptMessage]:
@@ -64,3 +67,16 @@ def as_text(history: list[PromptMessage], prefix: RolePrefix | None) -> str:
         )
     names = {"user": prefix.user, "assistant": prefix.assistant}
     return "\n".join(f"{names[message.role]}: {message.text}" for message in history if message.role in names)
+
+
+async def history_text(
+    memory: MemoryConfig | None,
+    ctx: NodeContext,
+    info: ModelInfo,
+    parameters: dict[str, Any],
+    prompt: list[PromptMessage],
+) -> str:
+    """The turns before this one that fit beside a prompt, a line a message; "" without memory."""
+    if memory is None:
+        return ""
+    return as_text(fit(await recall(memory, ctx), room_for_history(info, parameters, prompt)), SPEAKERS)

@@ -10,12 +10,12 @@ from dify_kernel.contracts.node import NodeContext
 from dify_kernel.errors import NodeFailed
 from dify_kernel.graph.values import File
 
-from dify_nodes_llm.config import LLMConfig
+from dify_nodes_llm.config import LLMConfig, VisionConfig
 from dify_nodes_llm.content import file_parts
 from dify_nodes_llm.memory import as_text, fit, recall, room_for_history
 from dify_nodes_llm.prompt import Prompts
 
-__all__ = ["build_messages"]
+__all__ = ["build_messages", "with_files"]
 
 
 async def build_messages(
@@ -31,12 +31,7 @@ async def build_messages(
     """The messages to send; NodeFailed when nothing is left to say. `files` go in front of the last user message."""
     build = _chat if isinstance(config.prompt_template, list) else _completion
     messages = await build(config, prompts, ctx, info, parameters, context)
-    detail = config.vision.configs.detail if config.vision and config.vision.configs else None
-    seen = await file_parts(files, info.features, detail, ctx.ports.files)
-    if seen and messages and messages[-1].role == "user":
-        messages[-1] = msgspec.structs.replace(messages[-1], content=[*seen, *_parts(messages[-1])])
-    elif seen:
-        messages.append(PromptMessage(role="user", content=seen))
+    messages = await with_files(messages, files, config.vision, info, ctx)
     if not messages:
         raise NodeFailed(
             "No prompt found in the LLM configuration.",
@@ -45,6 +40,18 @@ async def build_messages(
             node_id=ctx.node_id,
         )
     return messages
+
+
+async def with_files(
+    messages: list[PromptMessage], files: list[File], vision: VisionConfig | None, info: ModelInfo, ctx: NodeContext
+) -> list[PromptMessage]:
+    """The messages with files in front of the last one if it is the user's, else in one of their own."""
+    seen = await file_parts(files, info.features, vision.detail if vision else None, ctx.ports.files)
+    if not seen:
+        return messages
+    if not messages or messages[-1].role != "user":
+        return [*messages, PromptMessage(role="user", content=seen)]
+    return [*messages[:-1], msgspec.structs.replace(messages[-1], content=[*seen, *_parts(messages[-1])])]
 
 
 async def _chat(
@@ -72,7 +79,7 @@ async def _message(
 ) -> list[PromptMessage]:
     """The text, then the files that it referred to in a message of their own; nothing for nothing."""
     speaker = cast(Role, role)
-    detail = config.vision.configs.detail if config.vision and config.vision.configs else None
+    detail = config.vision.detail if config.vision else None
     parts = await file_parts(files, info.features, detail, ctx.ports.files) if files else []
     contents: list[str | list[Content]] = [text] if text else []
     contents += [parts] if parts else []

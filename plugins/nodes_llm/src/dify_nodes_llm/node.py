@@ -12,8 +12,9 @@ from dify_kernel.errors import DifyError, NodeFailed
 from dify_kernel.graph.pool import Selector
 from dify_kernel.graph.values import File, Value, ValueType
 
+from dify_nodes_llm.call import close_stream, require_model
 from dify_nodes_llm.config import LLMConfig
-from dify_nodes_llm.content import keep_file, record_prompts
+from dify_nodes_llm.content import files_of, keep_file, record_prompts
 from dify_nodes_llm.context import read_context
 from dify_nodes_llm.messages import build_messages
 from dify_nodes_llm.prompt import Prompts
@@ -61,10 +62,7 @@ class LLMNode(Node):
     def __init__(self, node_id: str, config: LLMConfig) -> None:
         super().__init__(node_id, config)
         self.prompts = Prompts(config)
-        params = {name: value for name, value in (config.model.completion_params or {}).items() if value is not None}
-        stop = params.pop("stop", [])
-        self.stop = [stop] if isinstance(stop, str) else list(stop)
-        self.parameters = params
+        self.parameters = config.model.parameters
 
     def selectors(self) -> list[Selector]:
         """The variables of the prompt, the context and the files."""
@@ -73,9 +71,7 @@ class LLMNode(Node):
 
     def problems(self) -> list[str]:
         """An unknown mode, role or reasoning format."""
-        found = []
-        if self.config.model.mode not in ("chat", "completion"):
-            found.append(f"The model mode {self.config.model.mode!r} is not chat or completion.")
+        found = self.config.model.problems()
         for item in self.config.prompts:
             if item.role not in ("system", "user", "assistant"):
                 found.append(f"The prompt role {item.role!r} is not system, user or assistant.")
@@ -104,7 +100,7 @@ class LLMNode(Node):
                     answer.usage = delta.usage or answer.usage
                     answer.finish_reason = delta.finish_reason or answer.finish_reason
             finally:
-                await _close(stream)
+                await close_stream(stream)
             for piece in answer.take(*voice.finish()):
                 yield piece
             result = self._result(inputs, prepared, answer)
@@ -116,13 +112,12 @@ class LLMNode(Node):
     async def _prepare(self, ctx: NodeContext, inputs: dict[str, Any]) -> _Prepared:
         """The request; `inputs` is filled on the way, so that a failure keeps what was known."""
         config, model = self.config, self.config.model
-        if not model.name:
-            raise NodeFailed(f"Model {model.name} not exist.", error_type="ModelNotExistError", node_id=self.id)
+        require_model(model, ctx)
         if config.structured_output_enabled and not _schema(config):
             raise NodeFailed(
                 "Please provide a valid structured output schema.", error_type="LLMNodeError", node_id=self.id
             )
-        files = _files(ctx, config.vision_selector)
+        files = files_of(config.vision_selector, ctx)
         if files:
             inputs["#files#"] = files
         context = read_context(config.context_selector, ctx)
@@ -146,9 +141,9 @@ class LLMNode(Node):
             model=self.config.model.name,
             messages=messages,
             parameters=parameters,
-            stop=self.stop,
+            stop=self.config.model.stop,
             json_schema=schema,
-            mode="completion" if self.config.model.mode == "completion" else "chat",
+            mode="completion" if self.config.model.completes else "chat",
             user=ctx.run.user_id,
         )
 
@@ -180,20 +175,8 @@ def _schema(config: LLMConfig) -> dict[str, Any] | None:
     return schema if isinstance(schema, dict) and schema else None
 
 
-def _files(ctx: NodeContext, selector: list[str]) -> list[File]:
-    value = ctx.get(selector) if selector else None
-    data = value.data if value is not None else None
-    return [item for item in (data if isinstance(data, list) else [data]) if isinstance(item, File)]
-
-
 async def _keep(delta: LLMDelta, answer: _Answer, ctx: NodeContext) -> str:
     """Keep the files of a delta; the text that shows the pictures among them."""
     kept = [await keep_file(part, ctx) for part in delta.files]
     answer.files += kept
     return "".join(f"![]({file.url or ''})" for file in kept if file.type == "image")
-
-
-async def _close(stream: AsyncIterator[LLMDelta]) -> None:
-    close = getattr(stream, "aclose", None)
-    if close is not None:
-        await close()

@@ -1,4 +1,4 @@
-"""Offers the node type `llm`."""
+"""Offers the node types that ask a model: `llm`, `question-classifier`, `parameter-extractor`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ __all__ = ["register_nodes"]
 
 @hookimpl
 def register_nodes(register: Callable[..., None]) -> None:
-    """Offer the llm node."""
+    """Offer the nodes."""
     from dify_nodes_llm.node import LLMNode
+    from dify_nodes_llm.parameter_extractor import ParameterExtractorNode
+    from dify_nodes_llm.question_classifier import QuestionClassifierNode
 
     register(LLMNode)
+    register(QuestionClassifierNode)
+    register(ParameterExtractorNode)
