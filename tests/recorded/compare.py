@@ -22,7 +22,9 @@ _RUN_FIELDS = ("http", "status", "outputs", "error", "total_steps", "exceptions_
 _NODE_FIELDS = ("node_type", "index", "title", "status", "inputs", "process_data", "outputs", "error")
 _MORE_FIELDS = ("retry_index", "steps")
 #: What counts tokens or time, and what the endpoint adds of its own: there, but not equal.
-_VARYING = {"usage", "headers"}
+_VARYING = {"usage", "__usage", "headers"}
+#: Nodes that ask a model in words of their own: who speaks is compared, and what the classifier asks in the end.
+_OWN_WORDS = {"question-classifier", "parameter-extractor"}
 
 
 def differences(case: Case, seen: Seen) -> Differences:
@@ -132,10 +134,21 @@ def _of_events(
                 label = f"{node}.{field}" if node else f"{name}.{field}"
                 if name == "workflow_finished" and field in _RUN_FIELDS:
                     continue
-                found += _field(label, one.get(field), other.get(field))
+                found += _field(label, _part(one, field), _part(other, field))
     if not found:
         found += _order(recorded, seen, ancestors)
     return found
+
+
+def _part(event: dict[str, Any], field: str) -> Any:
+    """A field of an event, as it is compared."""
+    found = event.get(field)
+    if field != "process_data" or event.get("node_type") not in _OWN_WORDS or not isinstance(found, dict):
+        return found
+    prompts = found.get("prompts", [])
+    asked = prompts[-1] if event["node_type"] == "question-classifier" else None
+    kept = {name: value for name, value in found.items() if name != "llm_text"}
+    return {**kept, "prompts": [prompt["role"] for prompt in prompts], "asked": asked}
 
 
 def _texts(events: list[dict[str, Any]]) -> list[list[str]]:
