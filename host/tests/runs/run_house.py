@@ -27,7 +27,7 @@ from dify_kernel.graph.engine import RunLimits
 from dify_kernel.graph.events import Event
 from dify_kernel.registry import Registry
 from dify_kernel.testing.fake_models import FakeModels
-from dify_kernel.testing.fakes import FakeFiles, FakeKnowledge, fake_ports
+from dify_kernel.testing.fakes import FakeFiles, FakeKnowledge, FakeTools, fake_ports
 
 __all__ = ["GatedModels", "RunHouse", "chat_graph", "edge", "graph", "node"]
 
@@ -85,6 +85,7 @@ class RunHouse:
         self.models = GatedModels()
         self.knowledge = FakeKnowledge()
         self.files = FakeFiles()
+        self.tools = FakeTools()
         self.store = SqlRunLogStore(db, writer)
         self.service = self.make_service()
         self.programs = Programs(REGISTRY)
@@ -106,7 +107,9 @@ class RunHouse:
     def ports(self, tenant: Tenant) -> Ports:
         """The fakes of this house, with the real memory of conversations."""
         memory = ConversationMemory(self.db, tenant)
-        return fake_ports(models=self.models, knowledge=self.knowledge, files=self.files, memory=memory)
+        return fake_ports(
+            models=self.models, knowledge=self.knowledge, files=self.files, tools=self.tools, memory=memory
+        )
 
     async def close(self) -> None:
         """End what is running."""

@@ -18,6 +18,7 @@ from dify_kernel.graph.events import (
     StreamChunk,
 )
 
+from dify_host.runs.agent_thoughts import AgentThoughts
 from dify_host.runs.message_rows import Citations, MessageSpec
 from dify_host.runs.recorder import Creator
 from dify_host.runs.well_formed import well_formed
@@ -45,7 +46,7 @@ class _Message(msgspec.Struct, kw_only=True):
     task_id: str
     id: str
     answer: str
-    from_variable_selector: tuple[str, ...] | None = None
+    from_variable_selector: tuple[str, ...] | msgspec.UnsetType | None = None
 
 
 class _Chunk(msgspec.Struct, kw_only=True):
@@ -66,7 +67,8 @@ def server_sent(event: Any) -> bytes:
 class ApiEvents:
     """The mapping of one run. `spec` is its message (chat and completion), None for a workflow.
 
-    `shows_workflow` adds the events of the graph (workflow and advanced-chat). Node inputs and outputs are never cut.
+    `shows_workflow` adds the events of the graph (workflow and advanced-chat); without it the steps of an agent are
+    told as thoughts. Node inputs and outputs are never cut.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class ApiEvents:
         self._annotation = annotation
         self._started = 0
         self._citations = Citations()
+        self._thoughts = AgentThoughts(spec.message_id) if spec is not None and not shows_workflow else None
         self._envelope: dict[str, Any] = {"task_id": task_id}
         if spec is not None:
             self._envelope |= {"message_id": spec.message_id, "created_at": int(spec.created_at)}
@@ -107,6 +110,8 @@ class ApiEvents:
         if isinstance(event, Resources):
             self._citations.add(event.resources)
             return []
+        if isinstance(event, AgentLogged) and self._thoughts is not None:
+            return [{**told, **self._envelope} for told in self._thoughts.shown(event)]
         if isinstance(event, RunStarted):
             self._started = int(event.at)
         graph = [self._graph(event)] if self._shows else []
@@ -120,15 +125,16 @@ class ApiEvents:
         if spec is None:
             data = {"text": event.text, "from_variable_selector": event.selector}
             return _Chunk(workflow_run_id=self._run_id, task_id=self._task_id, data=data)
+        by_agent = self._thoughts is not None and self._thoughts.any
         return _Message(
-            event="message",
+            event="agent_message" if by_agent else "message",
             conversation_id=msgspec.UNSET if spec.mode == "completion" else spec.conversation_id,
             message_id=spec.message_id,
             created_at=int(spec.created_at),
             task_id=self._task_id,
             id=spec.message_id,
             answer=event.text,
-            from_variable_selector=event.selector if self._shows else None,
+            from_variable_selector=msgspec.UNSET if by_agent else event.selector if self._shows else None,
         )
 
     # -- graph ------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from dify_kernel.graph.values import File, infer
 from dify_host.apps.records import Variable
 from dify_host.db.types import encode_json
 from dify_host.db.writer import Group
+from dify_host.runs.agent_thoughts import ThoughtRows
 from dify_host.runs.message_files import BelongsTo, answer_files, message_file_rows
 from dify_host.runs.recorder import Creator, moment
 from dify_host.runs.tables import conversations, message_files, messages, workflow_conversation_variables
@@ -88,9 +89,12 @@ class MessageRows:
         self._variables = {variable.name: variable for variable in variables}
         self._missing = missing
         self._citations = Citations()
+        self._thoughts = None if spec.workflow_run_id else ThoughtRows(spec.message_id, spec.creator)
 
     def record(self, event: Event, group: Group) -> None:
         """Follow the run: the message at the start, variables as they change, the answer at the end."""
+        if self._thoughts is not None:
+            self._thoughts.record(event, group)
         if isinstance(event, Resources):
             self._citations.add(event.resources)
         elif isinstance(event, NodeFinished):

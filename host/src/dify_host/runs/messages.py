@@ -15,6 +15,7 @@ from dify_host.db.repository import TenantRepository
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id, utc_now
 from dify_host.files.service import FileService
+from dify_host.runs.agent_thoughts import ThoughtRepository
 from dify_host.runs.conversations import Conversations, unix
 from dify_host.runs.message_files import MessageFile, MessageFiles
 from dify_host.runs.recorder import Creator
@@ -117,17 +118,18 @@ class Messages(TenantRepository):
             )
             ratings = {row.message_id: row.rating for row in (await conn.execute(given)).all()} if page else {}
         attached = await MessageFiles(self.db, self.tenant).shown([row.id for row in page], self._files)
-        data = [_message(row, ratings.get(row.id), attached.get(row.id, [])) for row in page]
+        thoughts = await ThoughtRepository(self.db, self.tenant).shown([row.id for row in page if row.agent_based])
+        data = [_message(row, ratings.get(row.id), attached.get(row.id, []), thoughts.get(row.id, [])) for row in page]
         return MessagePage(limit=limit, has_more=len(rows) > limit, data=data)
 
     async def get(self, message_id: str) -> Message:
-        """One message, without its files; NotFound when it is somebody else's."""
+        """One message, without its files and thoughts; NotFound when it is somebody else's."""
         query = sa.select(messages).where(messages.c.id == message_id, self._mine())
         async with self.db.read() as conn:
             row = (await conn.execute(query)).one_or_none()
         if row is None:
             raise NotFound("Message Not Exists.", message_id=message_id)
-        return _message(row, None, [])
+        return _message(row, None, [], [])
 
     async def rate(self, message_id: str, rating: Rating | None, content: str | None = None) -> None:
         """Set, change or (None) take back a rating."""
@@ -180,7 +182,9 @@ class Feedbacks(TenantRepository):
         ]
 
 
-def _message(row: sa.Row[Any], rating: str | None, files: Sequence[MessageFile]) -> Message:
+def _message(
+    row: sa.Row[Any], rating: str | None, files: Sequence[MessageFile], thoughts: list[dict[str, Any]]
+) -> Message:
     metadata = row.message_metadata or {}
     resources = [
         {
@@ -201,7 +205,7 @@ def _message(row: sa.Row[Any], rating: str | None, files: Sequence[MessageFile])
         feedback=Feedback(rating=rating) if rating else None,
         retriever_resources=resources,
         created_at=unix(row.created_at),
-        agent_thoughts=[],
+        agent_thoughts=thoughts,
         message_files=list(files),
         status=row.status,
         error=row.error,
