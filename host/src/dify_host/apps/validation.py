@@ -22,6 +22,8 @@ from dify_host.apps.needs import MISSING_PROVIDER, MISSING_TOOL, find_missing, m
 from dify_host.apps.records import ModelConfig, Variable
 from dify_host.apps.sharing import node_data
 from dify_host.runs.basic import basic_graph
+from dify_host.triggers.graph import trigger_nodes
+from dify_host.triggers.sync import trigger_problems
 
 __all__ = ["Problem", "check_config", "check_pipeline", "check_workflow", "has_errors", "refuse_errors"]
 
@@ -85,7 +87,9 @@ def check_workflow(
     if not graph.get("nodes"):
         found.append(_warning(EMPTY_GRAPH, "The graph has no nodes; the app cannot run."))
         return found
-    found += _told(inspect_graph(graph, registry.node), graph, registry)
+    roots = [node.node_id for node in trigger_nodes(graph)] if mode == "workflow" else []
+    found += _told(_inspect(graph, roots, registry), graph, registry)
+    found += trigger_problems(graph) if roots else []
     found += check_graph(graph, mode, registry, _declared(environment, conversation))
     found += missing_problems(find_missing(graph, {}, [], registry))
     return _ordered(found)
@@ -97,13 +101,8 @@ def check_pipeline(graph: Mapping[str, Any], registry: Registry) -> list[Problem
         return [_warning(EMPTY_GRAPH, "The graph has no nodes; the pipeline cannot run.")]
     kinds = {node_id: data.get("type") for node_id, data in node_data(graph)}
     sources = [node_id for node_id, kind in kinds.items() if kind == "datasource"]
-    found: list[Problem] = []
-    views = [inspect_graph(graph, registry.node, root_id=node_id) for node_id in sources]
-    for problem in [item for view in views for item in view] if views else inspect_graph(graph, registry.node):
-        everywhere = all(problem in view for view in views)
-        if problem not in found and (problem.code != "unreachable_node" or everywhere):
-            found.append(problem)
-    found = _told([item for item in found if item.code != "invalid_root"], graph, registry)
+    found = [item for item in _inspect(graph, sources, registry) if item.code != "invalid_root"]
+    found = _told(found, graph, registry)
     if not sources:
         found.append(_error("missing_source", "The pipeline has no data source."))
     if "knowledge-index" not in kinds.values():
@@ -148,6 +147,13 @@ def refuse_errors(problems: list[Problem], *, finished: bool = False) -> None:
 
 
 # -- workflows -----------------------------------------------------------------------------------------------
+
+
+def _inspect(graph: Mapping[str, Any], roots: list[str], registry: Registry) -> list[Problem]:
+    """What the engine says. Each root starts a path of its own: only what none of them reaches never runs."""
+    views = [inspect_graph(graph, registry.node, root_id=root) for root in roots]
+    merged = dict.fromkeys(item for view in [inspect_graph(graph, registry.node), *views] for item in view)
+    return [item for item in merged if item.code != _UNREACHED or all(item in view for view in views)]
 
 
 def _told(problems: list[Problem], graph: Mapping[str, Any], registry: Registry) -> list[Problem]:
