@@ -19,6 +19,8 @@ __all__ = ["check_graph"]
 
 _CONTAINERS: Final = ("iteration", "loop")
 _FAIL_BRANCH: Final = "fail-branch"
+#: Owners of variables that are no nodes.
+_NO_NODES: Final = ("env", "conversation", "rag")
 #: What only a conversation has.
 _CHAT_ONLY: Final = ("query", "conversation_id", "dialogue_count")
 
@@ -128,7 +130,7 @@ class _View:
         if owner == "sys":
             return "only chats have that." if mode == "workflow" and name in _CHAT_ONLY else ""
         if owner not in self.data:
-            return ""  # compiling tells
+            return "" if owner in _NO_NODES else f"no node has the id {owner!r}."
         if self.kinds.get(self.parents[owner]) == "iteration" and not self._sees(node_id, self.parents[owner]):
             return "nodes inside an iteration are seen inside it alone."
         names = outputs_of(self.data[owner])

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from dify_host.cli.app_check import read_source, show_changes, show_check, show_missing, show_problems
 from dify_host.cli.app_run import pairs, run_program
 from dify_host.cli.call import Call, takes_call
 
@@ -16,41 +17,90 @@ __all__ = ["app"]
 
 @click.group()
 def app() -> None:
-    """Import, export, list and run apps."""
+    """Import, check, export, list and run apps."""
 
 
 @app.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("source", metavar="FILE|URL")
 @click.option("--publish", is_flag=True, help="Publish a workflow at once; needs a complete one.")
 @click.option("--key", is_flag=True, help="Make an API key and print it.")
 @click.option("--name", help="Another name than the file's.")
+@click.option("--into", "app_id", metavar="APP_ID", help="Overwrite the draft of this workflow app.")
 @takes_call
-def import_app(call: Call, file: Path, publish: bool, key: bool, name: str | None) -> None:
-    """Make an app of a file."""
-    call.run(_import(call, file.read_bytes(), publish, key, name))
+def import_app(call: Call, source: str, publish: bool, key: bool, name: str | None, app_id: str | None) -> None:
+    """Make an app of a file, or of what an address answers with."""
+    from dify_kernel.errors import InvalidGraph
+
+    try:
+        call.run(_import(call, source, publish, key, name, app_id))
+    except InvalidGraph as exc:
+        show_problems(call.out, exc.problems)
+        call.out.result({"code": exc.code, "message": exc.description, "problems": exc.problems})
+        call.out.say("The app is not imported.", style="red")
+        sys.exit(1)
 
 
-async def _import(call: Call, text: bytes, publish: bool, key: bool, name: str | None) -> None:
-    async with call.workspace() as (_platform, workspace, owner):
+async def _import(call: Call, source: str, publish: bool, key: bool, name: str | None, app_id: str | None) -> None:
+    async with call.workspace() as (platform, workspace, owner):
+        text = await read_source(source, platform.http)
         # Who types the command has decided: a file of another version is imported, and the warnings are printed.
-        result = await workspace.apps.import_dsl(text, account_id=owner.id, name=name, publish=publish, confirmed=True)
+        result = await workspace.apps.import_dsl(
+            text, account_id=owner.id, name=name, app_id=app_id, publish=publish, confirmed=True
+        )
         shown: dict[str, Any] = {
             "app_id": result.app_id,
             "mode": result.app_mode,
             "published": publish,
             "warnings": [problem.message for problem in result.warnings],
+            "problems": result.warnings,
+            "missing": result.missing,
             "missing_plugins": result.missing_plugins,
+            "changes": result.changes,
         }
         if key and result.app_id:
             shown["api_key"] = (await workspace.api_keys.create("app", result.app_id)).token
     call.out.done(f"App {result.app_id} ({result.app_mode}) is imported{' and published' if publish else ''}.")
-    for problem in result.warnings:
-        call.out.say(f"  {problem.message}", style="yellow")
-    for plugin in result.missing_plugins:
-        call.out.say(f"  It needs the plugin {plugin}, which is not installed.", style="yellow")
+    show_changes(call.out, result.changes)
+    show_problems(call.out, result.warnings)
+    show_missing(call.out, result.missing)
     if "api_key" in shown:
         call.out.say(f"API key (shown once): {shown['api_key']}")
     call.out.result(shown)
+
+
+@app.command()
+@click.argument("source", metavar="FILE|URL")
+@takes_call
+def validate(call: Call, source: str) -> None:
+    """Say what is wrong with a file, without keeping anything; exit 1 when it cannot run."""
+    if not call.run(_validate(call, source)):
+        sys.exit(1)
+
+
+async def _validate(call: Call, source: str) -> bool:
+    from dify_kernel.errors import BadInput
+    from dify_kernel.graph.plan import Problem
+    from dify_kernel.registry import Registry
+    from dify_kernel.settings import load_settings
+
+    from dify_host.apps.changes import Check
+    from dify_host.apps.checking import AppChecker
+    from dify_host.apps.dsl import read
+    from dify_host.net.client import GuardedClient, OutboundSettings
+    from dify_host.settings import HostSettings
+
+    settings = HostSettings.read(call.env)
+    async with GuardedClient(load_settings(OutboundSettings, call.env)) as http:
+        text = await read_source(source, http)
+    try:
+        reading = read(text, max_variable_size=settings.max_variable_size)
+        check = AppChecker(Registry(disabled=settings.disabled_plugins)).check(reading)
+    except BadInput as exc:
+        problem = Problem(code="invalid_dsl", message=exc.description)
+        check = Check(kind="", name="", mode="", version="", valid=False, importable=False, problems=[problem])
+    show_check(call.out, check)
+    call.out.result(check)
+    return check.valid
 
 
 @app.command("list")

@@ -64,6 +64,8 @@ def _field_of_today(field: Mapping) -> Mapping:
 
 def aggregator_of_today(data: Mapping) -> Mapping:
     """The aggregator under its old name `variable-assigner`; with items that write, it is an assigner."""
+    if data.get("type") != "variable-assigner":
+        return data
     variables = data.get("variables")
     writing = mappings(variables)
     if not writing or len(writing) != len(variables or []):
