@@ -6,12 +6,13 @@ A row holds the events of one flush of one run: `seq` and `type` are those of th
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 from dify_kernel.errors import Conflict, RunFenced
-from dify_kernel.graph.events import AnyEvent, Event, RunFinished, decode_events, encode_event
+from dify_kernel.graph.events import AnyEvent, Event, RunFinished, RunPaused, decode_events, encode_event
 from dify_kernel.graph.log import RunLogStore, check_next
 
 from dify_host.db.engine import Database, database_now
@@ -22,7 +23,11 @@ from dify_host.runs.leases import Leases
 from dify_host.runs.tables import workflow_run_events, workflow_run_leases
 from dify_host.runs.well_formed import make_well_formed
 
-__all__ = ["SqlRunLog", "SqlRunLogStore"]
+__all__ = ["NOBODY", "SqlRunLog", "SqlRunLogStore"]
+
+#: Who holds a run that waits for somebody; its lease has no end, so that no sweep takes the run for lost.
+NOBODY = ""
+_NO_END = datetime(9999, 1, 1)
 
 
 class SqlRunLogStore(RunLogStore):
@@ -64,7 +69,7 @@ class SqlRunLogStore(RunLogStore):
             query = sa.select(leases).where(leases.c.run_id == run_id).with_for_update()
             lease = (await conn.execute(query)).one_or_none()
             now = await database_now(conn)
-            if lease is not None and lease.owner != owner and lease.expires_at > now:
+            if lease is not None and lease.owner not in (owner, NOBODY) and lease.expires_at > now:
                 raise RunFenced(f"Run {run_id} is held by {lease.owner}.", run_id=run_id)
             newest = sa.select(events.c.seq, events.c.type).where(events.c.run_id == run_id)
             last = (await conn.execute(newest.order_by(events.c.seq.desc()).limit(1))).one_or_none()
@@ -129,20 +134,30 @@ class SqlRunLog:
         if self._ended:
             self._leases.drop(self._run_id)
             self.group.delete(workflow_run_leases.c.run_id, self._run_id)
+        elif isinstance(event, RunPaused):
+            self._leases.drop(self._run_id)
+            self._ended = True  # for this holder; whoever resumes it opens it anew
+            self.group.execute(self._lease(owner=NOBODY, expires_at=_NO_END))
 
-    def push(self) -> None:
-        """Send what has gathered to the writer without waiting for it."""
+    @property
+    def last(self) -> int:
+        """The seq of the last event that was appended."""
+        return self._last
+
+    def push(self) -> asyncio.Future[None] | None:
+        """Send what has gathered to the writer without waiting for it; the future of what was sent, if anything."""
         group = self.group
         fresh, self._fresh = self._fresh, []
         if fresh:
             payload = (b"[" + b",".join(fresh) + b"]").decode()
             row = {"run_id": self._run_id, "seq": self._last, "type": self._type}
             group.insert(workflow_run_events, {**row, "payload": payload, "created_at": utc_now()})
-        if not group.inserts and not group.updates and not group.statements:
-            return
+        if not group.inserts and not group.updates and not group.statements and not group.deletes:
+            return None
         written = self._writer.put(group)
         self.group = Group(partial(self._check, written))
         self._written = written
+        return written
 
     async def flush(self) -> None:
         """Return when everything appended is durable; RunFenced when another process took the run over."""
@@ -155,10 +170,28 @@ class SqlRunLog:
         self._leases.drop(self._run_id)
         if self._ended:
             return
+        self.group.execute(self._lease(expires_at=self._leases.until(0)))
+        self.push()
+
+    def let_wait(self) -> None:
+        """Give back a run that waits for somebody, as it was found."""
+        if not self._ended:
+            self._leases.drop(self._run_id)
+            self._ended = True
+            self.group.execute(self._lease(owner=NOBODY, expires_at=_NO_END))
+            self.push()
+
+    def forget(self) -> None:
+        """Let go of a run whose start was never written: nothing is left of it."""
+        self._leases.drop(self._run_id)
+        self._ended = True
+        self.group.delete(workflow_run_leases.c.run_id, self._run_id)
+        self.push()
+
+    def _lease(self, **values: Any) -> sa.Update:
         leases = workflow_run_leases
         mine = sa.and_(leases.c.run_id == self._run_id, leases.c.token == self._token)
-        self.group.execute(sa.update(leases).where(mine).values(expires_at=self._leases.until(0)))
-        self.push()
+        return sa.update(leases).where(mine).values(**values)
 
     def _check(self, before: asyncio.Future[None] | None, conn: sa.Connection) -> None:
         """Refuse the group when an earlier one of this log was, or when the lease is another's.

@@ -1,35 +1,88 @@
-"""A run of this process: its task, its events so far, and everybody who follows them."""
+"""A run of this process: its task, its events so far, and everybody who follows them.
+
+Followers see an event when it is durable, and a piece of text when the event before it is: what a client was told
+stays true, whichever process is killed.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Protocol
 
 from dify_kernel.contracts.node import RunInfo
 from dify_kernel.errors import DifyError
 from dify_kernel.graph.engine import Engine, RunOutcome
-from dify_kernel.graph.events import Event, RunFinished, StreamChunk
+from dify_kernel.graph.events import Event, RunFinished, RunPaused, RunResumed, StreamChunk
 
-__all__ = ["RunHandle"]
+__all__ = ["RunHandle", "Watcher", "as_end"]
+
+
+class Watcher(Protocol):
+    """Is told of what followers may see, as they are."""
+
+    def visible(self, run_id: str, events: list[Event]) -> None:
+        """These events of a run are visible now; it must not block."""
+        ...
+
+
+def as_end(event: RunFinished | RunPaused) -> RunFinished:
+    """How a run stands, for whoever waited for it: a run that waits for somebody has the status `paused`."""
+    if isinstance(event, RunFinished):
+        return event
+    return RunFinished(
+        seq=event.seq,
+        at=event.at,
+        status="paused",
+        outputs=event.outputs,
+        elapsed_time=event.elapsed_time,
+        total_tokens=event.total_tokens,
+        total_steps=event.total_steps,
+    )
 
 
 class RunHandle:
-    """Follows one engine. Any number of readers may come and go; the run goes on without them."""
+    """Follows one engine. Any number of readers may come and go; the run goes on without them.
 
-    def __init__(self, run: RunInfo, *, user_id: str) -> None:
+    `held` keeps events back until `durable` says that they are in the log.
+    """
+
+    def __init__(self, run: RunInfo, *, user_id: str, held: bool = False, watcher: Watcher | None = None) -> None:
         self.run = run
         self.user_id = user_id
         self.engine: Engine | None = None
         self.outcome: RunOutcome | None = None
         self.error: BaseException | None = None
         self._events: list[Event] = []
+        self._shown = 0
+        self._durable: float = 0 if held else float("inf")
+        self._watcher = watcher
+        self._text = ""
         self._done = asyncio.Event()
         self._followers: set[_Follower] = set()
 
     def publish(self, event: Event) -> None:
-        """Keep an event and wake whoever waits; the engine's sink."""
+        """Keep an event, and show it when it may be seen; the engine's sink."""
         self._events.append(event)
+        if isinstance(event, RunResumed):
+            self._text = event.text
+        if event.seq <= self._durable:
+            self._show()
+
+    def durable(self, seq: int) -> None:
+        """The log has everything up to here."""
+        if seq > self._durable:
+            self._durable = seq
+            self._show()
+
+    def _show(self) -> None:
+        events, first = self._events, self._shown
+        while self._shown < len(events) and events[self._shown].seq <= self._durable:
+            self._shown += 1
+        if self._shown == first:
+            return
+        if self._watcher is not None:
+            self._watcher.visible(self.run.run_id, events[first : self._shown])
         for follower in self._followers:
             follower.wake()
 
@@ -40,13 +93,15 @@ class RunHandle:
         else:
             self.error = task.exception()
             self.outcome = task.result() if self.error is None else None
+        if self.outcome is not None:
+            self.durable(self.outcome.event.seq)
         self._done.set()
         for follower in self._followers:
             follower.wake()
 
     def text(self) -> str:
         """What its answers have streamed so far."""
-        return "".join(event.text for event in self._events if isinstance(event, StreamChunk))
+        return self._text + "".join(event.text for event in self._events if isinstance(event, StreamChunk))
 
     def stop(self) -> None:
         """End the run soon."""
@@ -54,11 +109,11 @@ class RunHandle:
             self.engine.stop()
 
     async def wait(self) -> RunFinished:
-        """The terminal event; raises when the run could not reach one."""
+        """How the run ended, or that it waits for somebody; raises when it could come to neither here."""
         await self._done.wait()
         if self.outcome is None:
             raise self._broken()
-        return self.outcome.event
+        return as_end(self.outcome.event)
 
     async def follow(self, *, idle: float | None = None) -> AsyncIterator[list[Event]]:
         """All events from the first on, in batches of what has come; ends after the last one.
@@ -70,9 +125,9 @@ class RunHandle:
         self._followers.add(follower)
         try:
             while True:
-                if position < len(self._events):
-                    batch = self._events[position:]
-                    position = len(self._events)
+                if position < self._shown:
+                    batch = self._events[position : self._shown]
+                    position = self._shown
                     yield batch
                 elif self._done.is_set():
                     if self.outcome is None:

@@ -29,7 +29,10 @@ _FORMS: Final = {"trigger-webhook": [InputVariable(variable="webhook_data", type
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """A compiled app version. `source_id` is the workflow's or the configuration's id."""
+    """A compiled app version. `source_id` is the workflow's or the configuration's id.
+
+    `graph` is that of a draft, which will be another by the time somebody asks for it again.
+    """
 
     source_id: str
     version: str
@@ -42,6 +45,12 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     conversation_variables: list[Variable] = []
     model: dict[str, Any] = {}
     is_workflow: bool = True
+    graph: dict[str, Any] | None = None
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether an agent answers, in an app without a workflow."""
+        return not self.is_workflow and any(node.type == "agent" for node in self.plan.nodes)
 
     @property
     def shows_citations(self) -> bool:
@@ -75,6 +84,7 @@ class Programs:
             features=record.features,
             environment_variables=record.environment_variables,
             conversation_variables=record.conversation_variables,
+            kept_graph=record.graph if record.version == "draft" else None,
         )
         if record.version != "draft":
             self._keep(key, program)
@@ -92,7 +102,14 @@ class Programs:
             self._keep(key, program)
         return self._kept[key]
 
-    def _compile(self, graph: dict[str, Any], *, root_id: str | None = None, **parts: Any) -> Program:
+    def _compile(
+        self,
+        graph: dict[str, Any],
+        *,
+        root_id: str | None = None,
+        kept_graph: dict[str, Any] | None = None,
+        **parts: Any,
+    ) -> Program:
         plan = compile_plan(graph, self._registry.node, root_id=root_id)
         root = plan.nodes[plan.root]
         data = next(node["data"] for node in graph["nodes"] if str(node.get("id")) == root.id)
@@ -102,7 +119,7 @@ class Programs:
             )
         except msgspec.ValidationError as exc:
             raise BadInput(f"The input form of the start node cannot be read: {exc}.", node_id=root.id) from exc
-        return Program(plan=plan, output_map=OutputMap(plan), root_id=root.id, form=form, **parts)
+        return Program(plan=plan, output_map=OutputMap(plan), root_id=root.id, form=form, graph=kept_graph, **parts)
 
     def _keep(self, key: tuple[str, str, str], program: Program) -> None:
         self._kept[key] = program

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import msgspec
 from dify_kernel.contracts.node import RunInfo
-from dify_kernel.graph.events import Event, NodeFinished, NodeStarted, RunFinished, RunStarted
+from dify_kernel.graph.events import (
+    Event,
+    NodeFinished,
+    NodePaused,
+    NodeStarted,
+    RunFinished,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+)
 from dify_kernel.graph.log import RunLog
 
 from dify_host.db.types import new_id
@@ -36,11 +47,12 @@ class Rows(Protocol):
 
 
 class RecordedLog(RunLog):
-    """A run log whose events also become rows; both are durable together."""
+    """A run log whose events also become rows; both are durable together. `durable` is told up to which event."""
 
-    def __init__(self, log: SqlRunLog, rows: list[Rows]) -> None:
+    def __init__(self, log: SqlRunLog, rows: list[Rows], *, durable: Callable[[int], None] = lambda _seq: None) -> None:
         self._log = log
         self._rows = rows
+        self._durable = durable
 
     def append(self, event: Event) -> None:
         """Keep the event and what follows from it."""
@@ -50,11 +62,19 @@ class RecordedLog(RunLog):
 
     async def flush(self) -> None:
         """Return when everything is durable."""
+        self.push()
         await self._log.flush()
 
     def push(self) -> None:
         """Send what has gathered without waiting."""
-        self._log.push()
+        written, last = self._log.push(), self._log.last
+
+        def told(done: asyncio.Future[None]) -> None:
+            if not done.cancelled() and done.exception() is None:
+                self._durable(last)
+
+        if written is not None:
+            written.add_done_callback(told)
 
     def release(self) -> None:
         """Let the run go before its end; another process may take it over."""
@@ -67,27 +87,65 @@ def moment(at: float) -> datetime:
 
 
 class WorkflowRows:
-    """`workflow_runs`, `workflow_node_executions` and `workflow_app_logs` of one run."""
+    """`workflow_runs`, `workflow_node_executions` and `workflow_app_logs` of one run.
 
-    def __init__(self, run: RunInfo, creator: Creator, *, mode: str, version: str, triggered_from: str) -> None:
+    `graph` is kept with the run when it is a draft's, which nothing else keeps.
+    """
+
+    def __init__(
+        self,
+        run: RunInfo,
+        creator: Creator,
+        *,
+        mode: str,
+        version: str,
+        triggered_from: str,
+        graph: dict[str, Any] | None = None,
+    ) -> None:
         self._run, self._creator = run, creator
         self._mode, self._version, self._triggered_from = mode, version, triggered_from
+        self._graph = graph
         self._open: dict[str, NodeStarted] = {}
-        self._inputs: dict[str, Any] = {}
+        self._waiting: set[str] = set()
 
     def record(self, event: Event, group: Group) -> None:
-        """Follow the run: its row and its log entry at the start, a row a finished node, the end."""
+        """Follow the run: its row and its log entry at the start, a row a node that ends or waits, the end."""
         if isinstance(event, NodeFinished):
             self._open.pop(event.execution_id, None)
-            group.insert(workflow_node_executions, self._node_row(event))
+            self._keep(event, group)
         elif isinstance(event, NodeStarted):
             self._open[event.execution_id] = event
+        elif isinstance(event, NodePaused):
+            self._wait(event, group)
+        elif isinstance(event, RunPaused):
+            values = {"status": "paused", "outputs": event.outputs, "elapsed_time": event.elapsed_time}
+            counts = {"total_tokens": event.total_tokens, "total_steps": event.total_steps}
+            group.update(workflow_runs, self._run.run_id, {**values, **counts})
+        elif isinstance(event, RunResumed):
+            group.update(workflow_runs, self._run.run_id, {"status": "running"})
         elif isinstance(event, RunStarted):
             group.insert(workflow_runs, self._run_row(event))
             if self._triggered_from == "app-run":
                 group.insert(workflow_app_logs, self._app_log_row(event))
         elif isinstance(event, RunFinished):
             self._end(event, group)
+
+    def _keep(self, event: NodeFinished, group: Group) -> None:
+        row = self._node_row(event)
+        if event.execution_id in self._waiting:
+            self._waiting.discard(event.execution_id)
+            group.update(workflow_node_executions, row.pop("id"), row)
+        else:
+            group.insert(workflow_node_executions, row)
+
+    def _wait(self, event: NodePaused, group: Group) -> None:
+        """A node that waits has a row; asked again, it has it already."""
+        started = self._open.get(event.execution_id)
+        if started is None or event.execution_id in self._waiting:
+            return
+        self._waiting.add(event.execution_id)
+        row = self._node_row(_abandoned(started, status="paused", at=event.at))
+        group.insert(workflow_node_executions, {**row, "finished_at": None})
 
     def _run_row(self, event: RunStarted) -> dict[str, Any]:
         return {
@@ -98,7 +156,7 @@ class WorkflowRows:
             "type": self._mode,
             "triggered_from": self._triggered_from,
             "version": self._version,
-            "graph": None,
+            "graph": self._graph,
             "inputs": event.inputs,
             "status": "running",
             "outputs": None,
@@ -115,7 +173,7 @@ class WorkflowRows:
 
     def _node_row(self, event: NodeFinished) -> dict[str, Any]:
         return {
-            "id": new_id(),
+            "id": event.execution_id,
             "tenant_id": self._run.tenant_id,
             "app_id": self._run.app_id,
             "workflow_id": self._run.workflow_id,
@@ -142,7 +200,7 @@ class WorkflowRows:
 
     def _end(self, event: RunFinished, group: Group) -> None:
         for started in self._open.values():
-            group.insert(workflow_node_executions, self._node_row(_abandoned(started, event)))
+            self._keep(_abandoned(started, status="failed", at=event.at, error=event.error or event.status), group)
         group.update(
             workflow_runs,
             self._run.run_id,
@@ -172,16 +230,17 @@ class WorkflowRows:
         }
 
 
-def _abandoned(started: NodeStarted, end: RunFinished) -> NodeFinished:
-    """A node that was still running when its run ended is kept as failed, with the run's error."""
+def _abandoned(started: NodeStarted, *, status: str, at: float, error: str = "") -> NodeFinished:
+    """A node that has no end: it waits, or its run ended around it and it is kept as failed with the run's error."""
     return NodeFinished(
         execution_id=started.execution_id,
         node_id=started.node_id,
         node_type=started.node_type,
         title=started.title,
         index=started.index,
-        status="failed",
-        error=end.error or end.status,
+        scope=started.scope,
+        status=status,
+        error=error,
         started_at=started.at,
-        elapsed_time=max(end.at - started.at, 0.0),
+        elapsed_time=max(at - started.at, 0.0),
     )

@@ -1,55 +1,40 @@
-"""Starts runs and keeps those of this process: one service for every kind of app."""
+"""Starts runs, takes up those that were left, and keeps those of this process: one service for every kind of app."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
 from dify_kernel.contracts.node import Limits, RunInfo
 from dify_kernel.contracts.ports import Ports
 from dify_kernel.errors import DifyError, NotFound
-from dify_kernel.graph.engine import Engine, RunLimits
-from dify_kernel.graph.events import Event, StreamChunk
+from dify_kernel.graph.engine import Engine, RunLimits, RunOutcome
+from dify_kernel.graph.events import Event, NodeFinished, RunFinished, RunPaused, RunStarted, StreamChunk
 from dify_kernel.graph.inputs import prepare_inputs
 from dify_kernel.graph.pool import Pool
-from dify_kernel.graph.values import File, Value, ValueType, cast, infer
 from dify_kernel.registry import Registry
 
 from dify_host.apps.records import AppRecord, Variable
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
+from dify_host.db.writer import Group
 from dify_host.runs.api_events import ApiEvents
-from dify_host.runs.event_log import SqlRunLogStore
-from dify_host.runs.handle import RunHandle
+from dify_host.runs.beginning import begin_message, fill_pool, set_environment, shown_inputs
+from dify_host.runs.context import RunContext, read_context
+from dify_host.runs.event_log import SqlRunLog, SqlRunLogStore
+from dify_host.runs.handle import RunHandle, Watcher
 from dify_host.runs.memory import ConversationMemory
 from dify_host.runs.message_rows import MessageRows, MessageSpec
 from dify_host.runs.programs import Program
 from dify_host.runs.recorder import Creator, RecordedLog, Rows, WorkflowRows
+from dify_host.runs.request import RunRequest
 
 __all__ = ["RunRequest", "RunService", "StartedRun"]
 
-#: A run that is still going after this long is written down as running, without waiting for its first barrier.
-_FIRST_PUSH = 0.05
-
-
-class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller asks for. `user_id` is the caller's own name of its user; files are resolved already."""
-
-    tenant: Tenant
-    app: AppRecord
-    creator: Creator
-    user_id: str
-    inputs: dict[str, Any]
-    query: str = ""
-    files: list[File] = []
-    conversation_id: str | None = None
-    invoke_from: str = "service-api"
-    from_source: str = "api"
-    triggered_from: str = "app-run"
-    introduction: str = ""
+MoreRows = Callable[[RunContext], list[Rows]]
 
 
 class StartedRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,8 +54,19 @@ class TooManyRequests(DifyError):
     retryable = True
 
 
+class ProgramsOf(Protocol):
+    """Finds what a run runs again."""
+
+    async def __call__(self, context: RunContext) -> Program:
+        """The program of the version that the run began with; the errors of apps when it is gone."""
+        ...
+
+
 class RunService:
-    """The runs of one process. `ports` builds what the nodes of a tenant's run may reach, for who started it."""
+    """The runs of one process. `ports` builds what the nodes of a tenant's run may reach, for who started it.
+
+    `more_rows` adds what other domains keep of a run; `watcher` is told of all that followers may see.
+    """
 
     def __init__(
         self,
@@ -83,106 +79,175 @@ class RunService:
         run_limits: RunLimits,
         owner: str,
         max_active: int = 0,
+        programs: ProgramsOf | None = None,
+        more_rows: MoreRows = lambda _context: [],
+        watcher: Watcher | None = None,
     ) -> None:
         self._log_store, self._registry = log_store, registry
         self._ports, self._memory = ports, memory
         self._limits, self._run_limits = limits, run_limits
         self._owner, self._max_active = owner, max_active
+        self._programs, self._more_rows, self._watcher = programs, more_rows, watcher
         self._handles: dict[str, RunHandle] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._active: dict[str, int] = {}
 
     # -- start ------------------------------------------------------------------------------------------------
 
-    async def start(self, program: Program, request: RunRequest) -> StartedRun:
+    async def start(self, program: Program, request: RunRequest, *, adopted: Sequence[NodeFinished] = ()) -> StartedRun:
         """Check the inputs, write nothing, begin to run; the run lives on without its caller.
 
-        Raises BadInput for inputs that do not fit, NotFound for a conversation of somebody else, TooManyRequests.
+        `adopted` are results of an earlier run of the version, which are not worked out again. Raises BadInput for
+        inputs that do not fit, NotFound for a conversation of somebody else, TooManyRequests.
         """
         inputs = prepare_inputs(program.form, request.inputs)
         self._enter(request.app)
         try:
-            return await self._begin(program, request, inputs)
+            return await self._begin(program, request, inputs, adopted)
         except BaseException:
             self._leave(request.app.id)
             raise
 
-    async def _begin(self, program: Program, request: RunRequest, inputs: dict[str, Any]) -> StartedRun:
+    async def _begin(
+        self, program: Program, request: RunRequest, inputs: dict[str, Any], adopted: Sequence[NodeFinished]
+    ) -> StartedRun:
         chat = request.app.mode != "workflow"
         run = RunInfo(
-            run_id=new_id(),
+            run_id=request.run_id or new_id(),
             tenant_id=request.tenant.id,
             app_id=request.app.id,
             workflow_id=program.source_id,
             user_id=request.user_id,
             conversation_id=(request.conversation_id or new_id()) if chat else None,
             invoke_from=request.invoke_from,
+            call_depth=request.call_depth,
         )
         created_at = time.time()
-        spec, variables, missing = await self._message(program, request, run, inputs, created_at)
-        pool = _fill_pool(program, request, run, inputs, variables, spec)
-        rows: list[Rows] = []
-        if program.is_workflow:
-            mode = "workflow" if request.app.mode == "workflow" else "chat"
-            rows.append(
-                WorkflowRows(
-                    run, request.creator, mode=mode, version=program.version, triggered_from=request.triggered_from
-                )
+        memory = self._memory(request.tenant)
+        spec, variables, missing = await begin_message(memory, program, request, run, inputs, created_at)
+        pool = fill_pool(program, request, run, inputs, variables, spec)
+        context = RunContext(
+            run=run,
+            mode=request.app.mode,
+            creator=request.creator,
+            version=program.version,
+            root_id=request.root_id or "",
+            is_workflow=program.is_workflow,
+            triggered_from=request.triggered_from,
+            spec=spec,
+        )
+        started = self._started(context, created_at)
+        rows = self._rows(context, variables, missing, started.handle, program.graph)
+        log = RecordedLog(self._log_store.create(run.run_id, self._owner), rows, durable=started.handle.durable)
+        engine = self._engine(started.handle, program, pool, log, request.creator)
+        shown = shown_inputs(pool, program.root_id)
+        self._launch(started.handle, log, engine.run(shown, context=context.encode(), adopted=adopted))
+        return started
+
+    # -- take up ----------------------------------------------------------------------------------------------
+
+    async def take_up(self, run_id: str, *, answers: Mapping[str, dict[str, Any]] | None = None) -> StartedRun | None:
+        """Go on with a run that no process has: one that was lost, or one that waited, with the answers it waited for.
+
+        None when there is nothing to go on with: it has ended, it never began, it waits and no answer is given, or
+        this process has it. RunFenced while another process has it. LogError when its log does not fit what it ran, the
+        errors of apps and plugins when that is gone; the run is let go then.
+        """
+        if run_id in self._handles or self._programs is None:
+            return None
+        log = await self._log_store.open(run_id, self._owner)
+        try:
+            events = await self._log_store.load(run_id)
+            last = events[-1] if events else None
+            if last is None or isinstance(last, RunFinished) or (isinstance(last, RunPaused) and not answers):
+                log.let_wait() if last is not None else log.forget()
+                return None
+            return await self._resume(run_id, log, events, answers or {})
+        except BaseException:
+            log.release()
+            raise
+
+    async def _resume(
+        self, run_id: str, log: SqlRunLog, events: list[Any], answers: Mapping[str, dict[str, Any]]
+    ) -> StartedRun:
+        context = read_context(events)
+        begun: RunStarted = events[0]
+        if self._programs is None:
+            raise DifyError("Runs are not taken up here.", run_id=run_id)
+        program = await self._programs(context)
+        variables: list[Variable] = []
+        if context.run.conversation_id is not None:
+            memory = self._memory(context.tenant)
+            variables, _ = await memory.variables(
+                context.run.app_id, context.run.conversation_id, program.conversation_variables, fresh=False
             )
-        handle = RunHandle(run, user_id=request.creator.id)
-        if spec is not None:
-            rows.append(MessageRows(spec, variables, missing=missing, streamed=handle.text))
-        self._launch(handle, program, pool, rows, request)
+        pool = Pool.load(begun.variables)
+        set_environment(pool, program)
+        started = self._started(context, context.spec.created_at if context.spec else begun.at)
+        rows = self._rows(context, variables, set(), started.handle, None)
+        written = Group()
+        for event in events:
+            started.events.convert(event)
+            for part in rows:
+                part.record(event, written)
+        recorded = RecordedLog(log, rows, durable=started.handle.durable)
+        engine = self._engine(started.handle, program, pool, recorded, context.creator, history=events)
+        self._active[context.run.app_id] = self._active.get(context.run.app_id, 0) + 1
+        self._launch(
+            started.handle, recorded, engine.resume(cause="answered" if answers else "recovered", answers=answers)
+        )
+        return started
+
+    # -- parts ------------------------------------------------------------------------------------------------
+
+    def _started(self, context: RunContext, created_at: float) -> StartedRun:
+        run = context.run
         events = ApiEvents(
             task_id=run.run_id,
             run_id=run.run_id,
-            workflow_id=program.source_id,
-            creator=request.creator,
-            spec=spec,
-            shows_workflow=program.is_workflow,
+            workflow_id=run.workflow_id,
+            creator=context.creator,
+            spec=context.spec,
+            shows_workflow=context.is_workflow,
         )
-        return StartedRun(handle=handle, events=events, spec=spec, created_at=created_at)
+        handle = RunHandle(run, user_id=context.creator.id, held=True, watcher=self._watcher)
+        return StartedRun(handle=handle, events=events, spec=context.spec, created_at=created_at)
 
-    async def _message(
-        self, program: Program, request: RunRequest, run: RunInfo, inputs: dict[str, Any], created_at: float
-    ) -> tuple[MessageSpec | None, list[Variable], set[str]]:
-        if run.conversation_id is None:
-            return None, [], set()
-        memory = self._memory(request.tenant)
-        fresh = not request.conversation_id
-        count = 0
-        if not fresh:
-            found = await memory.find(request.app.id, run.conversation_id, request.creator)
-            count = found.dialogue_count
-        variables, missing = await memory.variables(
-            request.app.id, run.conversation_id, program.conversation_variables, fresh=fresh
-        )
-        spec = MessageSpec(
-            # Without a workflow run to point at, the message itself has the id of its run.
-            message_id=new_id() if program.is_workflow else run.run_id,
-            conversation_id=run.conversation_id,
-            fresh=fresh,
-            app_id=request.app.id,
-            mode=request.app.mode,
-            query=request.query,
-            inputs=msgspec.to_builtins(inputs),
-            creator=request.creator,
-            invoke_from=request.invoke_from,
-            from_source=request.from_source,
-            created_at=created_at,
-            dialogue_count=count + 1,
-            workflow_run_id=run.run_id if program.is_workflow else None,
-            model_provider=program.model.get("provider"),
-            model_id=program.model.get("name"),
-            introduction=request.introduction,
-            shows_citations=program.shows_citations,
-            files=request.files,
-        )
-        return spec, variables, missing
+    def _rows(
+        self,
+        context: RunContext,
+        variables: list[Variable],
+        missing: set[str],
+        handle: RunHandle,
+        graph: dict[str, Any] | None,
+    ) -> list[Rows]:
+        rows: list[Rows] = []
+        if context.is_workflow:
+            rows.append(
+                WorkflowRows(
+                    context.run,
+                    context.creator,
+                    mode="workflow" if context.mode == "workflow" else "chat",
+                    version=context.version,
+                    triggered_from=context.triggered_from,
+                    graph=graph,
+                )
+            )
+        if context.spec is not None:
+            rows.append(MessageRows(context.spec, variables, missing=missing, streamed=handle.text))
+        return [*rows, *self._more_rows(context)]
 
-    def _launch(self, handle: RunHandle, program: Program, pool: Pool, rows: list[Rows], request: RunRequest) -> None:
+    def _engine(
+        self,
+        handle: RunHandle,
+        program: Program,
+        pool: Pool,
+        log: RecordedLog,
+        creator: Creator,
+        *,
+        history: Sequence[Event] = (),
+    ) -> Engine:
         run = handle.run
-        log = RecordedLog(self._log_store.create(run.run_id, self._owner), rows)
         watched = self._registry.has_watchers("run_event")
 
         def sink(event: Event) -> None:
@@ -190,26 +255,28 @@ class RunService:
             if watched and not isinstance(event, StreamChunk):
                 self._registry.notify("run_event", run=run, event=event)
 
-        engine = Engine(
+        handle.engine = Engine(
             program.plan,
             pool,
             run=run,
-            ports=self._ports(request.tenant, run, request.creator),
+            ports=self._ports(Tenant(run.tenant_id), run, creator),
             sink=sink,
             log=log,
             limits=self._limits,
             run_limits=self._run_limits,
             output_map=program.output_map,
+            history=history,
         )
-        handle.engine = engine
-        shown = _shown_inputs(pool, program.root_id)
-        task = asyncio.create_task(engine.run(shown), name=f"run-{run.run_id}")
-        asyncio.get_running_loop().call_later(_FIRST_PUSH, log.push)
-        self._handles[run.run_id] = handle
+        return handle.engine
+
+    def _launch(self, handle: RunHandle, log: RecordedLog, work: Any) -> None:
+        run_id = handle.run.run_id
+        task: asyncio.Task[RunOutcome] = asyncio.create_task(work, name=f"run-{run_id}")
+        self._handles[run_id] = handle
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._ended(handle, log, done))
 
-    def _ended(self, handle: RunHandle, log: RecordedLog, task: asyncio.Task[Any]) -> None:
+    def _ended(self, handle: RunHandle, log: RecordedLog, task: asyncio.Task[RunOutcome]) -> None:
         self._tasks.discard(task)
         self._handles.pop(handle.run.run_id, None)
         self._leave(handle.run.app_id)
@@ -246,6 +313,10 @@ class RunService:
         handle.stop()
         return True
 
+    def find(self, task_id: str) -> RunHandle | None:
+        """A run of this process, if it has it."""
+        return self._handles.get(task_id)
+
     def get(self, task_id: str) -> RunHandle:
         """A run of this process; NotFound otherwise."""
         handle = self._handles.get(task_id)
@@ -262,52 +333,3 @@ class RunService:
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await asyncio.sleep(0)  # their ends are noted in callbacks
-
-
-def _fill_pool(
-    program: Program,
-    request: RunRequest,
-    run: RunInfo,
-    inputs: dict[str, Any],
-    variables: list[Variable],
-    spec: MessageSpec | None,
-) -> Pool:
-    pool = Pool()
-    pool.update(program.root_id, inputs)
-    files = Value(ValueType.ARRAY_FILE, list(request.files))
-    system: dict[str, Any] = {
-        "files": files,
-        "user_id": request.user_id,
-        "app_id": run.app_id,
-        "workflow_id": run.workflow_id,
-        "workflow_run_id": run.run_id,
-    }
-    if spec is None:
-        system["timestamp"] = int(time.time())
-    else:
-        system |= {
-            "query": request.query,
-            "conversation_id": run.conversation_id,
-            "dialogue_count": spec.dialogue_count,
-        }
-    pool.update("sys", system)
-    for item in program.environment_variables:
-        pool.set("env", item.name, _declared(item))
-    for variable in variables:
-        pool.set("conversation", variable.name, _declared(variable))
-    return pool
-
-
-def _declared(item: Variable) -> Value:
-    """The value under its declared type; what does not fit keeps the type it has."""
-    try:
-        return cast(item.value, item.value_type)
-    except ValueError:
-        return infer(item.value)
-
-
-def _shown_inputs(pool: Pool, root_id: str) -> dict[str, Any]:
-    """The inputs as the first event shows them."""
-    shown = {name: value.data for name, value in pool.node(root_id).items()}
-    hidden = ("conversation_id", "timestamp")
-    return shown | {f"sys.{name}": value.data for name, value in pool.node("sys").items() if name not in hidden}

@@ -21,7 +21,7 @@ class RunLog(Protocol):
         """Take an event whose seq is the next one; LogError on a gap or after the terminal event. Returns at once."""
         ...
 
-    def push(self) -> None:
+    def push(self) -> object:
         """Send what was appended on its way, without waiting for it."""
         ...
 
