@@ -1,0 +1,212 @@
+"""Workflow apps as tools of other workflows, run by a whole platform."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import sqlalchemy as sa
+import yaml
+from dify_host.db.tenant import Tenant
+from dify_host.db.types import new_id
+from dify_host.identity.accounts import insert_account
+from dify_host.identity.workspaces import insert_workspace
+from dify_host.platform import Platform, Workspace
+from dify_host.runs.recorder import Creator
+from dify_host.runs.service import RunRequest
+from dify_host.runs.tables import workflow_runs
+from dify_host.tools.errors import ToolProviderNotFound
+from dify_host.tools.workflow_tools import NewWorkflowTool, WorkflowParameter
+from dify_kernel.errors import BadInput, Conflict
+from dify_kernel.graph.events import RunFinished
+
+
+@pytest.fixture
+async def platform(redis_url: str, sqlite_url: str, tmp_path: Path) -> AsyncIterator[Platform]:
+    redis = urlsplit(redis_url)
+    env = {
+        "DIFY_DATA": str(tmp_path / "data"),
+        "DATABASE_URL": sqlite_url,
+        "MIGRATION_ENABLED": "false",
+        "REDIS_HOST": redis.hostname or "",
+        "REDIS_PORT": str(redis.port or 6379),
+        "REDIS_DB": redis.path.strip("/") or "0",
+        "WORKFLOW_CALL_MAX_DEPTH": "3",
+    }
+    async with Platform.opened(env, role="worker") as platform:
+        yield platform
+
+
+class Shop:
+    """One workspace with workflow apps."""
+
+    def __init__(self, platform: Platform, workspace: Workspace, owner: str) -> None:
+        self.platform, self.workspace, self.owner = platform, workspace, owner
+
+    async def app(self, *nodes: dict[str, Any], name: str = "An app", app_id: str | None = None) -> str:
+        """A published workflow of these nodes in a row, new or in place of another."""
+        edges = [{"id": f"{a['id']}-{b['id']}", "source": a["id"], "target": b["id"]} for a, b in pairwise(nodes)]
+        head = {"name": name, "mode": "workflow", "icon": "", "icon_background": "", "description": ""}
+        graph = {"nodes": list(nodes), "edges": edges}
+        data = {"version": "0.5.0", "kind": "app", "app": head, "workflow": {"graph": graph, "features": {}}}
+        made = await self.workspace.apps.import_dsl(
+            yaml.safe_dump(data), account_id=self.owner, publish=True, app_id=app_id
+        )
+        assert made.app_id, made.error
+        return made.app_id
+
+    async def run(self, app_id: str, **inputs: Any) -> RunFinished:
+        """One run of the published version."""
+        repository = self.workspace.app_repository
+        app, record = await repository.get(app_id), await repository.published_workflow(app_id)
+        creator = Creator(role="account", id=self.owner, name="Owner")
+        request = RunRequest(tenant=self.workspace.tenant, app=app, creator=creator, user_id=self.owner, inputs=inputs)
+        started = await self.platform.runs.start(self.platform.programs.workflow(record), request)
+        return await started.handle.wait()
+
+    async def publish(self, app_id: str, name: str, **rest: Any) -> str:
+        """The id of the app as a tool."""
+        new = NewWorkflowTool(app_id=app_id, name=name, **rest)
+        return (await self.workspace.tools.workflows.add(new, self.owner)).id
+
+
+async def open_shop(platform: Platform) -> Shop:
+    async with platform.db.write() as conn:
+        owner = await insert_account(conn, email=f"{new_id()}@example.com", name="Owner", password=None)
+        tenant = Tenant(await insert_workspace(conn, platform.keyring, name="Workspace", owner_id=owner))
+    return Shop(platform, await platform.workspace(tenant), owner)
+
+
+@pytest.fixture
+async def shop(platform: Platform) -> Shop:
+    return await open_shop(platform)
+
+
+def node(node_id: str, kind: str, **data: Any) -> dict[str, Any]:
+    return {"id": node_id, "type": "custom", "data": {"type": kind, "title": node_id, **data}}
+
+
+def start(*fields: dict[str, Any]) -> dict[str, Any]:
+    return node("start", "start", variables=list(fields))
+
+
+def field(name: str, kind: str = "paragraph", **more: Any) -> dict[str, Any]:
+    return {"variable": name, "label": name.title(), "type": kind, "required": True, **more}
+
+
+def end(**outputs: list[str]) -> dict[str, Any]:
+    listed = [{"variable": name, "value_selector": selector} for name, selector in outputs.items()]
+    return node("end", "end", outputs=listed)
+
+
+def template(text: str) -> dict[str, Any]:
+    variables = [{"variable": "name", "value_selector": ["start", "name"]}]
+    return node("template", "template-transform", template=text, variables=variables)
+
+
+def calls(provider: str, tool: str, **parameters: Any) -> dict[str, Any]:
+    given = {name: {"type": "mixed", "value": value} for name, value in parameters.items()}
+    return node(
+        "call",
+        "tool",
+        provider_id=provider,
+        provider_type="workflow",
+        provider_name=tool,
+        tool_name=tool,
+        tool_parameters=given,
+        tool_configurations={},
+    )
+
+
+GREETS = (
+    start(field("name"), field("n", "number")),
+    template("Hello {{ name }}!"),
+    end(greeting=["template", "output"]),
+)
+CALLER_END = end(text=["call", "text"], greeting=["call", "greeting"], json=["call", "json"])
+
+
+async def test_a_workflow_calls_another_as_a_tool(shop: Shop) -> None:
+    tool = await shop.publish(await shop.app(*GREETS, name="Greeter"), "greeter")
+    caller = await shop.app(
+        start(field("who")), calls(tool, "greeter", name="{{#start.who#}}", n="2"), CALLER_END, name="Caller"
+    )
+    finished = await shop.run(caller, who="Zoë")
+    assert finished.status == "succeeded", finished.error
+    assert finished.outputs == {
+        "text": '{"greeting":"Hello Zoë!"}',
+        "greeting": "Hello Zoë!",
+        "json": [{"greeting": "Hello Zoë!"}],
+    }
+
+
+async def test_the_parameters_are_those_of_the_start_form(shop: Shop) -> None:
+    fields = [field("name"), field("n", "number", required=False, default=3), field("c", "select", options=["x", "y"])]
+    app = await shop.app(start(*fields), template("{{ name }}"), end(o=["template", "output"]))
+    told = [WorkflowParameter(name="name", description="Whom"), WorkflowParameter(name="n", form="form")]
+    with pytest.raises(BadInput, match="c, n, name"):
+        await shop.publish(app, "greeter", parameters=told)
+    tool = await shop.publish(app, "greeter", parameters=[*told, WorkflowParameter(name="c")])
+    shown = (await shop.workspace.tools.workflows.get(tool)).tool.parameters
+    assert [(item.name, item.type, item.form, item.required) for item in shown] == [
+        ("name", "string", "llm", True),
+        ("n", "number", "form", False),
+        ("c", "select", "llm", True),
+    ]
+    assert (shown[0].description, shown[1].default, shown[2].options) == ("Whom", 3, ["x", "y"])
+
+
+async def test_a_tool_stays_the_version_it_was_made_of_until_it_is_updated(shop: Shop) -> None:
+    app = await shop.app(*GREETS)
+    tool = await shop.publish(app, "greeter")
+    caller = await shop.app(start(), calls(tool, "greeter", name="a", n="1"), CALLER_END)
+    await shop.app(GREETS[0], template("Bye {{ name }}!"), GREETS[2], app_id=app)
+    assert (await shop.run(caller)).outputs["greeting"] == "Hello a!"
+    workflows = shop.workspace.tools.workflows
+    assert (await workflows.get(tool)).outdated
+    await workflows.update(tool, NewWorkflowTool(app_id=app, name="greeter"))
+    assert not (await workflows.get(tool)).outdated
+    assert (await shop.run(caller)).outputs["greeting"] == "Bye a!"
+
+
+async def test_calls_end_at_their_deepest_level(shop: Shop) -> None:
+    app = await shop.app(start(), end(o=["sys", "user_id"]), name="Itself")
+    tool = await shop.publish(app, "itself")
+    await shop.app(start(), calls(tool, "itself"), end(o=["call", "text"]), app_id=app)
+    await shop.workspace.tools.workflows.update(tool, NewWorkflowTool(app_id=app, name="itself"))
+    finished = await shop.run(app)
+    assert finished.status == "failed"
+    assert "Max workflow call depth 3 reached." in finished.error
+    async with shop.platform.db.read() as conn:
+        runs = (await conn.execute(sa.select(sa.func.count()).select_from(workflow_runs))).scalar_one()
+    assert runs == 1 + 3
+
+
+async def test_a_failed_run_fails_the_call_with_its_error(shop: Shop) -> None:
+    app = await shop.app(start(field("name")), calls(new_id(), "gone"), end(o=["call", "text"]))
+    tool = await shop.publish(app, "breaks")
+    caller = await shop.app(start(), calls(tool, "breaks", name="a"), end(o=["call", "text"]))
+    finished = await shop.run(caller)
+    assert (finished.status, "has no workflow tool" in finished.error) == ("failed", True)
+
+
+async def test_what_cannot_be_a_tool_is_refused(platform: Platform, shop: Shop) -> None:
+    app = await shop.app(*GREETS)
+    with pytest.raises(BadInput, match="underscores"):
+        await shop.publish(app, "not a name")
+    tool = await shop.publish(app, "greeter")
+    with pytest.raises(Conflict):
+        await shop.publish(app, "other")
+    with pytest.raises(Conflict):
+        await shop.publish(await shop.app(*GREETS), "greeter")
+
+    stranger = (await open_shop(platform)).workspace.tools.workflows
+    for attempt in (stranger.get(tool), stranger.remove(tool)):
+        with pytest.raises(ToolProviderNotFound):
+            await attempt
+    await shop.workspace.tools.workflows.remove(tool)
+    assert await shop.workspace.tools.workflows.list() == []
