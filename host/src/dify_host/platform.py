@@ -30,6 +30,7 @@ from dify_host.db.newest import is_newest
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
 from dify_host.db.writer import BatchWriter
+from dify_host.extensions.service import ApiExtensions
 from dify_host.files.links import FileLinks
 from dify_host.files.service import FileService
 from dify_host.identity.api_keys import ApiKeys
@@ -52,6 +53,10 @@ from dify_host.models.providers import ProviderService
 from dify_host.models.runtime import ModelRuntime, ProviderPool
 from dify_host.net.client import GuardedClient, OutboundSettings
 from dify_host.net.crypto import KeyRing, TenantCipher
+from dify_host.runs.answered import Answers
+from dify_host.runs.asides import Asides
+from dify_host.runs.before import Before
+from dify_host.runs.calls import AppCalls
 from dify_host.runs.commands import RunCommands
 from dify_host.runs.draft_runs import DraftRuns
 from dify_host.runs.event_log import SqlRunLogStore
@@ -62,6 +67,7 @@ from dify_host.runs.recorder import Creator
 from dify_host.runs.service import RunService
 from dify_host.sandbox import SandboxPool, SandboxSettings
 from dify_host.settings import HostSettings
+from dify_host.speech.service import Speech
 from dify_host.tools.pool import ToolPool
 from dify_host.tools.services import Tools
 from dify_host.tools.workflow_runs import WorkflowCaller, WorkflowRunner, call_depth
@@ -138,6 +144,8 @@ class Platform:
             await self.commands.close()
         if "runs" in self.__dict__:
             await self.runs.close()
+        if "calls" in self.__dict__:
+            await self.calls.close()
         if "draft_runs" in self.__dict__:
             await self.draft_runs.close()
         if "run_logs" in self.__dict__:
@@ -258,6 +266,17 @@ class Platform:
     def files_of(self, tenant: Tenant) -> FileService:
         """The files of a workspace."""
         return FileService(self.db, tenant, self.storage, self.settings, secret_key=self.secret_key, http=self.http)
+
+    @cached_property
+    def calls(self) -> AppCalls:
+        """Calls of apps, with what comes before and after their runs."""
+        return AppCalls(
+            self.runs,
+            Answers(self.writer, lambda tenant: ConversationMemory(self.db, tenant)),
+            self.writer,
+            rooms=self.workspace,
+            moderation_buffer=self.settings.moderation_buffer_size,
+        )
 
     def annotation_index(self, tenant: Tenant) -> AnnotationIndex:
         """The vectors of a workspace's annotations."""
@@ -410,6 +429,28 @@ class Workspace:
             settings=platform.knowledge_settings,
             default_embedding=self._default_embedding,
         )
+
+    @cached_property
+    def extensions(self) -> ApiExtensions:
+        """API-based extensions."""
+        return ApiExtensions(self._platform.db, self.tenant, self._platform.tenant_keys, self._platform.http)
+
+    @cached_property
+    def before(self) -> Before:
+        """What happens before a run."""
+        return Before(
+            models=self.models, providers=self.providers, extensions=self.extensions, annotations=self.annotations
+        )
+
+    @cached_property
+    def asides(self) -> Asides:
+        """What chats ask beside their answers."""
+        return Asides(self.models, self.providers)
+
+    @cached_property
+    def speech(self) -> Speech:
+        """Speech to text and back."""
+        return Speech(self.models)
 
     @cached_property
     def annotations(self) -> AnnotationService:

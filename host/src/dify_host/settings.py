@@ -121,6 +121,8 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     http_request_node_max_text_size: Annotated[int, Doc("Bytes of a text answer.")] = 1024 * 1024
     http_request_node_ssl_verify: Annotated[bool, Doc("Verify certificates.")] = True
 
+    moderation_buffer_size: Annotated[int, Doc("Characters of an answer between two looks of a judge.", ge=1)] = 300
+
     dsl_export_encrypt_dataset_id: Annotated[bool, Doc("Encrypt dataset ids in exported apps.")] = True
 
     worker_threads: Annotated[int, Doc("Jobs of one worker process at a time.", ge=1)] = 4

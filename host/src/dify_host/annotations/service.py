@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from dify_kernel.errors import DifyError
 
@@ -88,6 +89,11 @@ class AnnotationService:
             await self._index.remove(setting, annotation_id)
         else:
             await self._index.write(setting, [found])
+
+    async def shown(self, app_id: str) -> dict[str, Any]:
+        """Whether and how an app answers with its annotations, as `/parameters` shows it."""
+        setting = await self.repository.setting(app_id)
+        return {"enabled": False} if setting is None else setting.shown()
 
     async def match(self, setting: ReplySetting, question: str) -> Match | None:
         """The annotation that answers the question, or None.

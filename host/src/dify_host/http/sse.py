@@ -9,8 +9,8 @@ from dify_kernel.errors import DifyError
 from litestar.response import Stream
 
 from dify_host.http.errors import error_response
-from dify_host.runs.api_events import PING, ErrorEvent, server_sent
-from dify_host.runs.service import StartedRun
+from dify_host.runs.api_events import ErrorEvent, server_sent
+from dify_host.runs.calls import AppCall
 
 __all__ = ["event_stream"]
 
@@ -18,17 +18,15 @@ _HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _PING_EVERY: Final = 10.0
 
 
-def event_stream(started: StartedRun) -> Stream:
-    """The run as a stream; the run goes on when the client does not."""
-    return Stream(_events(started), media_type="text/event-stream", headers=_HEADERS)
+def event_stream(call: AppCall) -> Stream:
+    """The call as a stream; its run goes on when the client does not."""
+    return Stream(_events(call), media_type="text/event-stream", headers=_HEADERS)
 
 
-async def _events(started: StartedRun) -> AsyncIterator[bytes]:
+async def _events(call: AppCall) -> AsyncIterator[bytes]:
     try:
-        async for batch in started.handle.follow(idle=_PING_EVERY):
-            data = started.events.encode(batch) if batch else PING
-            if data:
-                yield data
+        async for data in call.follow(idle=_PING_EVERY):
+            yield data
     except DifyError as exc:
         body = error_response(exc).content
         yield server_sent(ErrorEvent(code=body.code, message=body.message, status=body.status))

@@ -70,12 +70,16 @@ class ProviderModels(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DefaultModel(msgspec.Struct, frozen=True, kw_only=True):
-    """What is used where an app names no model; `chosen` tells it from the first one there is."""
+    """What is used where an app names no model; `chosen` tells it from the first one there is.
+
+    `free` says that nobody entered credentials for it either: it is there because it needs none.
+    """
 
     provider: str
     model: str
     model_type: ModelType
     chosen: bool = True
+    free: bool = False
 
 
 class ProviderService(TenantRepository):
@@ -172,18 +176,26 @@ class ProviderService(TenantRepository):
         return found
 
     async def default(self, model_type: ModelType) -> DefaultModel | None:
-        """The chosen default of a kind, else the first model that can be used; None when there is none."""
+        """The chosen default of a kind, else the first model that can be used; None when there is none.
+
+        A provider that somebody entered credentials for comes before one that needs none.
+        """
         table = tenant_default_models
         query = self.scoped_select(table, table.c.provider_name, table.c.model_name)
         async with self.db.read() as conn:
             row = (await conn.execute(query.where(table.c.model_type == model_type.value))).first()
         if row is not None:
             return DefaultModel(provider=row.provider_name, model=row.model_name, model_type=model_type)
-        for provider in await self.models(model_type):
+        listed = [(self._is_free(provider.provider), provider) for provider in await self.models(model_type)]
+        for free, provider in sorted(listed, key=lambda item: item[0]):
             for model in provider.models:
                 if model.status == "active" and not model.info.deprecated:
                     return DefaultModel(
-                        provider=provider.provider, model=model.info.model, model_type=model_type, chosen=False
+                        provider=provider.provider,
+                        model=model.info.model,
+                        model_type=model_type,
+                        chosen=False,
+                        free=free,
                     )
         return None
 
@@ -217,6 +229,9 @@ class ProviderService(TenantRepository):
                 update=["provider_name", "model_name"],
             )
         return DefaultModel(provider=key, model=model, model_type=model_type)
+
+    def _is_free(self, name: str) -> bool:
+        return needs_nothing(self._pool.kind(name).Credentials)
 
     def _loaded(self, name: str) -> type[ModelProvider] | None:
         try:

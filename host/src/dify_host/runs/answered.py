@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 from dify_kernel.contracts.model import Usage
@@ -24,13 +24,28 @@ __all__ = ["Answers", "GivenAnswer"]
 
 
 class GivenAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that was answered at once, and written."""
+    """A message that was answered at once, and written; it is followed as a run is."""
 
     task_id: str
     spec: MessageSpec
     events: ApiEvents
     told: list[Event]
     finished: RunFinished
+
+    async def wait(self) -> RunFinished:
+        """The end, which is here."""
+        return self.finished
+
+    async def follow(self, *, idle: float | None = None) -> AsyncIterator[list[Event]]:
+        """The whole answer, and its end."""
+        yield self.told
+
+    def text(self) -> str:
+        """The answer."""
+        return str(self.finished.outputs["answer"])
+
+    def stop(self) -> None:
+        """There is nothing to stop."""
 
 
 class Answers:

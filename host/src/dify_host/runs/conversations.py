@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, Literal
 
@@ -120,13 +121,16 @@ class Conversations(TenantRepository):
             await conn.execute(change.values(name=name[:255], updated_at=utc_now()))
             return _view(await self._one(conn, conversation_id))
 
-    async def name_anew(self, conversation_id: str) -> Conversation:
-        """Name a conversation after its first question."""
+    async def name_anew(
+        self, conversation_id: str, find: Callable[[str], Awaitable[str | None]] | None = None
+    ) -> Conversation:
+        """Name a conversation by what `find` makes of its first question, or after that question itself."""
         first = sa.select(messages.c.query).where(messages.c.conversation_id == conversation_id)
         async with self.db.read() as conn:
             await self._one(conn, conversation_id)
             query = (await conn.execute(first.order_by(messages.c.created_at, messages.c.id).limit(1))).scalar()
-        return await self.rename(conversation_id, conversation_name(query or ""))
+        name = await find(query) if find is not None and query else None
+        return await self.rename(conversation_id, name or conversation_name(query or ""))
 
     async def delete(self, conversation_id: str) -> None:
         """Take a conversation out of every list; an unknown one, or somebody else's, is left alone."""

@@ -20,7 +20,8 @@ class AppInfoController(Controller):
     @get("/parameters")
     async def app_parameters(self, caller: AppKey) -> dict[str, Any]:
         """Features, input form, and the limits of uploads."""
-        return await caller.workspace.apps.parameters(caller.app_id)
+        parameters = await caller.workspace.apps.parameters(caller.app_id)
+        return {**parameters, "annotation_reply": await caller.workspace.annotations.shown(caller.app_id)}
 
     @get("/info")
     async def info(self, caller: AppKey) -> dict[str, Any]:

@@ -65,10 +65,10 @@ class ConversationController(Controller):
 
     @post("/{c_id:uuid}/name", status_code=200)
     async def rename(self, c_id: IdInPath, data: JSONBody[NameBody], caller: AppKey, request: Call) -> Conversation:
-        """Name a conversation; `auto_generate` names it after its first question."""
+        """Name a conversation; `auto_generate` lets a model name it by its first question."""
         found = await _conversations(request, caller, data.user)
         if data.auto_generate:
-            return await found.name_anew(str(c_id))
+            return await found.name_anew(str(c_id), caller.workspace.asides.name)
         return await found.rename(str(c_id), data.name or "")
 
     @get("/{c_id:uuid}/variables")

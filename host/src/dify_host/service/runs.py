@@ -6,7 +6,6 @@ import uuid
 from typing import Any, Final, Literal
 
 import msgspec
-from dify_kernel.contracts.node import RunInfo
 from dify_kernel.errors import BadInput, DifyError
 from dify_kernel.graph.events import RunFinished
 from dify_kernel.graph.values import File
@@ -18,9 +17,10 @@ from dify_host.files.rules import check_files, sent_rules, variable_rules
 from dify_host.http.callers import AppCaller, AppKey, Call, User, platform_of
 from dify_host.http.sse import event_stream
 from dify_host.runs.api_events import run_error
+from dify_host.runs.calls import AppCall
 from dify_host.runs.commands import StopCommand
 from dify_host.runs.live_apps import Audience, LiveApp
-from dify_host.runs.service import RunRequest, StartedRun
+from dify_host.runs.service import RunRequest
 from dify_host.service.shapes import FileObject, Success
 from dify_host.service.trace import TRACE_HEADER, trace_id
 
@@ -160,11 +160,14 @@ async def _answered(
     platform = platform_of(request)
     repository = caller.workspace.app_repository
     live = await platform.live_apps.find(repository, caller.app_id, audience, workflow_id=workflow_id)
+    streams = data.response_mode == "streaming"
+    if live.program.is_agent and not streams:
+        raise BadInput("Agent Chat App does not support blocking mode", field="response_mode")
     conversation_id = _conversation(conversation_id)
     creator = await caller.creator(data.user, required=True)
     files = await _files(caller, live, data.files or [])
-    started = await platform.runs.start(
-        live.program,
+    call = await platform.calls.start(
+        live,
         RunRequest(
             tenant=caller.tenant,
             app=live.app,
@@ -176,13 +179,15 @@ async def _answered(
             conversation_id=conversation_id,
             introduction=live.introduction,
         ),
+        auto_name=getattr(data, "auto_generate_name", True),
+        plays=streams,
     )
-    if data.response_mode == "streaming":
-        return event_stream(started)
-    finished = await started.handle.wait()
-    if started.spec is None:
-        return Response(_workflow_answer(started, finished, started.handle.run), media_type=_JSON)
-    return Response(_message_answer(started, finished, live), media_type=_JSON)
+    if streams:
+        return event_stream(call)
+    finished = await call.wait()
+    if call.spec is None:
+        return Response(_workflow_answer(call, finished, live), media_type=_JSON)
+    return Response(_message_answer(call, finished, live), media_type=_JSON)
 
 
 async def _files(caller: AppCaller, live: LiveApp, given: list[FileObject]) -> list[File]:
@@ -222,43 +227,41 @@ def _conversation(conversation_id: str | None) -> str | None:
         raise BadInput("conversation_id must be a valid UUID", field="conversation_id") from exc
 
 
-def _workflow_answer(started: StartedRun, finished: RunFinished, run: RunInfo) -> dict[str, Any]:
+def _workflow_answer(call: AppCall, finished: RunFinished, live: LiveApp) -> dict[str, Any]:
     return {
-        "task_id": run.run_id,
-        "workflow_run_id": run.run_id,
+        "task_id": call.task_id,
+        "workflow_run_id": call.task_id,
         "data": {
-            "id": run.run_id,
-            "workflow_id": run.workflow_id,
+            "id": call.task_id,
+            "workflow_id": live.program.source_id,
             "status": finished.status,
             "outputs": finished.outputs,
             "error": finished.error or None,
             "elapsed_time": finished.elapsed_time,
             "total_tokens": finished.total_tokens,
             "total_steps": finished.total_steps,
-            "created_at": int(started.created_at),
+            "created_at": int(call.created_at),
             "finished_at": int(finished.at),
         },
     }
 
 
-def _message_answer(started: StartedRun, finished: RunFinished, live: LiveApp) -> dict[str, Any]:
+def _message_answer(call: AppCall, finished: RunFinished, live: LiveApp) -> dict[str, Any]:
     if finished.status == "failed":
         error = run_error(finished, is_workflow=live.program.is_workflow)
         raise RunFailed(error.message, code=error.code)
-    spec = started.spec
+    spec = call.spec
     if spec is None:
-        raise DifyError("A message run has no message.", run_id=started.handle.run.run_id)
-    resources = started.handle.outcome.resources if started.handle.outcome else []
-    started.events.cite(resources)
+        raise DifyError("A message run has no message.", run_id=call.task_id)
     answer = {
         "event": "message",
-        "task_id": started.handle.run.run_id,
+        "task_id": call.task_id,
         "id": spec.message_id,
         "message_id": spec.message_id,
         "conversation_id": spec.conversation_id,
         "mode": live.app.mode,
         "answer": finished.outputs.get("answer", ""),
-        "metadata": started.events.metadata(finished),
+        "metadata": call.events.metadata(finished),
         "created_at": int(spec.created_at),
     }
     if live.app.mode == "completion":

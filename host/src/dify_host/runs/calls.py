@@ -1,0 +1,179 @@
+"""One call of an app, whoever makes it: what comes before the run, the run, and what its stream passes through.
+
+Every door (Service API, web page, console) starts runs here, so that moderation, annotations, names of conversations
+and speech are the same behind each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from dify_host.db.tenant import Tenant
+from dify_host.db.writer import BatchWriter, Group
+from dify_host.moderation.judge import Judge
+from dify_host.runs.answer_stream import AnswerStream, Followed
+from dify_host.runs.answered import Answers
+from dify_host.runs.api_events import PING, ApiEvents
+from dify_host.runs.asides import Asides
+from dify_host.runs.before import Answered, Before
+from dify_host.runs.live_apps import LiveApp
+from dify_host.runs.message_rows import MessageSpec
+from dify_host.runs.naming import Naming
+from dify_host.runs.service import RunRequest, RunService
+from dify_host.runs.tables import messages
+from dify_host.speech.service import Speak, Speech
+
+__all__ = ["AppCall", "AppCalls", "Rooms"]
+
+_PATIENCE: Final = 5.0  # seconds that the end of an answer waits for the name of its conversation
+
+
+class Rooms(Protocol):
+    """The services of one workspace that a call needs."""
+
+    @property
+    def before(self) -> Before:
+        """What happens before a run."""
+        ...
+
+    @property
+    def asides(self) -> Asides:
+        """What is asked beside it."""
+        ...
+
+    @property
+    def speech(self) -> Speech:
+        """What reads answers out."""
+        ...
+
+
+class _Begun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that was started, or an answer that was given; `judge` is who judges what it says."""
+
+    run: Followed
+    task_id: str
+    spec: MessageSpec | None
+    events: ApiEvents
+    created_at: float
+    judge: Judge | None = None
+
+
+class AppCall:
+    """A call under way: wait for its end, or follow it. `spec` is its message, None for a workflow."""
+
+    def __init__(self, begun: _Begun, stream: AnswerStream | None, naming: asyncio.Task[None] | None) -> None:
+        self.task_id, self.spec, self.events = begun.task_id, begun.spec, begun.events
+        self.created_at = begun.created_at
+        self._run, self._stream, self._naming = begun.run, stream, naming
+
+    async def wait(self) -> Any:
+        """The terminal event, its answer as it is kept; raises when the run could not reach one."""
+        finished = await (self._stream or self._run).wait()
+        outcome = getattr(self._run, "outcome", None)
+        if self.spec is not None and outcome is not None:
+            self.events.cite(outcome.resources)
+        await self._named(finished)
+        return finished
+
+    async def follow(self, *, idle: float) -> AsyncIterator[bytes]:
+        """The server-sent events, with a ping for each so many seconds of silence; for one reader."""
+        if self._stream is not None:
+            async for data in self._stream.follow(idle=idle):
+                yield data
+        else:
+            async for batch in self._run.follow(idle=idle):
+                data = self.events.encode(batch) if batch else PING
+                if data:
+                    yield data
+        if self._naming is not None:
+            await self._named(await self._run.wait())
+
+    async def _named(self, finished: Any) -> None:
+        """Who lists conversations after the end of an answer finds the new one's name."""
+        succeeded = getattr(finished, "status", "") in ("succeeded", "partial-succeeded")
+        if self._naming is not None and succeeded:
+            await asyncio.wait({self._naming}, timeout=_PATIENCE)
+
+
+class AppCalls:
+    """Starts calls. `rooms` gives the services of a workspace."""
+
+    def __init__(
+        self,
+        runs: RunService,
+        answers: Answers,
+        writer: BatchWriter,
+        *,
+        rooms: Callable[[Tenant], Awaitable[Rooms]],
+        moderation_buffer: int,
+    ) -> None:
+        self._runs, self._answers, self._writer = runs, answers, writer
+        self._rooms, self._buffer = rooms, moderation_buffer
+        self._naming = Naming(writer)
+        self._streams: set[AnswerStream] = set()
+
+    async def start(
+        self, live: LiveApp, request: RunRequest, *, auto_name: bool = True, plays: bool = False
+    ) -> AppCall:
+        """Begin; the run lives on without its caller. `plays` reads the answer out where the app wants it.
+
+        Raises what `Before.prepare` and `RunService.start` raise.
+        """
+        rooms = await self._rooms(request.tenant)
+        begun = await self._begin(rooms, live, request)
+        speak = await rooms.speech.reader_of(live.program.features) if plays else None
+        stream = self._stream(live, begun, speak)
+        naming = self._naming.begin(rooms.asides, begun.run, begun.spec) if auto_name else None
+        return AppCall(begun, stream, naming)
+
+    async def close(self) -> None:
+        """Pass nothing more on; what runs goes on without."""
+        await self._naming.close()
+        for stream in list(self._streams):
+            await stream.close()
+
+    async def _begin(self, rooms: Rooms, live: LiveApp, request: RunRequest) -> _Begun:
+        prepared = await rooms.before.prepare(live, request)
+        if isinstance(prepared, Answered):
+            given = await self._answers.give(live, prepared)
+            spec = given.spec
+            return _Begun(run=given, task_id=given.task_id, spec=spec, events=given.events, created_at=spec.created_at)
+        started = await self._runs.start(live.program, prepared.request)
+        return _Begun(
+            run=started.handle,
+            task_id=started.handle.run.run_id,
+            spec=started.spec,
+            events=started.events,
+            created_at=started.created_at,
+            judge=rooms.before.judge(live),
+        )
+
+    def _stream(self, live: LiveApp, begun: _Begun, speak: Speak | None) -> AnswerStream | None:
+        """What the answer passes through; None when nobody judges it or reads it out."""
+        judge = begun.judge if begun.judge is not None and begun.judge.rules.outputs.enabled else None
+        if judge is None and speak is None:
+            return None
+        stream = AnswerStream(
+            begun.run,
+            begun.events,
+            app_id=live.app.id,
+            judge=judge,
+            buffer=self._buffer,
+            speak=speak,
+            keep=partial(self._keep, begun.spec),
+            stops=not live.program.is_workflow,
+        )
+        self._streams.add(stream)
+        stream.when_done(lambda: self._streams.discard(stream))
+        return stream
+
+    async def _keep(self, spec: MessageSpec | None, values: dict[str, Any]) -> None:
+        if spec is not None:
+            group = Group()
+            group.update(messages, spec.message_id, values)
+            await self._writer.put(group)
