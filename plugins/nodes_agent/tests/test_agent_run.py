@@ -451,3 +451,12 @@ async def test_a_prompt_of_ones_own():
     prompt = "{{instruction}} You have {{tool_names}}: {{tools}}"
     models, *_ = await work(config("ReAct", prompt=prompt), ("Final Answer: ok",))
     assert models.requests[0].messages[0].text.startswith('Be kind. You have find: [{"name": "find"')
+
+
+async def test_a_prompt_of_ones_own_for_a_model_that_completes_a_text():
+    prompt = "{{instruction}}\n{{historic_messages}}Q: {{query}}\n{{agent_scratchpad}}Go:"
+    data = config("ReAct", model={**MODEL, "mode": "completion"}, memory={}, prompt=prompt)
+    models, *_ = await work(data, (ACT,), ("Final Answer: yes",), turns=[("one", "1")])
+    action = 'Thought: a river\nAction: {"action": "find", "action_input": {"q": "Nile"}}\nObservation: found it\n'
+    (message,) = models.requests[1].messages
+    assert message.text == f"Be kind.\nQuestion: one\nFinal Answer: 1\nQ: where?\n{action}Go:"

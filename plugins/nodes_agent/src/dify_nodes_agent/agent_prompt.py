@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import msgspec
 from dify_kernel.contracts.model import ToolSpec
 
-__all__ = ["GO_ON", "OBSERVATION", "last_words", "react_prompt"]
+__all__ = ["GO_ON", "OBSERVATION", "SCRATCHPAD", "last_words", "react_prompt"]
 
 OBSERVATION = "Observation:"
+#: Where a prompt for a model that completes a text wants the rounds so far.
+SCRATCHPAD = "{{agent_scratchpad}}"
 GO_ON = "Go on: the next thought and action, or the final answer."
 
 _REACT = """{{instruction}}

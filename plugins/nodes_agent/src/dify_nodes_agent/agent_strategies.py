@@ -22,7 +22,7 @@ from dify_kernel.errors import NodeFailed
 from dify_kernel.loose_json import loads
 
 from dify_nodes_agent.agent_config import AgentConfig, Job
-from dify_nodes_agent.agent_prompt import GO_ON, OBSERVATION, last_words, react_prompt
+from dify_nodes_agent.agent_prompt import GO_ON, OBSERVATION, SCRATCHPAD, last_words, react_prompt
 from dify_nodes_agent.agent_react_parser import ReActReader
 from dify_nodes_agent.agent_tools import Call, Observation
 
@@ -218,11 +218,16 @@ class ReAct(Strategy):
         self._rounds.append((f"{thought}Action: {action}", seen[0].text))
 
     def _completion(self, system: str, end: str) -> PromptMessage:
+        """One text. A prompt that says where its parts go gets them there, another gets them behind it."""
         names = {"user": "Question", "assistant": "Final Answer"}
-        turns = [f"{names.get(turn.role, turn.role)}: {turn.text}" for turn in self._opening.history]
-        pad = [f"{written}\n{OBSERVATION} {observed}" for written, observed in self._rounds]
-        lines = [system, *turns, f"Question: {self._opening.question.text}", *pad, *([end] if end else []), "Thought:"]
-        return PromptMessage(role="user", content="\n".join(lines))
+        turns = "".join(f"{names.get(turn.role, turn.role)}: {turn.text}\n" for turn in self._opening.history)
+        pad = "".join(f"{written}\n{OBSERVATION} {observed}\n" for written, observed in self._rounds)
+        asked = self._opening.question.text
+        if SCRATCHPAD in system:
+            text = system.replace("{{historic_messages}}", turns).replace(SCRATCHPAD, pad)
+            return PromptMessage(role="user", content=text.replace("{{query}}", asked))
+        end = f"{end}\n" if end else ""
+        return PromptMessage(role="user", content=f"{system}\n{turns}Question: {asked}\n{pad}{end}Thought:")
 
 
 # -- which one -----------------------------------------------------------------------------------------------------
