@@ -11,9 +11,9 @@ from dify_kernel.contracts.tool import (
     VariableMessage,
 )
 from dify_kernel.errors import ToolError
+from dify_kernel.graph.values import File, FileTransfer, FileType, plain
 from dify_kernel.testing.fakes import FakeTools, fake_ports
 from dify_kernel.testing.node import NodeExample, NodeSuite
-from dify_kernel.graph.values import File, FileTransfer, FileType, plain
 from dify_nodes_agent.tool import ToolNode
 
 SAY = ToolInfo(
