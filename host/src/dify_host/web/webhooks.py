@@ -39,7 +39,7 @@ def webhook_routes(settings: HostSettings) -> Router:
             _every_method("/plugin/{endpoint_id:str}", _plugin),
         ],
         request_max_body_size=settings.webhook_request_body_max_size,
-        exception_handlers={Exception: _refused},
+        exception_handlers={DifyError: _refused, HTTPException: _refused, Exception: _refused},
         include_in_schema=False,
     )
 
