@@ -357,11 +357,13 @@ async def test_a_basic_app_gets_a_new_configuration(quick: AppService) -> None:
         await quick.save_draft(app.id, graph={}, features={}, account_id=ME)
 
 
-async def test_an_agent_is_kept_and_said_not_to_run(quick: AppService) -> None:
+async def test_an_agent_is_imported_and_its_missing_tools_are_named(quick: AppService) -> None:
+    tool = {"provider_type": "builtin", "provider_id": "a/b/pager", "tool_name": "page", "tool_parameters": {}}
     for mode in ("agent-chat", "chat"):
-        config = sample.document("chat")["model_config"] | {"agent_mode": {"enabled": True, "tools": []}}
+        config = sample.document("chat")["model_config"] | {"agent_mode": {"enabled": True, "tools": [tool]}}
         result = await quick.import_dsl(sample.text(mode, model_config=config), account_id=ME)
-        assert [problem.code for problem in result.warnings] == ["not_supported"]
+        assert [(item.kind, item.name) for item in result.missing] == [("tool", "pager")]
+        assert "missing_tool" in [problem.code for problem in result.warnings]
 
 
 async def test_changes_and_switches(quick: AppService) -> None:

@@ -192,6 +192,39 @@ CASES: list[tuple[Change, dict[str, Any], dict[str, Any]]] = [
             ],
         },
     ),
+    (
+        node_data.assigner_actions,
+        {
+            "actions": [
+                {"operation": "set", "variable_selector": ["conversation", "a"], "value": "{{#n.b.c#}}"},
+                {"operation": "append", "variable_selector": ["conversation", "a"], "value": "{{#n.b#}}"},
+                {"operation": "set", "variable_selector": ["conversation", "a"], "value": "so {{#n.b#}}"},
+            ]
+        },
+        {
+            "version": "2",
+            "items": [
+                {
+                    "operation": "over-write",
+                    "variable_selector": ["conversation", "a"],
+                    "input_type": "variable",
+                    "value": ["n", "b", "c"],
+                },
+                {
+                    "operation": "append",
+                    "variable_selector": ["conversation", "a"],
+                    "input_type": "variable",
+                    "value": ["n", "b"],
+                },
+                {
+                    "input_type": "constant",
+                    "operation": "set",
+                    "variable_selector": ["conversation", "a"],
+                    "value": "so {{#n.b#}}",
+                },
+            ],
+        },
+    ),
     (node_data.assigner_version, {"items": []}, {"items": [], "version": "2"}),
     (node_data.body_items, {}, {"body": {"type": "none", "data": []}}),
     (

@@ -15,9 +15,11 @@ from dify_host.apps.node_outputs import outputs_of
 from dify_host.apps.old_forms.containers import container_of
 from dify_host.apps.old_forms.rule import mappings
 
-__all__ = ["check_graph"]
+__all__ = ["MODEL_MISSING", "check_graph"]
 
+MODEL_MISSING: Final = "model_missing"
 _CONTAINERS: Final = ("iteration", "loop")
+_ASKING: Final = ("llm", "question-classifier", "parameter-extractor")
 _FAIL_BRANCH: Final = "fail-branch"
 #: Owners of variables that are no nodes.
 _NO_NODES: Final = ("env", "conversation", "rag")
@@ -34,6 +36,7 @@ def check_graph(
         *view.check_containers(),
         *view.check_edges(),
         *view.check_variables(mode, variables or {}),
+        *view.check_models(),
         *view.check_ends(mode),
     ]
 
@@ -148,6 +151,23 @@ class _View:
             node_id = self.parents.get(node_id, "")
         return False
 
+    # -- models -----------------------------------------------------------------------------------------------
+
+    def check_models(self) -> Iterator[Problem]:
+        """Nodes that ask a model before one is chosen, and agents without a strategy."""
+        for node_id, kind in self.kinds.items():
+            data = self.data[node_id]
+            if kind in _ASKING:
+                chosen, name = data.get("model"), "name"
+            elif kind == "agent":
+                if not data.get("agent_strategy_name"):
+                    yield _error("missing_strategy", "No strategy of the agent is chosen.", node_id)
+                chosen, name = _parameter(data, "model"), "model"
+            else:
+                continue
+            if not isinstance(chosen, dict) or not chosen.get("provider") or not chosen.get(name):
+                yield _warning(MODEL_MISSING, "No model is chosen; the node cannot run.", node_id)
+
     # -- ends -------------------------------------------------------------------------------------------------
 
     def check_ends(self, mode: str) -> Iterator[Problem]:
@@ -174,6 +194,13 @@ def _built(node_id: str, data: dict[str, Any], registry: Registry) -> Node | Non
     except (PluginError, BadInput, msgspec.ValidationError):
         return None
     return node
+
+
+def _parameter(data: Mapping[str, Any], name: str) -> Any:
+    """The value of a parameter of an agent."""
+    given = data.get("agent_parameters")
+    item = given.get(name) if isinstance(given, dict) else None
+    return item.get("value") if isinstance(item, dict) else None
 
 
 def _dotted(selector: Iterable[Any]) -> str:

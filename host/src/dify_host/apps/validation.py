@@ -17,7 +17,7 @@ from dify_kernel.graph.inputs import InputType
 from dify_kernel.graph.plan import Problem, inspect_graph
 from dify_kernel.registry import Registry
 
-from dify_host.apps.graph_checks import check_graph
+from dify_host.apps.graph_checks import MODEL_MISSING, check_graph
 from dify_host.apps.needs import MISSING_PROVIDER, MISSING_TOOL, find_missing, missing_problems
 from dify_host.apps.records import ModelConfig, Variable
 from dify_host.apps.sharing import node_data
@@ -28,7 +28,6 @@ from dify_host.triggers.sync import trigger_problems
 __all__ = ["Problem", "check_config", "check_pipeline", "check_workflow", "has_errors", "refuse_errors"]
 
 EMPTY_GRAPH: Final = "empty_graph"
-MODEL_MISSING: Final = "model_missing"
 UNKNOWN_NODE: Final = "unknown_node"
 #: What an app or an installation lacks: the app may be kept and passed on like this, and cannot be published.
 UNFINISHED: Final = frozenset((EMPTY_GRAPH, MODEL_MISSING, UNKNOWN_NODE, MISSING_PROVIDER, MISSING_TOOL))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from dify_host.apps.old_forms.conditions import BRANCH_RULES
@@ -10,6 +11,7 @@ from dify_host.apps.old_forms.rule import Mapping, Rule, changed_items, mappings
 __all__ = [
     "NODE_RULES",
     "aggregator_of_today",
+    "assigner_actions",
     "assigner_version",
     "body_items",
     "boolean_parameters",
@@ -40,6 +42,7 @@ _FORM_LISTS: Final = (
     "allowed_file_extensions",
     "allowed_file_upload_methods",
 )
+_REFERENCE: Final = re.compile(r"\{\{#([^#{}\s]+\.[^#{}\s]+)#\}\}")
 _FORMS: Final = ("form-data", "x-www-form-urlencoded")
 _TOOL_TYPES: Final = {"static": "constant", "selector": "variable"}
 
@@ -82,6 +85,25 @@ def _written(item: Mapping) -> Mapping:
         "operation": item.get("write_mode") or "over-write",
         "value": source,
     }
+
+
+def assigner_actions(data: Mapping) -> Mapping:
+    """The `actions` of an assigner are items; one whose value is a reference and nothing else writes that variable."""
+    actions = data.get("actions")
+    if not isinstance(actions, list) or not actions or "items" in data:
+        return data
+    kept = {key: value for key, value in data.items() if key != "actions"}
+    return {**kept, "version": "2", "items": [_item(each) if isinstance(each, dict) else each for each in actions]}
+
+
+def _item(action: Mapping) -> Mapping:
+    value = action.get("value")
+    reference = _REFERENCE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if reference is None:
+        return {"input_type": "constant", **action}
+    operation = action.get("operation")
+    meant = "over-write" if operation in (None, "set") else operation
+    return {**action, "operation": meant, "input_type": "variable", "value": reference[1].split(".")}
 
 
 def assigner_version(data: Mapping) -> Mapping:
@@ -176,6 +198,7 @@ NODE_RULES: Final = (
     Rule("form-fields", "Fields of the form had null lists or no label.", form_lists, ("start",)),
     *BRANCH_RULES,
     Rule("aggregator-name", "An aggregator was called variable-assigner.", aggregator_of_today, ("variable-assigner",)),
+    Rule("assigner-actions", "An assigner had actions.", assigner_actions, ("assigner",)),
     Rule("assigner-version", "An assigner did not say its version.", assigner_version, ("assigner",)),
     Rule("http-body", "The body of an HTTP request was one text, or missing.", body_items, ("http-request",)),
     Rule("tool-values", "Values of a tool did not say what they are.", tool_values, ("tool",)),
