@@ -13,8 +13,9 @@ from dify_host.db.outbox import claim_batch, mark_sent
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
 from dify_host.knowledge.datasets import DatasetDetail, NewDataset
+from dify_host.knowledge.document_run import Patience
 from dify_host.knowledge.documents import DocumentOptions, DocumentText
-from dify_host.knowledge.indexing import ACTOR, QUEUE, Indexer, Patience
+from dify_host.knowledge.indexing import ACTOR, QUEUE, Indexer
 from dify_host.knowledge.records import IndexStruct
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.rules import ProcessRule, read_rule

@@ -20,11 +20,15 @@ _WIDE = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]")
 
 
 class Chunk(msgspec.Struct, kw_only=True):
-    """One future segment: `children` in parent-child form, `answer` in question-and-answer form."""
+    """One future segment: `children` in parent-child form, `answer` in question-and-answer form.
+
+    `attachments` are ids of uploaded files that belong to it.
+    """
 
     content: str
     answer: str | None = None
     children: list[str] = []
+    attachments: list[str] = []
 
 
 def text_hash(text: str) -> str:
