@@ -11,6 +11,7 @@ from dify_host.console.draft_runs import DraftRunController
 from dify_host.console.draft_variables import DraftVariableController
 from dify_host.console.login import LoginController
 from dify_host.console.setup import FeatureController, SetupController
+from dify_host.console.triggers import TriggerController
 from dify_host.console.workflow_runs import RunHistoryController
 from dify_host.console.workflows import WorkflowController
 
@@ -32,4 +33,5 @@ def console_routes() -> list[ControllerRouterHandler]:
         DraftRunController,
         DraftVariableController,
         RunHistoryController,
+        TriggerController,
     ]

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from typing import Any, Final
 
-import msgspec
 import sqlalchemy as sa
 from dify_kernel.errors import DifyError, RunFenced
 
@@ -31,7 +30,7 @@ ENDED: Final = ("succeeded", "failed", "stopped", "partial-succeeded", "skipped"
 _RUNNING: Final = "running"
 _BATCH: Final = 200
 #: What a log takes over from the end of its run.
-_COPIED: Final = frozenset(("status", "outputs", "elapsed_time", "total_tokens"))
+_COPIED: Final = ("status", "outputs", "elapsed_time", "total_tokens")
 
 
 class TriggerRunner:
@@ -84,22 +83,19 @@ class TriggerRunner:
             invoke_from="trigger",
             from_source="api",
             triggered_from=_SOURCES[entry.trigger_type],
-            **_decided(run_id, entry.root_node_id),
+            run_id=run_id,
+            root_id=entry.root_node_id,
         )
         started = await self._runs.start(program, request)
-        run_id = started.handle.run.run_id
-        await self._repository.update_log(entry.id, {"status": _RUNNING, "workflow_run_id": run_id}, unless=ENDED)
+        await self._repository.update_log(entry.id, {"status": _RUNNING}, unless=ENDED)
         try:
             ended = await asyncio.wait_for(started.handle.wait(), self._patience)
         except TimeoutError:
             log.warning("Run %s of a trigger goes on without its job.", run_id)
             return
-        said = msgspec.structs.asdict(ended)
-        values: dict[str, Any] = {name: said[name] for name in said.keys() & _COPIED}
-        if "status" in said:
-            values |= {"error": said.get("error") or None, "finished_at": utc_now()}
-        else:
-            values["status"] = "paused"
+        values: dict[str, Any] = {name: getattr(ended, name) for name in _COPIED} | {"error": ended.error or None}
+        if ended.status != "paused":
+            values["finished_at"] = utc_now()
         await self._repository.update_log(entry.id, values, unless=ENDED)
 
     async def _exists(self, run_id: str) -> bool:
@@ -110,12 +106,6 @@ class TriggerRunner:
         )
         async with self._db.read() as conn:
             return (await conn.execute(begun)).first() is not None
-
-
-def _decided(run_id: str, root_id: str | None) -> dict[str, Any]:
-    """What a request for a run may say beside the rest."""
-    said = {"run_id": run_id, "root_id": root_id}
-    return {name: value for name, value in said.items() if name in RunRequest.__struct_fields__}
 
 
 _SOURCES: Final = {kind: kind.removeprefix("trigger-") for kind in TRIGGERS}
