@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
-from dify_kernel.errors import DifyError, InvalidGraph, NotImplementedYet
+from dify_kernel.errors import DifyError, InvalidGraph
 from dify_kernel.graph.inputs import InputType
 from dify_kernel.graph.plan import Problem, inspect_graph
 from dify_kernel.registry import Registry
@@ -207,8 +207,6 @@ def _check_graph(config: ModelConfig, mode: str, registry: Registry) -> list[Pro
     """What the engine says about the graph that the configuration becomes."""
     try:
         return inspect_graph(basic_graph(config, mode), registry.node)
-    except NotImplementedYet as exc:
-        return [_warning("not_supported", exc.description)]
     except DifyError as exc:
         return [_error("invalid_config", exc.description)]
     except (AttributeError, KeyError, TypeError) as exc:

@@ -127,8 +127,8 @@ class AgentLog(msgspec.Struct, frozen=True, kw_only=True):
     """One step of an agent: sent as `start`, and again under its id while it gets on and when it ends.
 
     `status` is start, success or error. A step without a parent is a round, which chats show as a thought: its `data`
-    fills up with `thought`, `tool` (names joined by `;`), `tool_labels`, `tool_input` and `observation` (JSON texts) and
-    `files`.
+    fills up with `thought`, `tool` (names joined by `;`), `tool_labels`, `tool_input`, `observation` (both JSON texts)
+    and `files`.
     """
 
     id: str
