@@ -285,13 +285,6 @@ async def test_messages_and_feedback(flow: Key) -> None:
     assert (await flow("GET", "/app/feedbacks")).json() == {"data": []}
 
 
-async def test_suggested_questions_are_not_built(flow: Key) -> None:
-    message = (await flow.wait("/chat-messages", {"query": "hi"})).json()["id"]
-    answer = await flow("GET", f"/messages/{message}/suggested?user=abc-123")
-    assert (answer.status_code, answer.json()["code"]) == (501, "not_implemented")
-    assert (await flow("GET", f"/messages/{message}/suggested")).json()["message"] == "Arg user must be provided."
-
-
 async def test_a_failed_message_is_kept(flow: Key) -> None:
     await flow.wait("/chat-messages", {"query": "FAIL:no such luck"})
     (conversation,) = (await flow("GET", "/conversations?user=abc-123")).json()["data"]

@@ -150,9 +150,6 @@ async def test_a_key_opens_only_routes_of_its_kind(house: House) -> None:
 
 
 async def test_what_is_not_built_says_so(house: House) -> None:
-    app = await house.app("chat", {})
-    answer = await app("POST", "/audio-to-text")
-    assert (answer.status_code, answer.json()["code"]) == (501, "not_implemented")
     knowledge = await house.dataset_key()
     answer = await knowledge("GET", "/datasets/tags")
     assert (answer.status_code, answer.json()["code"]) == (501, "not_implemented")

@@ -33,6 +33,11 @@ def form_variables(config: ModelConfig) -> list[dict[str, Any]]:
             kept = {key: body[key] for key in _FORM_KEYS if body.get(key) is not None}
             extra = {key: value for key, value in body.items() if key.startswith("allowed_file")}
             fields.append({"variable": body["variable"], "type": kind, **kept, **extra})
+    known = {field["variable"] for field in fields}
+    for tool in config.external_data_tools:
+        # The older form: what a service fills in is not among the fields, and the prompt names it all the same.
+        if isinstance(tool, dict) and tool.get("enabled") and tool.get("variable") and tool["variable"] not in known:
+            fields.append({"variable": tool["variable"], "type": "external_data_tool", "label": tool["variable"]})
     return fields
 
 

@@ -21,7 +21,7 @@ from dify_host.runs.message_files import MessageFile, MessageFiles
 from dify_host.runs.recorder import Creator
 from dify_host.runs.tables import message_feedbacks, messages
 
-__all__ = ["AppFeedback", "Feedback", "Message", "MessagePage", "Messages"]
+__all__ = ["AppFeedback", "Feedback", "Message", "MessagePage", "Messages", "answer_of"]
 
 Rating = Literal["like", "dislike"]
 
@@ -162,6 +162,18 @@ class Messages(TenantRepository):
                     "from_account_id": None,
                 }
                 await conn.execute(table.insert().values(row))
+
+
+async def answer_of(db: Database, tenant: Tenant, app_id: str, message_id: str) -> str:
+    """What an app answered to a message, whoever wrote it; NotFound."""
+    repository = TenantRepository(db, tenant)
+    own = repository.reached_through(messages.c.app_id, root=apps)
+    query = sa.select(messages.c.answer).where(messages.c.id == message_id, messages.c.app_id == app_id, own)
+    async with db.read() as conn:
+        found = (await conn.execute(query)).one_or_none()
+    if found is None:
+        raise NotFound("Message Not Exists.", message_id=message_id)
+    return str(found.answer)
 
 
 class Feedbacks(TenantRepository):

@@ -7,6 +7,7 @@ from litestar.types import ControllerRouterHandler
 from dify_host.service import not_yet
 from dify_host.service.annotations import AnnotationController
 from dify_host.service.app_info import AppInfoController
+from dify_host.service.audio import SpeechController, TranscriptController
 from dify_host.service.conversations import ConversationController
 from dify_host.service.datasets import DatasetController
 from dify_host.service.documents import DocumentController, DocumentUploadController
@@ -31,13 +32,13 @@ def app_routes() -> list[ControllerRouterHandler]:
         FileController,
         AppInfoController,
         AnnotationController,
-        *not_yet.not_yet(not_yet.APP_ROUTES),
+        SpeechController,
     ]
 
 
 def app_uploads() -> list[ControllerRouterHandler]:
     """Those that take files."""
-    return [UploadController]
+    return [UploadController, TranscriptController]
 
 
 def dataset_routes() -> list[ControllerRouterHandler]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 import msgspec
-from dify_kernel.errors import NotImplementedYet
+from dify_kernel.errors import BadInput
 from litestar import Controller, get, post
 from litestar.params import FromQuery, JSONBody, QueryParameter
 
@@ -17,6 +17,8 @@ from dify_host.service.shapes import IdInPath, Limit, PageNumber, Success
 
 __all__ = ["MessageController"]
 
+_TURNS: Final = 3  # of a conversation, that suggestions are made of
+
 
 class FeedbackBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A rating; null takes it back."""
@@ -24,6 +26,19 @@ class FeedbackBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     rating: Literal["like", "dislike"] | None = None
     content: str | None = None
     user: User | None = None
+
+
+class SuggestedQuestions(msgspec.Struct, frozen=True, kw_only=True):
+    """Questions that may come next."""
+
+    result: str = "success"
+    data: list[str]
+
+
+class SuggestionsDisabled(BadInput):
+    """The app suggests nothing after its answers."""
+
+    code = "bad_request"
 
 
 class FeedbackList(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,11 +77,16 @@ class MessageController(Controller):
     @get("/messages/{message_id:uuid}/suggested")
     async def suggested(
         self, message_id: IdInPath, caller: AppKey, request: Call, user: FromQuery[str | None] = None
-    ) -> dict[str, Any]:
-        """Questions to ask next; not built yet."""
+    ) -> SuggestedQuestions:
+        """Questions to ask next, by the workspace's default model; none when it gives none."""
         found = await _messages(request, caller, user, "chat", required=True)
-        await found.get(str(message_id))
-        raise NotImplementedYet("Suggested questions are not built yet.")
+        message = await found.get(str(message_id))
+        live = await platform_of(request).live_apps.find(caller.workspace.app_repository, caller.app_id, "chat")
+        feature = live.program.features.get("suggested_questions_after_answer") or {}
+        if not feature.get("enabled"):
+            raise SuggestionsDisabled("Suggested Questions Is Disabled.")
+        turns = await caller.workspace.memory.history(message.conversation_id, limit=_TURNS)
+        return SuggestedQuestions(data=await caller.workspace.asides.questions(turns))
 
     @get("/app/feedbacks")
     async def feedbacks(

@@ -9,14 +9,10 @@ from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import Method
 
-__all__ = ["APP_ROUTES", "DATASET_ROUTES", "not_yet"]
+__all__ = ["DATASET_ROUTES", "not_yet"]
 
 Routes = tuple[tuple[Method, str], ...]
 
-APP_ROUTES: Final[Routes] = (
-    ("POST", "/audio-to-text"),
-    ("POST", "/text-to-audio"),
-)
 DATASET_ROUTES: Final[Routes] = (
     ("POST", "/datasets/{dataset_id:uuid}/documents/metadata"),
     ("GET", "/datasets/{dataset_id:uuid}/metadata"),
