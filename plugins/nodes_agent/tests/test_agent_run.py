@@ -285,6 +285,13 @@ async def test_the_output_json_holds_how_every_step_ended():
     assert result.metadata["agent_log"] == entries
 
 
+async def test_who_runs_the_node_again_tells_the_same_steps():
+    again = [await work(config(), *rounds) for rounds in ([AGAIN, AGAIN, ("done",)], [AGAIN, ("done",)])]
+    first, second = ([(log.label, log.id) for log in run[3] if isinstance(log, AgentLog)] for run in again)
+    assert set(second) < set(first)
+    assert len({step_id for _, step_id in first}) == 8
+
+
 async def test_a_model_that_fails_ends_its_steps():
     models = FakeModels(error=InvokeConnectionError("Gone."))
     _, _, result, deltas = await work(config(), models=models)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
 from typing import Any
 
 from dify_kernel.contracts.model import Usage
@@ -19,10 +20,13 @@ class Steps:
     def __init__(self, ctx: NodeContext) -> None:
         self._ctx = ctx
         self._sent: dict[str, AgentLog] = {}
+        self._children: Counter[str] = Counter()
 
     def open(self, label: str, *, parent: Step | None = None, provider: str = "", data: Any = None) -> Step:
-        """A step that begins now. The same step of the same node has the same id whoever runs it again."""
-        step_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self._ctx.key}:{len(self._sent)}"))
+        """A step that begins now. The n-th step in its place has the same id whoever runs the node again."""
+        place = parent.id if parent else self._ctx.key
+        self._children[place] += 1
+        step_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{place}:{self._children[place]}"))
         step = Step(self, step_id, label, parent.id if parent else None, provider)
         step.update(data or {})
         return step
