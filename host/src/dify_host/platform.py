@@ -14,7 +14,7 @@ from typing import Literal
 import redis.asyncio as redis
 from dify_kernel.contracts.model import ModelType, ProviderPorts
 from dify_kernel.contracts.node import RunInfo
-from dify_kernel.contracts.ports import Ports
+from dify_kernel.contracts.ports import ModelsPort, Ports
 from dify_kernel.contracts.storage import Storage
 from dify_kernel.graph.engine import RunLimits
 from dify_kernel.registry import Registry
@@ -40,11 +40,10 @@ from dify_host.identity.secret_key import read_secret_key
 from dify_host.identity.tenant_keys import TenantKeys
 from dify_host.identity.workspaces import Members, Standing
 from dify_host.jobs.embedded import redis_url
-from dify_host.knowledge.datasets import DatasetService
+from dify_host.knowledge.datasets import DatasetService, DefaultEmbedding
 from dify_host.knowledge.documents import DocumentService
 from dify_host.knowledge.indexing import Indexer
 from dify_host.knowledge.retrieval import Asker, Retriever
-from dify_host.knowledge.runtime import KnowledgeRuntime
 from dify_host.knowledge.segments import SegmentService
 from dify_host.knowledge.services import Knowledge
 from dify_host.knowledge.settings import KnowledgeSettings
@@ -310,11 +309,23 @@ class Platform:
             runner=WorkflowRunner(self.runs, tenant, caller, max_depth=most) if caller else None,
         )
 
+    def knowledge_of(self, tenant: Tenant, models: ModelsPort, default: DefaultEmbedding | None = None) -> Knowledge:
+        """The knowledge bases of a workspace."""
+        return Knowledge(
+            db=self.db,
+            tenant=tenant,
+            storage=self.storage,
+            stores=self.vectors,
+            models=models,
+            settings=self.knowledge_settings,
+            default_embedding=default,
+        )
+
     def ports(self, tenant: Tenant, run: RunInfo, creator: Creator) -> Ports:
         """What the nodes of one run may reach."""
         models = self.models_of(tenant)
         asker = Asker(user_id=creator.id, role=creator.role, source="app", app_id=run.app_id)
-        knowledge = KnowledgeRuntime(self.db, tenant, self.vectors, models, asker)
+        knowledge = self.knowledge_of(tenant, models).runtime(asker)
         files = self.files_of(tenant)
         depth = max(run.call_depth, call_depth())
         caller = WorkflowCaller(creator=creator, user_id=run.user_id, invoke_from=run.invoke_from, depth=depth)
@@ -419,16 +430,7 @@ class Workspace:
     @cached_property
     def knowledge(self) -> Knowledge:
         """What can be done with knowledge."""
-        platform = self._platform
-        return Knowledge(
-            db=platform.db,
-            tenant=self.tenant,
-            storage=platform.storage,
-            stores=platform.vectors,
-            models=self.models,
-            settings=platform.knowledge_settings,
-            default_embedding=self._default_embedding,
-        )
+        return self._platform.knowledge_of(self.tenant, self.models, self._default_embedding)
 
     @cached_property
     def extensions(self) -> ApiExtensions:
