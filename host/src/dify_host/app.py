@@ -111,6 +111,7 @@ def _operation_id(_handler: HTTPRouteHandler, method: Method, path: list[str | P
 async def _running(platform: Platform) -> AsyncIterator[None]:
     """What belongs to the time in which the application answers."""
     platform.commands.start()
+    platform.recovery.start()
     try:
         yield
     finally:

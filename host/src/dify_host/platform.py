@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from functools import cached_property
 from typing import Literal
 
@@ -28,7 +27,6 @@ from dify_host.apps.service import AppService
 from dify_host.db.engine import Database, PoolSettings
 from dify_host.db.newest import is_newest
 from dify_host.db.tenant import Tenant
-from dify_host.db.types import new_id
 from dify_host.db.writer import BatchWriter
 from dify_host.extensions.service import ApiExtensions
 from dify_host.files.links import FileLinks
@@ -61,9 +59,13 @@ from dify_host.runs.draft_runs import DraftRuns
 from dify_host.runs.event_log import SqlRunLogStore
 from dify_host.runs.live_apps import LiveApps
 from dify_host.runs.memory import ConversationMemory
+from dify_host.runs.owner import process_owner
 from dify_host.runs.programs import Programs
 from dify_host.runs.recorder import Creator
+from dify_host.runs.recovery import Recovery
 from dify_host.runs.service import RunService
+from dify_host.runs.sources import ProgramSources
+from dify_host.runs.stops import StopFlags
 from dify_host.sandbox import SandboxPool, SandboxSettings
 from dify_host.settings import HostSettings
 from dify_host.speech.service import Speech
@@ -88,7 +90,7 @@ class Platform:
         self.role = role
         self.settings = HostSettings.read(self.env)
         self.registry = Registry(disabled=self.settings.disabled_plugins)
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{new_id()[-8:]}"
+        self.owner = process_owner()
         self._workspaces: OrderedDict[str, Workspace] = OrderedDict()
         self.storage: Storage
         self.db: Database
@@ -139,6 +141,8 @@ class Platform:
         stack.push_async_callback(self._close_runs)
 
     async def _close_runs(self) -> None:
+        if "recovery" in self.__dict__:
+            await self.recovery.close()
         if "commands" in self.__dict__:
             await self.commands.close()
         if "runs" in self.__dict__:
@@ -177,7 +181,7 @@ class Platform:
     @cached_property
     def commands(self) -> RunCommands:
         """Stops for runs of any process."""
-        return RunCommands(self.redis, self.runs)
+        return RunCommands(self.redis, self.runs, left=self.recovery.stop_left)
 
     @cached_property
     def knowledge_settings(self) -> KnowledgeSettings:
@@ -192,7 +196,7 @@ class Platform:
     @cached_property
     def run_logs(self) -> SqlRunLogStore:
         """The logs of all runs."""
-        return SqlRunLogStore(self.db, self.writer)
+        return SqlRunLogStore(self.db, self.writer, ttl=self.settings.workflow_run_lease_seconds)
 
     @cached_property
     def runs(self) -> RunService:
@@ -207,7 +211,25 @@ class Platform:
             run_limits=self.run_limits,
             owner=self.owner,
             max_active=settings.app_max_active_requests or settings.app_default_active_requests,
+            programs=ProgramSources(self.db, self.programs, self._apps_of),
         )
+
+    @cached_property
+    def recovery(self) -> Recovery:
+        """Takes up runs whose process is gone."""
+        settings = self.settings
+        return Recovery(
+            self.db,
+            self.run_logs,
+            self.runs,
+            StopFlags(self.redis),
+            owner=self.owner,
+            every=settings.workflow_run_recovery_interval,
+            grace=timedelta(seconds=settings.workflow_run_lease_seconds / 3),
+        )
+
+    async def _apps_of(self, tenant: Tenant) -> AppRepository:
+        return (await self.workspace(tenant)).app_repository
 
     @cached_property
     def debug_inbox(self) -> DebugInbox:
@@ -218,13 +240,12 @@ class Platform:
     def webhooks(self) -> WebhookIntake:
         """Requests to the webhooks of all workspaces."""
 
-        async def apps_of(tenant: Tenant) -> AppRepository:
-            return (await self.workspace(tenant)).app_repository
-
         async def works(tenant: Tenant) -> bool:
             return (await (await self.workspace(tenant)).standing()).status == "normal"
 
-        return WebhookIntake(self.db, apps_of=apps_of, files_of=self.files_of, works=works, debug=self.debug_inbox)
+        return WebhookIntake(
+            self.db, apps_of=self._apps_of, files_of=self.files_of, works=works, debug=self.debug_inbox
+        )
 
     async def trigger_runner(self, tenant: Tenant) -> TriggerRunner:
         """Runs what the triggers of a workspace have queued."""

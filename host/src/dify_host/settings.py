@@ -96,6 +96,10 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     app_max_active_requests: Annotated[int, Doc("Upper bound for all apps; 0 = no limit.", ge=0)] = 0
     workflow_max_execution_steps: Annotated[int, Doc("Node runs of one workflow.", ge=1)] = 500
     workflow_max_execution_time: Annotated[float, Doc("Seconds of one workflow.", gt=0)] = 1200
+    workflow_run_lease_seconds: Annotated[
+        float, Doc("Seconds after which another process takes a run up whose process does not say that it lives.", ge=1)
+    ] = 15
+    workflow_run_recovery_interval: Annotated[float, Doc("Seconds between looks for such runs.", gt=0)] = 5
     workflow_call_max_depth: Annotated[int, Doc("Workflows that call each other as tools.", ge=0)] = 5
     workflow_log_retention_days: Annotated[int, Doc("Days that runs are kept when clean-up is on.", ge=1)] = 30
     workflow_log_cleanup_enabled: Annotated[bool, Doc("Delete old runs at night.")] = False

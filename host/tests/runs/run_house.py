@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
+import redis.asyncio as redis
 import sqlalchemy as sa
+from dify_host.apps.errors import WorkflowNotFound
 from dify_host.apps.records import AppRecord, ModelConfig, Variable, WorkflowRecord
 from dify_host.apps.tables import apps
 from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id, utc_now
 from dify_host.db.writer import BatchWriter
+from dify_host.runs.context import RunContext
 from dify_host.runs.event_log import SqlRunLogStore
 from dify_host.runs.memory import ConversationMemory
 from dify_host.runs.programs import Program, Programs
 from dify_host.runs.recorder import Creator
+from dify_host.runs.recovery import Recovery
 from dify_host.runs.service import RunRequest, RunService, StartedRun
+from dify_host.runs.stops import StopFlags
 from dify_kernel.contracts.model import LLMDelta, LLMRequest
 from dify_kernel.contracts.node import Limits
 from dify_kernel.contracts.ports import Ports
@@ -87,8 +93,9 @@ class RunHouse:
         self.files = FakeFiles()
         self.tools = FakeTools()
         self.store = SqlRunLogStore(db, writer)
-        self.service = self.make_service()
         self.programs = Programs(REGISTRY)
+        self.made: dict[str, Program] = {}
+        self.service = self.make_service()
         self.creator = Creator(role="end_user", id=new_id(), name="abc-123")
 
     def make_service(self, *, max_active: int = 0, run_limits: RunLimits | None = None) -> RunService:
@@ -102,7 +109,24 @@ class RunHouse:
             run_limits=run_limits or RunLimits(),
             owner=self.owner,
             max_active=max_active,
+            programs=self.program_of,
         )
+
+    async def program_of(self, context: RunContext) -> Program:
+        """A program that this house made before."""
+        if context.run.workflow_id not in self.made:
+            raise WorkflowNotFound("It is gone.")
+        return self.made[context.run.workflow_id]
+
+    def neighbour(self, owner: str) -> RunHouse:
+        """Another process on the same database and workspace, with the same programs and models of its own."""
+        other = RunHouse(self.db, self.writer, owner=owner)
+        other.tenant, other.creator, other.made = self.tenant, self.creator, self.made
+        return other
+
+    def recovery(self, bus: redis.Redis) -> Recovery:
+        """What looks for lost runs in this process."""
+        return Recovery(self.db, self.store, self.service, StopFlags(bus), owner=self.owner, grace=timedelta())
 
     def ports(self, tenant: Tenant) -> Ports:
         """The fakes of this house, with the real memory of conversations."""
@@ -141,11 +165,16 @@ class RunHouse:
             conversation_variables=conversation or [],
             created_at=utc_now(),
         )
-        return self.programs.workflow(record)
+        return self._made(self.programs.workflow(record))
 
     def basic(self, mode: str, **config: Any) -> Program:
         """A compiled configuration of a chat or completion app."""
-        return self.programs.basic(ModelConfig(**{"id": new_id(), "app_id": new_id(), "model": MODEL, **config}), mode)
+        config = {"id": new_id(), "app_id": new_id(), "model": MODEL, **config}
+        return self._made(self.programs.basic(ModelConfig(**config), mode))
+
+    def _made(self, program: Program) -> Program:
+        self.made[program.source_id] = program
+        return program
 
     async def start(self, program: Program, app: AppRecord, **request: Any) -> StartedRun:
         """Begin a run."""

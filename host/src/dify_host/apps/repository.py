@@ -212,12 +212,15 @@ class AppRepository(TenantRepository):
 
     # -- configurations ---------------------------------------------------------------------------------------
 
-    async def model_config(self, app_id: str, *, conn: AsyncConnection | None = None) -> ModelConfig | None:
-        """The configuration a basic app runs with; None when it has none (or there is no such app)."""
+    async def model_config(
+        self, app_id: str, config_id: str | None = None, *, conn: AsyncConnection | None = None
+    ) -> ModelConfig | None:
+        """The configuration a basic app runs with, or an earlier one; None when there is none (or no such app)."""
+        wanted = apps.c.app_model_config_id if config_id is None else config_id
         query = (
             sa.select(app_model_configs)
-            .join(apps, apps.c.app_model_config_id == app_model_configs.c.id)
-            .where(apps.c.id == app_id, app_model_configs.c.app_id == app_id, self.owned(apps))
+            .join(apps, apps.c.id == app_model_configs.c.app_id)
+            .where(apps.c.id == app_id, app_model_configs.c.id == wanted, self.owned(apps))
         )
         async with self._reading(conn) as reader:
             row = (await reader.execute(query)).one_or_none()

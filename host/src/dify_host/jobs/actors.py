@@ -18,7 +18,6 @@ from dify_host.db.tenant import Tenant
 from dify_host.db.types import utc_now
 from dify_host.jobs.broker import JobBroker
 from dify_host.knowledge.cached_vectors import forget_embeddings
-from dify_host.runs.lapsed import fail_lapsed_runs
 from dify_host.runs.retention import delete_app_rows, delete_old_runs
 from dify_host.triggers.intake import QUEUE as TRIGGER_QUEUE
 from dify_host.triggers.intake import RUN_TRIGGER
@@ -92,11 +91,6 @@ async def clean_embeddings(platform: Platform) -> None:
         pass
 
 
-async def end_lapsed_runs(platform: Platform) -> None:
-    """End runs whose process is gone, so that none stays `running` for ever."""
-    await fail_lapsed_runs(platform.db, platform.run_logs, owner=platform.owner)
-
-
 async def run_trigger(platform: Platform, tenant_id: str, log_id: str) -> None:
     """Begin the run that a trigger asked for and wait for its end, so that not all of them run at once."""
     runner = await platform.trigger_runner(Tenant(tenant_id))
@@ -134,7 +128,6 @@ ACTORS: dict[str, Actor] = {
         Actor(name="delete_app", queue="app_deletion", time_limit=60 * _MINUTE, run=delete_app),
         Actor(name="clean_runs", queue="retention", time_limit=180 * _MINUTE, run=clean_runs),
         Actor(name="clean_embeddings", queue="dataset", time_limit=60 * _MINUTE, run=clean_embeddings),
-        Actor(name="fail_lapsed_runs", queue="retention", time_limit=10 * _MINUTE, run=end_lapsed_runs),
         Actor(name=RUN_TRIGGER, queue=TRIGGER_QUEUE, time_limit=24 * 60 * _MINUTE, run=run_trigger),
         Actor(name="poll_schedules", queue="schedule_poller", time_limit=10 * _MINUTE, run=poll_schedules),
         Actor(name="purge_outbox", queue="retention", time_limit=30 * _MINUTE, run=purge_outbox),

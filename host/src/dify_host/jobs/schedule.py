@@ -68,7 +68,6 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
 
 #: What runs when; a tick whose setting is off is left out.
 TICKS: tuple[Tick, ...] = (
-    Tick(actor="fail_lapsed_runs", every=timedelta(minutes=1)),
     Tick(
         actor="poll_schedules",
         every=timedelta(minutes=1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import redis.asyncio as redis
@@ -27,17 +28,23 @@ class StopCommand(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunCommands:
-    """Sends stops, and obeys those for this process's runs."""
+    """Sends stops, and obeys those for this process's runs. `left` stops a run that no process has."""
 
-    def __init__(self, bus: redis.Redis, runs: RunService) -> None:
+    def __init__(
+        self, bus: redis.Redis, runs: RunService, left: Callable[[StopCommand], Awaitable[None]] | None = None
+    ) -> None:
         self._bus = bus
         self._runs = runs
+        self._left = left
         self._task: asyncio.Task[None] | None = None
 
     async def stop(self, command: StopCommand) -> None:
         """End a run wherever it is; an unknown one is harmless."""
-        if not self._obey(command):
-            await self._bus.publish(_CHANNEL, msgspec.json.encode(command))
+        if self._obey(command):
+            return
+        await self._bus.publish(_CHANNEL, msgspec.json.encode(command))
+        if self._left is not None:
+            await self._left(command)
 
     def start(self) -> None:
         """Listen for stops of other processes."""

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from dify_kernel.contracts.node import RunInfo
 from dify_kernel.errors import LogError
-from dify_kernel.graph.events import Event, RunStarted
+from dify_kernel.graph.events import Event, NodeFinished, RunResumed, RunStarted
 
 from dify_host.db.tenant import Tenant
 from dify_host.runs.message_rows import MessageSpec
 from dify_host.runs.recorder import Creator
 
-__all__ = ["RunContext", "read_context"]
+__all__ = ["RunContext", "lost_in_a_row", "read_context"]
 
 
 class RunContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whose run it is and what it runs; `spec` is the message that it answers, None for a workflow.
 
-    A version is found again by `source_id`. A draft is not: `graph` is the one that ran.
+    The version is found again by the run's `workflow_id`; the graph of a draft is in the row of the run.
     """
 
     run: RunInfo
@@ -29,9 +30,7 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     root_id: str
     is_workflow: bool = True
     triggered_from: str = "app-run"
-    max_active: int = 0
     spec: MessageSpec | None = None
-    graph: dict[str, Any] | None = None
 
     @property
     def tenant(self) -> Tenant:
@@ -44,7 +43,7 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return data
 
 
-def read_context(events: list[Event]) -> RunContext:
+def read_context(events: Sequence[Event]) -> RunContext:
     """The context in a run's log; LogError when there is none that can be read."""
     first = events[0] if events else None
     if not isinstance(first, RunStarted) or not first.context:
@@ -53,3 +52,13 @@ def read_context(events: list[Event]) -> RunContext:
         return msgspec.convert(first.context, RunContext)
     except msgspec.ValidationError as exc:
         raise LogError(f"The log of the run does not say what it runs: {exc}.") from exc
+
+
+def lost_in_a_row(events: Sequence[Event]) -> int:
+    """How often the run was taken up from a lost process since a node last came to an end."""
+    count = 0
+    for event in reversed(events):
+        if isinstance(event, NodeFinished):
+            break
+        count += isinstance(event, RunResumed) and event.cause == "recovered"
+    return count

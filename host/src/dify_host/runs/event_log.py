@@ -33,27 +33,30 @@ _NO_END = datetime(9999, 1, 1)
 class SqlRunLogStore(RunLogStore):
     """All run logs of one database. `create` begins a run of this process, `open` takes over an existing one.
 
-    A log's lease is renewed until the log has ended, is released, or the store is closed.
+    A log's lease of `ttl` seconds is renewed until the log has ended, is released, or the store is closed.
     """
 
-    def __init__(self, db: Database, writer: BatchWriter) -> None:
+    def __init__(self, db: Database, writer: BatchWriter, *, ttl: float = 30.0) -> None:
         self._db = db
         self._writer = writer
+        self._ttl = ttl
         self._leases = Leases(db, writer)
 
-    def create(self, run_id: str, owner: str, *, ttl: float = 30.0) -> SqlRunLog:
+    def create(self, run_id: str, owner: str, *, ttl: float | None = None) -> SqlRunLog:
         """The log of a new run; its lease is written with the first events."""
+        ttl = self._ttl if ttl is None else ttl
         log = SqlRunLog(self._writer, self._leases, run_id, token=1, last=0, ended=False)
         row = {"run_id": run_id, "owner": owner, "token": 1, "expires_at": self._leases.until(ttl)}
         log.group.insert(workflow_run_leases, row)
         self._leases.hold(run_id, owner, ttl)
         return log
 
-    async def open(self, run_id: str, owner: str, *, ttl: float = 30.0) -> SqlRunLog:
+    async def open(self, run_id: str, owner: str, *, ttl: float | None = None) -> SqlRunLog:
         """Take the run's lease and fence its last owner; RunFenced while another owner's lease is alive.
 
         The log of a run that has ended is open for nobody: it takes no event, and there is no lease to hold.
         """
+        ttl = self._ttl if ttl is None else ttl
         try:
             token, last, ended = await self._take(run_id, owner, ttl)
         except Conflict as exc:
@@ -87,12 +90,14 @@ class SqlRunLogStore(RunLogStore):
         """Renew no lease any more; what is still running may be taken over when its lease ends."""
         await self._leases.close()
 
-    async def load(self, run_id: str, *, after: int = 0) -> list[AnyEvent]:
-        """The durable events with seq > after, in order."""
+    async def load(self, run_id: str, *, after: int = 0, until: int | None = None) -> list[AnyEvent]:
+        """The durable events with seq > after, in order; with `until` no rows beyond the one that holds that event."""
         events = workflow_run_events
         query = (
             sa.select(events.c.payload).where(events.c.run_id == run_id, events.c.seq > after).order_by(events.c.seq)
         )
+        if until is not None:
+            query = query.limit(max(until - after, 1))
         async with self._db.read() as conn:
             payloads = (await conn.execute(query)).scalars().all()
         return [event for payload in payloads for event in decode_events(payload.encode()) if event.seq > after]

@@ -23,7 +23,7 @@ from dify_host.db.types import new_id
 from dify_host.db.writer import Group
 from dify_host.runs.api_events import ApiEvents
 from dify_host.runs.beginning import begin_message, fill_pool, set_environment, shown_inputs
-from dify_host.runs.context import RunContext, read_context
+from dify_host.runs.context import RunContext, lost_in_a_row, read_context
 from dify_host.runs.event_log import SqlRunLog, SqlRunLogStore
 from dify_host.runs.handle import RunHandle, Watcher
 from dify_host.runs.memory import ConversationMemory
@@ -35,6 +35,9 @@ from dify_host.runs.request import RunRequest
 __all__ = ["RunRequest", "RunService", "StartedRun"]
 
 MoreRows = Callable[[RunContext], list[Rows]]
+
+#: How often the process of a run may be lost without any node coming to an end, before the run itself is to blame.
+_MOST_LOSSES = 5
 
 
 class StartedRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +55,12 @@ class TooManyRequests(DifyError):
     code = "rate_limit_error"
     status = 429
     retryable = True
+
+
+class LostTooOften(DifyError):
+    """A run ends every process that takes it up."""
+
+    code = "run_lost"
 
 
 class ProgramsOf(Protocol):
@@ -162,6 +171,8 @@ class RunService:
             if last is None or isinstance(last, RunFinished) or (isinstance(last, RunPaused) and not answers):
                 log.let_wait() if last is not None else log.forget()
                 return None
+            if not answers and lost_in_a_row(events) >= _MOST_LOSSES:
+                raise LostTooOften(f"Its process was lost {_MOST_LOSSES} times in a row and no node came to an end.")
             return await self._resume(run_id, log, events, answers or {})
         except BaseException:
             log.release()

@@ -33,7 +33,7 @@ class RunLog(Protocol):
 class RunLogStore(Protocol):
     """All run logs."""
 
-    async def open(self, run_id: str, owner: str, *, ttl: float = 30.0) -> RunLog:
+    async def open(self, run_id: str, owner: str, *, ttl: float | None = None) -> RunLog:
         """Take the run's lease; RunFenced while another owner's lease is alive. A later open fences earlier ones."""
         ...
 
@@ -62,7 +62,7 @@ class MemoryLogStore:
         self._events: dict[str, list[bytes]] = {}
         self._tokens: dict[str, int] = {}
 
-    async def open(self, run_id: str, owner: str, *, ttl: float = 30.0) -> RunLog:
+    async def open(self, run_id: str, owner: str, *, ttl: float | None = None) -> RunLog:
         """Open a log; earlier holders of the same run are fenced."""
         self._tokens[run_id] = self._tokens.get(run_id, 0) + 1
         return _MemoryLog(self, run_id, self._tokens[run_id])

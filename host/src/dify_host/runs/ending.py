@@ -1,88 +1,57 @@
-"""Ends runs whose process is gone: nobody renews their lease, so a sweep takes it and writes the terminal event."""
+"""Ends a run that no process has, through its log and with all its rows: it cannot go on, or somebody stopped it."""
 
 from __future__ import annotations
 
-import logging
 import time
-from datetime import timedelta
 
 import sqlalchemy as sa
 from dify_kernel.contracts.node import RunInfo
-from dify_kernel.errors import RunFenced
 from dify_kernel.graph.events import AnyEvent, NodeFinished, NodeRetried, NodeStarted, RunFinished
 
-from dify_host.db.engine import Database, database_now
+from dify_host.db.engine import Database
 from dify_host.db.writer import Group
 from dify_host.runs.event_log import SqlRunLog, SqlRunLogStore
 from dify_host.runs.message_rows import message_outcome
 from dify_host.runs.recorder import Creator, WorkflowRows
-from dify_host.runs.tables import messages, workflow_run_leases, workflow_runs
+from dify_host.runs.tables import messages, workflow_runs
 
-__all__ = ["ENDED_WITHOUT_PROCESS", "fail_lapsed_runs"]
-
-log = logging.getLogger(__name__)
-
-ENDED_WITHOUT_PROCESS = "The process that ran this run ended."
-#: How long a lease must be over: a process that was slow for a moment keeps its runs.
-_GRACE = timedelta(seconds=30)
-_BATCH = 200
+__all__ = ["end_run"]
 
 
-async def fail_lapsed_runs(db: Database, store: SqlRunLogStore, *, owner: str, grace: timedelta = _GRACE) -> int:
-    """End every run whose lease has been over for `grace` as failed, through its log, and return how many.
-
-    Several may sweep at once: whoever takes the lease ends the run, and a run that has ended stays as it is.
-    """
-    count, seen = 0, ""
-    leases = workflow_run_leases
-    while True:
-        async with db.read() as conn:
-            before = await database_now(conn) - grace
-            lapsed = sa.select(leases.c.run_id).where(leases.c.expires_at < before)
-            if seen:
-                lapsed = lapsed.where(leases.c.run_id > seen)
-            run_ids = (await conn.execute(lapsed.order_by(leases.c.run_id).limit(_BATCH))).scalars().all()
-        for run_id in run_ids:
-            try:
-                count += await _fail(db, store, run_id, owner)
-            except RunFenced as exc:
-                log.info("A lapsed run has found another process: %s", exc)
-        if len(run_ids) < _BATCH:
-            return count
-        seen = run_ids[-1]
-
-
-async def _fail(db: Database, store: SqlRunLogStore, run_id: str, owner: str) -> int:
-    """Take one run and end it; 0 when it has ended meanwhile."""
+async def end_run(
+    db: Database, store: SqlRunLogStore, run_id: str, *, owner: str, status: str, error: str, error_type: str
+) -> bool:
+    """Take a run and end it; False when it has ended already. RunFenced while a process has it."""
     run_log = await store.open(run_id, owner)
     try:
         events = await store.load(run_id)
         if events and isinstance(events[-1], RunFinished):
-            return 0
-        finished = _finished(events)
+            return False
+        finished = _finished(events, status, error, error_type)
         run_log.append(finished)
         await _record(db, run_id, events, finished, run_log)
         await run_log.flush()
     finally:
         run_log.release()
-    return 1
+    return True
 
 
-def _finished(events: list[AnyEvent]) -> RunFinished:
+def _finished(events: list[AnyEvent], status: str, error: str, error_type: str) -> RunFinished:
     """The end of a run that stopped in the middle, with what its finished nodes have cost."""
     now = time.time()
     ended = [event for event in events if isinstance(event, NodeFinished)]
-    tokens = sum(int(event.metadata.get("total_tokens") or 0) for event in ended)
+    shown = [event for event in ended if not event.scope]
+    tokens = sum(int(event.usage.get("total_tokens") or 0) for event in ended)
     return RunFinished(
         seq=(events[-1].seq if events else 0) + 1,
         at=now,
-        status="failed",
-        error=ENDED_WITHOUT_PROCESS,
-        error_type="ProcessEnded",
+        status=status,
+        error=error,
+        error_type=error_type,
         elapsed_time=max(now - events[0].at, 0.0) if events else 0.0,
         total_tokens=tokens,
-        total_steps=sum(isinstance(event, NodeStarted | NodeRetried) for event in events),
-        exceptions_count=sum(event.status != "succeeded" for event in ended),
+        total_steps=sum(isinstance(event, NodeStarted | NodeRetried) and not event.scope for event in events),
+        exceptions_count=sum(event.status != "succeeded" for event in shown),
         usage={"total_tokens": tokens},
     )
 
