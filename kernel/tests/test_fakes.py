@@ -2,10 +2,11 @@
 
 import json
 
+import msgspec
 import pytest
 from dify_kernel.contracts.http import HttpRequest, HttpResponse, HttpTimeout
 from dify_kernel.contracts.model import LLMRequest, ModelType, PromptMessage
-from dify_kernel.contracts.ports import Retrieval
+from dify_kernel.contracts.ports import IndexChunk, Indexing, Retrieval
 from dify_kernel.contracts.tool import TextMessage
 from dify_kernel.errors import CodeExecutionError, InvokeBadRequestError, NotFound, ToolError
 from dify_kernel.graph.values import File, FileType
@@ -120,6 +121,13 @@ async def test_files_tools_knowledge_memory():
     knowledge = FakeKnowledge({"d": ["apple pie", "whale", "pie"]})
     found = await knowledge.retrieve(Retrieval(query="apple pie", dataset_ids=["d"], top_k=2))
     assert [item["content"] for item in found] == ["apple pie", "pie"]
+    for text in ("plums", "ripe plums"):
+        request = Indexing(dataset_id="d", document_id="n", batch="b", chunks=[IndexChunk(content=text)])
+        assert (await knowledge.index(request)).display_status == "completed"
+    found = await knowledge.retrieve(Retrieval(query="plums", dataset_ids=["d"]))
+    assert [item["content"] for item in found] == ["ripe plums"]
+    with pytest.raises(NotFound):
+        await knowledge.index(msgspec.structs.replace(request, dataset_id="other"))
 
     memory = FakeMemory([("a", "b"), ("c", "d")])
     assert [message.text for message in await memory.history("1", limit=1)] == ["c", "d"]

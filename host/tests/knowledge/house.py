@@ -68,7 +68,9 @@ class House:
         info = ModelInfo(model=MODEL, model_type=ModelType.TEXT_EMBEDDING, max_chunks=BATCH)
         self.models = FakeModels(infos={MODEL: info})
         self.rows = KnowledgeRepository(db, self.tenant)
-        knowledge = Knowledge(db=db, tenant=self.tenant, storage=self.storage, stores=stores, models=self.models)
+        self.knowledge = knowledge = Knowledge(
+            db=db, tenant=self.tenant, storage=self.storage, stores=stores, models=self.models
+        )
         self.datasets, self.documents, self.segments = knowledge.datasets, knowledge.documents, knowledge.segments
         self.retriever, self.runtime = knowledge.retriever, knowledge.runtime
         self.notified: list[tuple[str, str, str, str]] = []

@@ -1,4 +1,4 @@
-"""Knowledge as apps and workflow nodes see it: one question to several knowledge bases of a workspace."""
+"""Knowledge as apps and workflow nodes see it: questions to several knowledge bases, and the end of a pipeline."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from dify_kernel.contracts.ports import ModelsPort, Retrieval
+from dify_kernel.contracts.ports import IndexedDocument, Indexing, ModelsPort, Retrieval
 from dify_kernel.errors import BadInput, NotImplementedYet
 
 from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
 from dify_host.knowledge.links import Links
 from dify_host.knowledge.metadata import Conditions, read_conditions
+from dify_host.knowledge.pipeline_index import PipelineIndexer
 from dify_host.knowledge.ranking import (
     Candidate,
     RerankModel,
@@ -41,12 +42,21 @@ log = logging.getLogger(__name__)
 class KnowledgeRuntime:
     """The knowledge port of one tenant; `asker` is whose run it is."""
 
-    def __init__(self, db: Database, tenant: Tenant, stores: VectorStores, models: ModelsPort, asker: Asker) -> None:
+    def __init__(
+        self,
+        db: Database,
+        tenant: Tenant,
+        stores: VectorStores,
+        models: ModelsPort,
+        asker: Asker,
+        indexer: PipelineIndexer,
+    ) -> None:
         self._rows = KnowledgeRepository(db, tenant)
         self._links = Links(db, tenant)
         self._stores = stores
         self._models = models
         self._asker = asker
+        self._indexer = indexer
 
     async def retrieve(self, request: Retrieval) -> list[dict[str, Any]]:
         """Found pieces by descending score, as the knowledge-retrieval node gives them.
@@ -71,6 +81,10 @@ class KnowledgeRuntime:
         await record_retrieval(self._rows, [dataset.id for dataset in asked], query, found, self._asker)
         names = {dataset.id: dataset.name for dataset in asked}
         return [_piece(candidate, names, position) for position, candidate in enumerate(found, 1)]
+
+    async def index(self, request: Indexing) -> IndexedDocument:
+        """Put the chunks of a document into its knowledge base; the document keeps what went wrong."""
+        return await self._indexer.index(request)
 
     # -- several datasets ------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from dify_host.db.tenant import Tenant
 from dify_host.knowledge.datasets import DatasetService, DefaultEmbedding
 from dify_host.knowledge.documents import DocumentService
 from dify_host.knowledge.index_writer import IndexWriter
+from dify_host.knowledge.pipeline_index import PipelineIndexer
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.retrieval import Asker, Retriever
 from dify_host.knowledge.runtime import KnowledgeRuntime
@@ -62,7 +63,8 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
 
     def runtime(self, asker: Asker) -> KnowledgeRuntime:
         """The knowledge port of a run."""
-        return KnowledgeRuntime(self.db, self.tenant, self.stores, self.models, asker)
+        indexer = PipelineIndexer(KnowledgeRepository(self.db, self.tenant), self._writer, self.datasets)
+        return KnowledgeRuntime(self.db, self.tenant, self.stores, self.models, asker, indexer)
 
     @property
     def _writer(self) -> IndexWriter:

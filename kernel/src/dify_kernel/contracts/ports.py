@@ -22,6 +22,9 @@ from dify_kernel.graph.values import File
 
 __all__ = [
     "FilesPort",
+    "IndexChunk",
+    "IndexedDocument",
+    "Indexing",
     "KnowledgePort",
     "MemoryPort",
     "ModelsPort",
@@ -75,11 +78,59 @@ class Retrieval(msgspec.Struct, frozen=True, kw_only=True):
     attachments: list[File] = []
 
 
+class IndexChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of a document: its text, or a question with its `answer`, or a parent with `children`."""
+
+    content: str
+    answer: str | None = None
+    children: list[str] = []
+    files: list[File] = []
+
+
+class Indexing(msgspec.Struct, frozen=True, kw_only=True):
+    """The pieces of one document, to take the place of those that it has.
+
+    `chunk_structure` is `text_model`, `qa_model` or `hierarchical_model`; `batch` is that of the document. The rest
+    says how to index a knowledge base that has no technique yet: `high_quality` or `economy`, and with which model.
+    """
+
+    dataset_id: str
+    document_id: str
+    batch: str
+    chunks: list[IndexChunk]
+    chunk_structure: str = "text_model"
+    indexing_technique: str | None = None
+    embedding_model: str | None = None
+    embedding_model_provider: str | None = None
+    keyword_number: int | None = None
+    retrieval_model: dict[str, Any] | None = None
+
+
+class IndexedDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it; `created_at` is the document's, in seconds since 1970."""
+
+    dataset_id: str
+    dataset_name: str
+    document_id: str
+    document_name: str
+    batch: str
+    created_at: float
+    display_status: str = "completed"
+
+
 class KnowledgePort(Protocol):
     """Knowledge bases of the workspace."""
 
     async def retrieve(self, request: Retrieval) -> list[dict[str, Any]]:
         """Found pieces, best first: `{content, title, metadata, files}` as the knowledge-retrieval node gives."""
+        ...
+
+    async def index(self, request: Indexing) -> IndexedDocument:
+        """Put the pieces of a document into its knowledge base; they can be found when this returns.
+
+        Calling again replaces. NotFound for a dataset or document that is not the workspace's, BadInput for pieces of
+        another structure than the knowledge base has.
+        """
         ...
 
 

@@ -18,7 +18,7 @@ import msgspec
 from dify_kernel.contracts.http import HttpRequest, HttpResponse, HttpStream
 from dify_kernel.contracts.model import PromptMessage
 from dify_kernel.contracts.node import Body, Limits, NodeContext, RunInfo
-from dify_kernel.contracts.ports import Ports, Retrieval
+from dify_kernel.contracts.ports import IndexedDocument, Indexing, Ports, Retrieval
 from dify_kernel.contracts.tool import TextMessage, ToolInfo, ToolMessage
 from dify_kernel.errors import CodeExecutionError, NotFound, ToolError
 from dify_kernel.graph.pool import Pool
@@ -44,12 +44,16 @@ __all__ = [
 
 
 class FakeKnowledge:
-    """A KnowledgePort over `{dataset_id: [text, ...]}`; finds by shared words, best first, at most `top_k`."""
+    """A KnowledgePort over `{dataset_id: [text, ...]}`; finds by shared words, best first, at most `top_k`.
+
+    What is indexed is kept in `indexed` and found from then on; a dataset that was not given is NotFound.
+    """
 
     def __init__(self, datasets: Mapping[str, Sequence[str]] | None = None, *, error: Exception | None = None) -> None:
         self.datasets = {key: list(texts) for key, texts in (datasets or {}).items()}
         self.error = error
         self.requests: list[Retrieval] = []
+        self.indexed: dict[str, Indexing] = {}
 
     async def retrieve(self, request: Retrieval) -> list[dict[str, Any]]:
         """Pieces in the shape of the knowledge-retrieval node."""
@@ -83,6 +87,27 @@ class FakeKnowledge:
             }
             for position, (score, dataset_id, number, text) in enumerate(found[: request.top_k], 1)
         ]
+
+    async def index(self, request: Indexing) -> IndexedDocument:
+        """Keep the pieces in place of those that the document had."""
+        if self.error is not None:
+            raise self.error
+        if request.dataset_id not in self.datasets:
+            raise NotFound(f"Dataset {request.dataset_id} does not exist.", dataset_id=request.dataset_id)
+        texts = self.datasets[request.dataset_id]
+        before = self.indexed.get(request.document_id)
+        for chunk in before.chunks if before else ():
+            texts.remove(chunk.content)
+        texts += [chunk.content for chunk in request.chunks]
+        self.indexed[request.document_id] = request
+        return IndexedDocument(
+            dataset_id=request.dataset_id,
+            dataset_name=request.dataset_id,
+            document_id=request.document_id,
+            document_name=request.document_id,
+            batch=request.batch,
+            created_at=0.0,
+        )
 
 
 class ToolCallRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""The knowledge retrieval node: a question to knowledge bases, found pieces with their sources."""
+"""The nodes of knowledge bases: retrieval, and the source and the end of a knowledge pipeline."""
 
 from dify_nodes_knowledge.plugin import register_nodes
 

@@ -1,4 +1,4 @@
-"""Offers the node type `knowledge-retrieval`."""
+"""Offers the node types of knowledge bases: retrieval, and the two ends of a pipeline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ __all__ = ["register_nodes"]
 
 @hookimpl
 def register_nodes(register: Callable[..., None]) -> None:
-    """Offer the knowledge-retrieval node."""
+    """Offer the nodes of this package."""
+    from dify_nodes_knowledge.datasource import DatasourceNode
+    from dify_nodes_knowledge.index import KnowledgeIndexNode
     from dify_nodes_knowledge.node import KnowledgeRetrievalNode
 
-    register(KnowledgeRetrievalNode)
+    for node in (KnowledgeRetrievalNode, DatasourceNode, KnowledgeIndexNode):
+        register(node)
