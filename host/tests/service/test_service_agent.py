@@ -97,7 +97,9 @@ async def test_an_old_router_app_is_a_chat(house: House) -> None:
 
 
 async def test_a_tool_that_nothing_offers_is_named_by_the_run(house: House) -> None:
-    app = await house.app("agent-chat", configured("function_call", TIME, {**TIME, "provider_id": "dalle"}), publish=False)
+    app = await house.app(
+        "agent-chat", configured("function_call", TIME, {**TIME, "provider_id": "dalle"}), publish=False
+    )
     found = await app.stream("/chat-messages", {"query": "hi"})
     assert names(found) == ["error"]
     assert "dalle/weekday" in found[0]["message"]
