@@ -6,7 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from dify_kernel.contracts.tool import TextMessage
 from dify_kernel.errors import ToolError
+from dify_kernel.testing.fakes import FakeHttp
+from dify_kernel.testing.tool import ToolExample, ToolProviderSuite
 from dify_tools_time.tools import NoCredentials, TimeTools
 
 
@@ -34,8 +37,19 @@ async def test_the_weekday_of_a_date() -> None:
 
 
 @pytest.mark.parametrize(
+    ("timezone", "localtime"), [("UTC", "1970-01-02 00:00:00"), ("Asia/Tokyo", "1970-01-02 09:00:00")]
+)
+async def test_timestamps_and_local_times_are_the_same_moment(timezone: str, localtime: str) -> None:
+    assert await call("localtime_to_timestamp", localtime=localtime, timezone=timezone) == "86400"
+    assert await call("timestamp_to_localtime", timestamp=86400, timezone=timezone) == localtime
+
+
+@pytest.mark.parametrize(
     ("tool", "parameters", "word"),
     [
+        ("localtime_to_timestamp", {"localtime": "noon"}, "localtime"),
+        ("timestamp_to_localtime", {"timestamp": "soon"}, "timestamp"),
+        ("timestamp_to_localtime", {"timestamp": 10**20}, "timestamp"),
         ("weekday", {"year": 2023, "month": 2, "day": 29}, "day"),
         ("weekday", {}, "day"),
         ("current_time", {"timezone": "Mars/Base"}, "timezone"),
@@ -52,7 +66,35 @@ async def test_a_wrong_parameter_is_named(tool: str, parameters: dict[str, Any],
         await call(tool, **parameters)
 
 
-def test_every_tool_describes_its_parameters() -> None:
-    for tool in TimeTools(http=None).tools():  # type: ignore[arg-type]
-        assert tool.description
-        assert all(parameter.name for parameter in tool.parameters)
+class TestContract(ToolProviderSuite):
+    examples = [
+        ToolExample(tool="current_time", parameters={"format": "%Z", "timezone": "UTC"}, messages=[TextMessage("UTC")]),
+        ToolExample(
+            tool="timezone_conversion",
+            parameters={
+                "current_time": "2024-01-01 00:00:00",
+                "current_timezone": "UTC",
+                "target_timezone": "Asia/Tokyo",
+            },
+            messages=[TextMessage("2024-01-01 09:00:00")],
+        ),
+        ToolExample(
+            tool="localtime_to_timestamp",
+            parameters={"localtime": "1970-01-01 08:00:01"},
+            messages=[TextMessage("1")],
+        ),
+        ToolExample(
+            tool="timestamp_to_localtime", parameters={"timestamp": 1}, messages=[TextMessage("1970-01-01 08:00:01")]
+        ),
+        ToolExample(
+            tool="weekday", parameters={"year": 2024, "month": 2, "day": 29}, messages=[TextMessage("Thursday")]
+        ),
+    ]
+
+    @pytest.fixture
+    def tools(self) -> TimeTools:
+        return TimeTools(FakeHttp())
+
+    @pytest.fixture
+    def credentials(self) -> NoCredentials:
+        return NoCredentials()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import calendar
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, tzinfo
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -21,6 +21,8 @@ _FORMAT = ToolParameter(
     label="Format",
     description="How the time is written, as in strftime.",
 )
+_STAMP_FORMAT = "%Y-%m-%d %H:%M:%S"
+_OWN_ZONE = ToolParameter(name="timezone", default="Asia/Shanghai", label="Time zone", description="An IANA name.")
 _ZONE = ToolParameter(name="timezone", form="form", default="UTC", label="Time zone", description="An IANA name.")
 
 
@@ -29,14 +31,14 @@ class NoCredentials(msgspec.Struct, frozen=True):
 
 
 class TimeTools(ToolProvider):
-    """Current time, time zone conversion and weekday. Reads the clock and nothing else."""
+    """Current time, timestamps, time zone conversion and weekday. Reads the clock and nothing else."""
 
     name = "time"
     label = "Time"
     Credentials = NoCredentials
 
     def tools(self) -> Sequence[ToolInfo]:
-        """The three tools."""
+        """The five tools."""
         conversion = [ToolParameter(name=name, required=True) for name in ("current_time", "current_timezone")]
         conversion.append(ToolParameter(name="target_timezone", required=True))
         parts = [ToolParameter(name=name, type="number", required=True) for name in ("year", "month", "day")]
@@ -50,12 +52,24 @@ class TimeTools(ToolProvider):
                 description="A time (YYYY-MM-DD HH:MM:SS) of one zone in another.",
                 parameters=conversion,
             ),
+            ToolInfo(
+                name="localtime_to_timestamp",
+                label="Local time to timestamp",
+                description="The Unix timestamp of a local time (YYYY-MM-DD HH:MM:SS).",
+                parameters=[ToolParameter(name="localtime", required=True, label="Local time"), _OWN_ZONE],
+            ),
+            ToolInfo(
+                name="timestamp_to_localtime",
+                label="Timestamp to local time",
+                description="The local time of a Unix timestamp.",
+                parameters=[ToolParameter(name="timestamp", type="number", required=True), _OWN_ZONE],
+            ),
             ToolInfo(name="weekday", label="Weekday", description="The weekday of a date.", parameters=parts),
         )
 
     async def invoke(self, tool: str, parameters: Mapping[str, Any], credentials: Any) -> AsyncIterator[ToolMessage]:
         """The answer as one text; ToolError names the parameter that is wrong."""
-        work = {"current_time": _now, "timezone_conversion": _convert, "weekday": _weekday}.get(tool)
+        work = _WORK.get(tool)
         if work is None:
             raise ToolError(f"There is no time tool {tool!r}.", hint="See its list of tools.", tool=tool)
         yield TextMessage(work(parameters))
@@ -68,11 +82,27 @@ def _now(parameters: Mapping[str, Any]) -> str:
 
 def _convert(parameters: Mapping[str, Any]) -> str:
     source, target = _zone(parameters, "current_timezone"), _zone(parameters, "target_timezone")
+    return _moment(parameters, "current_time", source).astimezone(target).strftime(_STAMP_FORMAT)
+
+
+def _to_timestamp(parameters: Mapping[str, Any]) -> str:
+    zone = _zone(parameters, "timezone", str(_OWN_ZONE.default))
+    return str(int(_moment(parameters, "localtime", zone).timestamp()))
+
+
+def _to_localtime(parameters: Mapping[str, Any]) -> str:
+    zone = _zone(parameters, "timezone", str(_OWN_ZONE.default))
     try:
-        moment = datetime.strptime(str(parameters.get("current_time")), "%Y-%m-%d %H:%M:%S").replace(tzinfo=source)
+        return datetime.fromtimestamp(float(parameters["timestamp"]), zone).strftime(_STAMP_FORMAT)
+    except (KeyError, TypeError, ValueError, OverflowError, OSError) as exc:
+        raise ToolError("`timestamp` is no Unix timestamp in seconds.", field="timestamp") from exc
+
+
+def _moment(parameters: Mapping[str, Any], name: str, zone: tzinfo) -> datetime:
+    try:
+        return datetime.strptime(str(parameters.get(name)), _STAMP_FORMAT).replace(tzinfo=zone)
     except ValueError as exc:
-        raise ToolError("`current_time` is not of the form YYYY-MM-DD HH:MM:SS.", field="current_time") from exc
-    return moment.astimezone(target).strftime("%Y-%m-%d %H:%M:%S")
+        raise ToolError(f"`{name}` is not of the form YYYY-MM-DD HH:MM:SS.", field=name) from exc
 
 
 def _weekday(parameters: Mapping[str, Any]) -> str:
@@ -93,3 +123,12 @@ def _zone(parameters: Mapping[str, Any], name: str, default: str = "") -> tzinfo
         raise ToolError(
             f"`{name}` is {value!r}, which is no time zone.", hint="Use a name like Europe/Berlin.", field=name
         ) from exc
+
+
+_WORK: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
+    "current_time": _now,
+    "timezone_conversion": _convert,
+    "localtime_to_timestamp": _to_timestamp,
+    "timestamp_to_localtime": _to_localtime,
+    "weekday": _weekday,
+}

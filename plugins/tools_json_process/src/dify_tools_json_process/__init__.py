@@ -1,0 +1,3 @@
+"""Tools that read and change JSON by JSONPath."""
+
+__all__: list[str] = []

@@ -1,0 +1,17 @@
+"""Hook implementation: offers the family `json_process`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dify_kernel.hookspecs import hookimpl
+
+__all__ = ["register_tools"]
+
+
+@hookimpl
+def register_tools(register: Callable[..., None]) -> None:
+    """Offer the family."""
+    from dify_tools_json_process.tools import JsonTools
+
+    register(JsonTools)
