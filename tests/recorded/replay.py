@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import msgspec
-from dify_host.platform import Workspace
+from dify_host.workspace import Workspace
 from dify_kernel.errors import DifyError
 
 from .recordings import Case

@@ -12,7 +12,8 @@ from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
 from dify_host.identity.accounts import insert_account
 from dify_host.identity.workspaces import insert_workspace
-from dify_host.platform import Platform, Workspace
+from dify_host.platform import Platform
+from dify_host.workspace import Workspace
 from dify_kernel.testing.openai_server import OpenAIServer
 
 __all__ = ["CHAT_MODEL", "House", "Key", "Workshop", "answers_with", "edge", "events", "graph", "names", "node"]

@@ -15,12 +15,13 @@ from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
 from dify_host.identity.accounts import insert_account
 from dify_host.identity.workspaces import insert_workspace
-from dify_host.platform import Platform, Workspace
+from dify_host.platform import Platform
 from dify_host.runs.recorder import Creator
 from dify_host.runs.service import RunRequest
 from dify_host.runs.tables import workflow_runs
 from dify_host.tools.errors import ToolProviderNotFound
 from dify_host.tools.workflow_tools import NewWorkflowTool, WorkflowParameter
+from dify_host.workspace import Workspace
 from dify_kernel.errors import BadInput, Conflict
 from dify_kernel.graph.events import RunFinished
 

@@ -16,8 +16,9 @@ from dify_host.db.types import new_id
 from dify_host.identity.accounts import insert_account
 from dify_host.identity.workspaces import insert_workspace
 from dify_host.jobs.actors import ACTORS
-from dify_host.platform import Platform, Workspace
+from dify_host.platform import Platform
 from dify_host.runs.tables import workflow_runs, workflow_trigger_logs
+from dify_host.workspace import Workspace
 
 __all__ = ["TriggerHouse", "end", "graph", "node", "schedule", "webhook"]
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from dify_host.apps.records import AppRecord
     from dify_host.cli.output import Output
     from dify_host.identity.workspaces import Member
-    from dify_host.platform import Platform, Workspace
+    from dify_host.platform import Platform
+from dify_host.workspace import Workspace
     from dify_host.runs.programs import Program
 
 __all__ = ["pairs", "run_program"]

@@ -13,7 +13,7 @@ from dify_host.cli.call import Call, takes_call
 if TYPE_CHECKING:
     from dify_kernel.contracts.model import ModelType
 
-    from dify_host.platform import Workspace
+    from dify_host.workspace import Workspace
 
 __all__ = ["models"]
 

@@ -19,8 +19,9 @@ from dify_host.db.tenant import Tenant
 from dify_host.http.console_callers import CONSOLE, console_principal
 from dify_host.http.errors import UnsupportedMediaType
 from dify_host.identity.end_users import EndUser
-from dify_host.platform import Platform, Workspace
+from dify_host.platform import Platform
 from dify_host.runs.recorder import Creator
+from dify_host.workspace import Workspace
 
 __all__ = [
     "PUBLIC",

@@ -17,8 +17,9 @@ from dify_host.http.cookies import SessionCookies
 from dify_host.identity.accounts import Accounts
 from dify_host.identity.setup import is_set_up
 from dify_host.identity.workspaces import EDITORS, PRIVILEGED, ROLES
-from dify_host.platform import Platform, Workspace
+from dify_host.platform import Platform
 from dify_host.runs.recorder import Creator
+from dify_host.workspace import Workspace
 
 __all__ = [
     "ADMINS",
