@@ -10,12 +10,14 @@ import pytest
 from dify_host.apps.records import ModelConfig
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
-from dify_host.runs.agent_thoughts import ThoughtRepository
+from dify_host.db.writer import Group
+from dify_host.runs.agent_thoughts import ThoughtRepository, ThoughtRows
 from dify_host.runs.basic import basic_graph
 from dify_host.runs.tables import message_agent_thoughts, message_files, messages
 from dify_kernel.contracts.model import ModelFeature
 from dify_kernel.contracts.tool import FileMessage, TextMessage, ToolInfo, ToolParameter
 from dify_kernel.errors import NotFound
+from dify_kernel.graph.events import AgentLogged, NodeFinished, RunFinished, RunResumed
 from dify_kernel.graph.values import File, FileTransfer, FileType
 from dify_kernel.testing.fakes import FakeTools
 
@@ -306,3 +308,17 @@ async def test_a_workflow_with_an_agent_keeps_no_thoughts_and_tells_its_log(hous
     assert "message" in names
     assert not {"agent_thought", "agent_message"} & set(names)
     assert await house.rows(message_agent_thoughts) == []
+
+
+def test_an_agent_that_is_run_again_keeps_its_last_thoughts(house: RunHouse) -> None:
+    def round_of(step: str, thought: str) -> AgentLogged:
+        log = {"id": step, "parent_id": None, "data": {"thought": thought}, "metadata": {}}
+        return AgentLogged(node_id="agent", execution_id="e", log=log)
+
+    rows, group = ThoughtRows(new_id(), house.creator), Group()
+    told = [round_of("1", "old"), round_of("2", "old"), round_of("3", "old"), RunResumed()]
+    end = NodeFinished(execution_id="e", node_id="agent", node_type="agent")
+    for event in [*told, round_of("1", "new"), round_of("2", "new"), end, RunFinished(status="succeeded")]:
+        rows.record(event, group)
+    kept = [row for table, row in group.inserts if table is message_agent_thoughts]
+    assert [(row["id"], row["position"], row["thought"]) for row in kept] == [("1", 1, "new"), ("2", 2, "new")]

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from dify_kernel.graph.events import AgentLogged, Event, NodeFinished, RunFinished
+from dify_kernel.graph.events import AgentLogged, Event, NodeFinished, RunFinished, RunResumed
 from dify_kernel.graph.values import File, infer
 
 from dify_host.apps.tables import apps
@@ -133,6 +133,8 @@ class ThoughtRows:
             thought = self._thoughts.take(event)
             if thought is not None:
                 self._open[thought.id] = thought
+        elif isinstance(event, RunResumed):
+            self._open.clear()  # an agent that has not ended begins anew
         elif isinstance(event, NodeFinished):
             self._write([item for item in self._open.values() if item.execution_id == event.execution_id], group)
         elif isinstance(event, RunFinished):
