@@ -14,7 +14,8 @@ import httpx
 import msgspec
 import psutil
 from dify_host.identity.setup import ensure_local_workspace
-from dify_host.platform import Platform, Workspace
+from dify_host.platform import Platform
+from dify_host.workspace import Workspace
 
 from .figures import environment
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from dify_host.cli.output import Output
     from dify_host.identity.workspaces import Member
     from dify_host.platform import Platform
-from dify_host.workspace import Workspace
     from dify_host.runs.programs import Program
+    from dify_host.workspace import Workspace
 
 __all__ = ["pairs", "run_program"]
 

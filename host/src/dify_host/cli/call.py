@@ -14,7 +14,7 @@ from dify_host.cli.output import Output
 if TYPE_CHECKING:
     from dify_host.identity.workspaces import Member
     from dify_host.platform import Platform
-from dify_host.workspace import Workspace
+    from dify_host.workspace import Workspace
 
 __all__ = ["Call", "takes_call"]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dify_host.identity.workspaces import Member
     from dify_host.knowledge.datasets import DatasetDetail
     from dify_host.platform import Platform
-from dify_host.workspace import Workspace
+    from dify_host.workspace import Workspace
 
 __all__ = ["kb"]
 
