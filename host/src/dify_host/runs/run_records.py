@@ -98,6 +98,15 @@ class RunRecords(TenantRepository):
             **_times(row),
         }
 
+    async def app_of(self, run_id: str) -> str:
+        """The app that a run of the workspace belongs to; NotFound."""
+        query = self.scoped_select(_runs, _runs.c.app_id).where(_runs.c.id == run_id)
+        async with self.db.read() as conn:
+            found: str | None = (await conn.execute(query)).scalar()
+        if found is None:
+            raise NotFound("Workflow run not found", run_id=run_id)
+        return found
+
     async def _messages(self, conn: Any, run_ids: list[str]) -> dict[str, sa.Row[Any]]:
         query = sa.select(messages.c.id, messages.c.conversation_id, messages.c.workflow_run_id)
         found = await conn.execute(query.where(messages.c.workflow_run_id.in_(run_ids))) if run_ids else []
