@@ -59,7 +59,7 @@ from dify_host.sandbox import SandboxPool, SandboxSettings
 from dify_host.settings import HostSettings
 from dify_host.tools.pool import ToolPool
 from dify_host.tools.services import Tools
-from dify_host.tools.workflow_runs import WorkflowCaller, WorkflowRunner, call_depth
+from dify_host.tools.workflow_runs import WorkflowCaller, WorkflowRunner
 from dify_host.triggers.debug import DebugInbox
 from dify_host.triggers.intake import WebhookIntake
 from dify_host.triggers.runner import TriggerRunner
@@ -336,8 +336,7 @@ class Platform:
         asker = Asker(user_id=creator.id, role=creator.role, source="app", app_id=run.app_id)
         knowledge = self.knowledge_of(tenant, models).runtime(asker)
         files = self.files_of(tenant)
-        depth = max(run.call_depth, call_depth())
-        caller = WorkflowCaller(creator=creator, user_id=run.user_id, invoke_from=run.invoke_from, depth=depth)
+        caller = WorkflowCaller(creator=creator, user_id=run.user_id, invoke_from=run.invoke_from, depth=run.call_depth)
         return Ports(
             models=models,
             knowledge=knowledge,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
@@ -17,13 +19,16 @@ from dify_host.identity.accounts import insert_account
 from dify_host.identity.workspaces import insert_workspace
 from dify_host.platform import Platform
 from dify_host.runs.recorder import Creator
-from dify_host.runs.service import RunRequest
+from dify_host.runs.request import RunRequest
+from dify_host.runs.service import StartedRun
 from dify_host.runs.tables import workflow_runs
 from dify_host.tools.errors import ToolProviderNotFound
 from dify_host.tools.workflow_tools import NewWorkflowTool, WorkflowParameter
 from dify_host.workspace import Workspace
 from dify_kernel.errors import BadInput, Conflict
 from dify_kernel.graph.events import RunFinished
+
+from .tools_house import Answer, Asked, loopback
 
 
 @pytest.fixture
@@ -37,6 +42,7 @@ async def platform(redis_url: str, sqlite_url: str, tmp_path: Path) -> AsyncIter
         "REDIS_PORT": str(redis.port or 6379),
         "REDIS_DB": redis.path.strip("/") or "0",
         "WORKFLOW_CALL_MAX_DEPTH": "3",
+        "SSRF_ALLOWED_HOSTS": "127.0.0.1",
     }
     async with Platform.opened(env, role="worker") as platform:
         yield platform
@@ -50,7 +56,10 @@ class Shop:
 
     async def app(self, *nodes: dict[str, Any], name: str = "An app", app_id: str | None = None) -> str:
         """A published workflow of these nodes in a row, new or in place of another."""
-        edges = [{"id": f"{a['id']}-{b['id']}", "source": a["id"], "target": b["id"]} for a, b in pairwise(nodes)]
+        edges = [
+            {"id": f"{a['id']}-{b['id']}", "source": a["id"], "target": b["id"], "sourceHandle": _handle(a)}
+            for a, b in pairwise(nodes)
+        ]
         head = {"name": name, "mode": "workflow", "icon": "", "icon_background": "", "description": ""}
         graph = {"nodes": list(nodes), "edges": edges}
         data = {"version": "0.5.0", "kind": "app", "app": head, "workflow": {"graph": graph, "features": {}}}
@@ -61,13 +70,16 @@ class Shop:
         return made.app_id
 
     async def run(self, app_id: str, **inputs: Any) -> RunFinished:
+        """The end of one run of the published version."""
+        return await (await self.begin(app_id, **inputs)).handle.wait()
+
+    async def begin(self, app_id: str, **inputs: Any) -> StartedRun:
         """One run of the published version."""
         repository = self.workspace.app_repository
         app, record = await repository.get(app_id), await repository.published_workflow(app_id)
         creator = Creator(role="account", id=self.owner, name="Owner")
         request = RunRequest(tenant=self.workspace.tenant, app=app, creator=creator, user_id=self.owner, inputs=inputs)
-        started = await self.platform.runs.start(self.platform.programs.workflow(record), request)
-        return await started.handle.wait()
+        return await self.platform.runs.start(self.platform.programs.workflow(record), request)
 
     async def publish(self, app_id: str, name: str, **rest: Any) -> str:
         """The id of the app as a tool."""
@@ -85,6 +97,11 @@ async def open_shop(platform: Platform) -> Shop:
 @pytest.fixture
 async def shop(platform: Platform) -> Shop:
     return await open_shop(platform)
+
+
+def _handle(node: dict[str, Any]) -> str:
+    """The handle that a node leaves by: a button, or the plain one."""
+    return (node["data"].get("user_actions") or [{"id": "source"}])[0]["id"]
 
 
 def node(node_id: str, kind: str, **data: Any) -> dict[str, Any]:
@@ -145,6 +162,26 @@ async def test_a_workflow_calls_another_as_a_tool(shop: Shop) -> None:
     }
 
 
+@pytest.mark.parametrize("ensure_ascii", [0, {"type": "constant", "value": 0}], ids=["old", "new"])
+async def test_a_plugins_tool_runs_as_apps_have_it(shop: Shop, ensure_ascii: Any) -> None:
+    parse = node(
+        "parse",
+        "tool",
+        provider_id="langgenius/json_process/json_process",
+        provider_type="builtin",
+        provider_name="json_process",
+        tool_name="parse",
+        tool_configurations={"ensure_ascii": ensure_ascii},
+        tool_parameters={
+            "content": {"type": "mixed", "value": "{{#start.text#}}"},
+            "json_filter": {"type": "mixed", "value": "a"},
+        },
+    )
+    app = await shop.app(start(field("text")), parse, end(text=["parse", "text"], json=["parse", "json"]))
+    finished = await shop.run(app, text='{"a": {"b": "é"}}')
+    assert finished.outputs == {"text": '{"b": "é"}', "json": [{"data": []}]}
+
+
 async def test_the_parameters_are_those_of_the_start_form(shop: Shop) -> None:
     fields = [field("name"), field("n", "number", required=False, default=3), field("c", "select", options=["x", "y"])]
     app = await shop.app(start(*fields), template("{{ name }}"), end(o=["template", "output"]))
@@ -193,6 +230,39 @@ async def test_a_failed_run_fails_the_call_with_its_error(shop: Shop) -> None:
     caller = await shop.app(start(), calls(tool, "breaks", name="a"), end(o=["call", "text"]))
     finished = await shop.run(caller)
     assert (finished.status, "has no workflow tool" in finished.error) == ("failed", True)
+
+
+async def test_a_workflow_that_waits_for_somebody_fails_the_call(shop: Shop) -> None:
+    button = {"id": "yes", "title": "Yes", "button_style": "primary"}
+    ask = node(
+        "ask", "human-input", form_content="Well?", inputs=[], user_actions=[button], timeout=1, timeout_unit="day"
+    )
+    app = await shop.app(start(), ask, end(o=["sys", "user_id"]), name="Asker")
+    tool = await shop.publish(app, "asker")
+    finished = await shop.run(await shop.app(start(), calls(tool, "asker"), end(o=["call", "text"])))
+    assert (finished.status, "Asker waits for somebody" in finished.error) == ("failed", True)
+
+
+async def test_a_run_that_is_stopped_stops_what_it_called(platform: Platform, shop: Shop) -> None:
+    reached, over = threading.Event(), threading.Event()
+
+    def answer(asked: Asked) -> Answer:
+        reached.set()
+        over.wait(20)
+        return 200, {}, b""
+
+    with loopback(answer) as server:
+        asks = node("asks", "http-request", url=server.url, method="get")
+        tool = await shop.publish(await shop.app(start(), asks, end(o=["asks", "body"])), "asker")
+        started = await shop.begin(await shop.app(start(), calls(tool, "asker"), end(o=["call", "text"])))
+        assert await asyncio.to_thread(reached.wait, 20)
+        started.handle.stop()
+        assert (await started.handle.wait()).status == "stopped"
+        over.set()
+        await platform.runs.close()
+    async with platform.db.read() as conn:
+        statuses = (await conn.execute(sa.select(workflow_runs.c.status))).scalars().all()
+    assert list(statuses) == ["stopped", "stopped"]
 
 
 async def test_what_cannot_be_a_tool_is_refused(platform: Platform, shop: Shop) -> None:

@@ -26,7 +26,7 @@ from dify_kernel.contracts.tool import ToolMessage
 from dify_kernel.registry import Registry
 from dify_kernel.testing.fakes import FakeFiles, FakeKnowledge
 
-__all__ = ["KEYRING", "USER", "Asked", "Loopback", "ToolsHouse", "loopback", "said"]
+__all__ = ["KEYRING", "USER", "Answer", "Asked", "Loopback", "ToolsHouse", "loopback", "said"]
 
 KEYRING = KeyRing("a secret key of the tests")
 USER = new_id()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from dify_kernel.contracts.tool import TextMessage
+from dify_kernel.errors import ToolError
 from dify_kernel.testing.fakes import FakeHttp
 from dify_kernel.testing.tool import ToolExample, ToolProviderSuite
 from dify_tools_json_process.tools import JsonTools, NoCredentials
@@ -84,3 +85,9 @@ class TestContract(ToolProviderSuite):
     @pytest.fixture
     def credentials(self) -> NoCredentials:
         return NoCredentials()
+
+
+@pytest.mark.parametrize(("content", "path"), [("no JSON", "a"), ("{}", "$.[")])
+async def test_what_cannot_be_read_is_an_error_and_no_answer(content: str, path: str) -> None:
+    with pytest.raises(ToolError):
+        await anext(JsonTools(FakeHttp()).invoke("parse", {"content": content, "json_filter": path}, NoCredentials()))

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from contextvars import ContextVar
 from typing import Any
 
 import msgspec
 from dify_kernel.errors import ToolError
-from dify_kernel.graph.events import RunFinished
 
 from dify_host.apps.records import AppRecord
 from dify_host.db.tenant import Tenant
 from dify_host.runs.programs import Program
 from dify_host.runs.recorder import Creator
-from dify_host.runs.service import RunRequest, RunService
+from dify_host.runs.request import RunRequest
+from dify_host.runs.service import RunService
 
-__all__ = ["WorkflowCaller", "WorkflowRunner", "call_depth"]
-
-_depth: ContextVar[int] = ContextVar("workflow_call_depth", default=0)
-
-
-def call_depth() -> int:
-    """How deep the run that is being started here lies: 0 for one that a person or a client started."""
-    return _depth.get()
+__all__ = ["WorkflowCaller", "WorkflowRunner"]
 
 
 class WorkflowCaller(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,21 +48,16 @@ class WorkflowRunner:
             user_id=self._caller.user_id,
             inputs=inputs,
             invoke_from=self._caller.invoke_from,
+            call_depth=self._caller.depth + 1,
         )
-        # The ports of the new run are made while it is started, and note the depth then.
-        token = _depth.set(self._caller.depth + 1)
-        try:
-            started = await self._runs.start(program, request)
-        finally:
-            _depth.reset(token)
+        started = await self._runs.start(program, request)
         run_id = started.handle.run.run_id
         try:
-            finished: Any = await started.handle.wait()
+            finished = await started.handle.wait()
         except asyncio.CancelledError:
             started.handle.stop()
             raise
-        if not isinstance(finished, RunFinished):
-            started.handle.stop()
+        if finished.status == "paused":
             raise ToolError(
                 f"The workflow {app.name} waits for somebody.",
                 hint="A workflow that is used as a tool cannot ask people.",
