@@ -183,20 +183,22 @@ def test_apps_end_with_what_their_mode_has(registry: Registry, mode: str, last: 
     assert code in {item[0] for item in found(registry, [sample.START, last], [wire("start", last["id"])], mode)}
 
 
-def test_nodes_without_a_model_cannot_run_yet(registry: Registry) -> None:
+def test_nodes_without_a_model_ask_the_default(registry: Registry) -> None:
     chosen = {"provider": "openai", "name": "m", "mode": "chat", "completion_params": {}}
     prompt = [{"role": "user", "text": "x"}]
     nodes = [
         sample.START,
         sample.node("a", "llm", model=chosen, prompt_template=prompt),
         sample.node("b", "llm", model={**chosen, "name": ""}, prompt_template=prompt),
+        sample.node("d", "llm", model={**chosen, "provider": ""}, prompt_template=prompt),
         sample.node("c", "agent", agent_strategy_name="", agent_parameters={"model": {"value": None}}),
         sample.END,
     ]
     told = found(registry, nodes, sample.graph(*nodes)["edges"])
     assert {item for item in told if item[0] != "unknown_node"} == {
-        ("model_missing", "b", "warning"),
-        ("model_missing", "c", "warning"),
+        ("default_model", "b", "warning"),
+        ("default_model", "c", "warning"),
+        ("model_missing", "d", "warning"),
         ("missing_strategy", "c", "error"),
     }
 

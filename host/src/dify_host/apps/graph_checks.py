@@ -154,7 +154,7 @@ class _View:
     # -- models -----------------------------------------------------------------------------------------------
 
     def check_models(self) -> Iterator[Problem]:
-        """Nodes that ask a model before one is chosen, and agents without a strategy."""
+        """Nodes that ask the workspace's default model, or one without its provider; agents without a strategy."""
         for node_id, kind in self.kinds.items():
             data = self.data[node_id]
             if kind in _ASKING:
@@ -165,8 +165,11 @@ class _View:
                 chosen, name = _parameter(data, "model"), "model"
             else:
                 continue
-            if not isinstance(chosen, dict) or not chosen.get("provider") or not chosen.get(name):
-                yield _warning(MODEL_MISSING, "No model is chosen; the node cannot run.", node_id)
+            given = chosen if isinstance(chosen, dict) else {}
+            if given.get(name) and not given.get("provider"):
+                yield _warning(MODEL_MISSING, "The model has no provider; the node cannot run.", node_id)
+            elif not given.get(name):
+                yield _warning("default_model", "No model is chosen; the workspace's default is asked.", node_id)
 
     # -- ends -------------------------------------------------------------------------------------------------
 
