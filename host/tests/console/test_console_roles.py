@@ -80,6 +80,7 @@ TABLE: Final[list[tuple[str, str, set[str]]]] = [
     ("GET", f"{APP}/workflow-runs/{{run_id}}", MEMBER),
     ("GET", f"{APP}/workflow-runs/{{run_id}}/node-executions", MEMBER),
     ("GET", f"{APP}/workflow-runs/{{run_id}}/trace", MEMBER),
+    ("POST", f"{APP}/workflow-runs/{{run_id}}/retry", EDITOR),
     ("GET", f"{APP}/triggers", MEMBER),
     ("POST", f"{APP}/trigger-enable", EDITOR),
     ("GET", f"{APP}/workflows/triggers/webhook", MEMBER),

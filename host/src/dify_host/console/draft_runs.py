@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Any
 
 import msgspec
-from dify_kernel.errors import BadInput, DifyError
+from dify_kernel.errors import BadInput
 from dify_kernel.graph.values import File
 from litestar import Controller, get, post
 from litestar.params import FromPath, JSONBody
@@ -15,23 +14,19 @@ from litestar.response import Stream
 from dify_host.apps.draft_variables import DraftVariables
 from dify_host.apps.records import AppRecord, WorkflowRecord
 from dify_host.console.shapes import ANY_WORKFLOW, CHATFLOW, WORKFLOW, app_of, input_files
+from dify_host.console.streams import PING_EVERY, stream_of
 from dify_host.console.workflows import draft_of
 from dify_host.http.callers import Call, platform_of
 from dify_host.http.console_callers import MEMBERS, WRITERS, ConsoleAccount, ConsoleCaller
-from dify_host.http.errors import error_response
 from dify_host.platform import Platform
-from dify_host.runs.api_events import PING, ApiEvents, ErrorEvent, server_sent
+from dify_host.runs.api_events import ApiEvents
 from dify_host.runs.commands import StopCommand
-from dify_host.runs.draft_runs import WatchedRun
 from dify_host.runs.node_records import NodeRecords
 from dify_host.runs.service import RunRequest
 from dify_host.runs.single_step import SingleSteps, Step, StepInputs
 from dify_host.service.shapes import FileObject, IdInPath, Success
 
 __all__ = ["DraftRunController"]
-
-_HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-_PING_EVERY: Final = 10.0
 
 
 class DraftRunBody(msgspec.Struct, kw_only=True):
@@ -174,17 +169,7 @@ async def _run(caller: ConsoleCaller, request: Call, app: AppRecord, data: Draft
         introduction=str(draft.features.get("opening_statement") or ""),
     )
     watched = await platform.draft_runs.start(platform.programs.workflow(draft), wanted, variables)
-    return Stream(_run_events(watched), media_type="text/event-stream", headers=_HEADERS)
-
-
-async def _run_events(watched: WatchedRun) -> AsyncIterator[bytes]:
-    try:
-        async for batch in watched.follow(idle=_PING_EVERY):
-            data = watched.started.events.encode(batch) if batch else PING
-            if data:
-                yield data
-    except DifyError as exc:
-        yield _error(exc)
+    return stream_of(watched.started.events, watched.follow(idle=PING_EVERY))
 
 
 # -- single nodes -------------------------------------------------------------------------------------------------
@@ -212,17 +197,7 @@ async def _container(
         workflow_id=draft.id,
         creator=await caller.creator(platform),
     )
-    return Stream(_step_events(steps, step, events), media_type="text/event-stream", headers=_HEADERS)
-
-
-async def _step_events(steps: SingleSteps, step: Step, events: ApiEvents) -> AsyncIterator[bytes]:
-    try:
-        async for event in steps.stream(step):
-            data = events.encode([event])
-            if data:
-                yield data
-    except DifyError as exc:
-        yield _error(exc)
+    return stream_of(events, steps.stream(step, idle=PING_EVERY))
 
 
 async def _step(
@@ -257,8 +232,3 @@ async def _files(caller: ConsoleCaller, given: list[FileObject] | None) -> list[
 
 def _records(caller: ConsoleCaller, request: Call) -> NodeRecords:
     return NodeRecords(platform_of(request).db, caller.tenant)
-
-
-def _error(exc: DifyError) -> bytes:
-    body = error_response(exc).content
-    return server_sent(ErrorEvent(code=body.code, message=body.message, status=body.status))

@@ -1,16 +1,20 @@
-"""The runs of an app: lists, counts, one with everything its nodes did, and where its time went."""
+"""The runs of an app: lists, counts, one with all that its nodes did and where its time went, and another try."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from litestar import Controller, get
+from litestar import Controller, get, post
 from litestar.params import FromQuery
+from litestar.response import Stream
 
+from dify_host.apps.draft_variables import DraftVariables
 from dify_host.console.shapes import ANY_WORKFLOW, CHATFLOW, app_of
+from dify_host.console.streams import PING_EVERY, stream_of
 from dify_host.http.callers import Call, platform_of
-from dify_host.http.console_callers import MEMBERS, ConsoleAccount, ConsoleCaller
+from dify_host.http.console_callers import MEMBERS, WRITERS, ConsoleAccount, ConsoleCaller
 from dify_host.runs.node_records import NodeRecords
+from dify_host.runs.reruns import prepare_rerun
 from dify_host.runs.run_records import RunFilter, RunList, RunRecords
 from dify_host.runs.trace import RunTrace, trace_run
 from dify_host.service.shapes import IdInPath, Limit
@@ -93,6 +97,22 @@ class RunHistoryController(Controller):
         run = await _runs(caller, request).detail(app.id, str(run_id))
         events = await platform_of(request).run_logs.load(run["id"])
         return trace_run(run["id"], events, run["graph"])
+
+    @post("/workflow-runs/{run_id:uuid}/retry", status_code=200, opt=WRITERS)
+    async def retry(self, app_id: IdInPath, run_id: IdInPath, caller: ConsoleAccount, request: Call) -> Stream:
+        """Run a failed run again from where it failed, as a run of its own; what was done before is kept."""
+        app = await app_of(caller, app_id, ANY_WORKFLOW)
+        platform = platform_of(request)
+        run = await _runs(caller, request).detail(app.id, str(run_id))
+        events = await platform.run_logs.load(run["id"])
+        rerun = await prepare_rerun(caller.workspace.app_repository, app, run, events)
+        program = platform.programs.workflow(rerun.version, root_id=rerun.request.root_id)
+        if rerun.request.triggered_from == "debugging":
+            variables = DraftVariables(platform.db, caller.tenant)
+            watched = await platform.draft_runs.start(program, rerun.request, variables, adopted=rerun.adopted)
+            return stream_of(watched.started.events, watched.follow(idle=PING_EVERY))
+        started = await platform.runs.start(program, rerun.request, adopted=rerun.adopted)
+        return stream_of(started.events, started.handle.follow(idle=PING_EVERY))
 
 
 def _runs(caller: ConsoleCaller, request: Call) -> RunRecords:

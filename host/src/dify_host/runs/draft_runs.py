@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 import msgspec
 from dify_kernel.errors import DifyError
@@ -40,9 +40,16 @@ class DraftRuns:
         self._runs = runs
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self, program: Program, request: RunRequest, variables: DraftVariables) -> WatchedRun:
-        """Begin to run; raises what `RunService.start` raises."""
-        started = await self._runs.start(program, request)
+    async def start(
+        self,
+        program: Program,
+        request: RunRequest,
+        variables: DraftVariables,
+        *,
+        adopted: Sequence[NodeFinished] = (),
+    ) -> WatchedRun:
+        """Begin to run; takes and raises what `RunService.start` does."""
+        started = await self._runs.start(program, request, adopted=adopted)
         kept = asyncio.create_task(_keep(started, variables, request.app.id), name="draft-values")
         self._tasks.add(kept)
         kept.add_done_callback(self._tasks.discard)

@@ -12,7 +12,7 @@ from dify_kernel.contracts.node import Limits, NodeKind, RunInfo
 from dify_kernel.contracts.ports import Ports
 from dify_kernel.errors import BadInput, NotFound
 from dify_kernel.graph.engine import Engine, RunLimits, RunOutcome
-from dify_kernel.graph.events import Event, NodeFinished
+from dify_kernel.graph.events import Event, NodeFinished, RunFinished, RunPaused
 from dify_kernel.graph.inputs import InputVariable, prepare_inputs
 from dify_kernel.graph.plan import Plan, compile_plan
 from dify_kernel.graph.pool import Pool
@@ -119,20 +119,22 @@ class SingleSteps:
             await self._records.add(step.run, self._creator, events)
             await self._variables.remember(step.run.app_id, list(remembered(events)))
 
-    async def stream(self, step: Step) -> AsyncIterator[Event]:
-        """Run it and give its events as they come; whoever stops listening stops it. Records are there at the end."""
-        queue: asyncio.Queue[Event | None] = asyncio.Queue()
+    async def stream(self, step: Step, *, idle: float) -> AsyncIterator[list[Event]]:
+        """Run it and give its events in batches, an empty one after `idle` seconds of silence.
+
+        Whoever stops listening stops it. The last event comes when the records are there.
+        """
+        queue: asyncio.Queue[Event] = asyncio.Queue()
         task = asyncio.create_task(self.run(step, queue.put_nowait), name=f"step-{step.run.run_id}")
-        task.add_done_callback(lambda _: queue.put_nowait(None))
-        held: Event | None = None
         try:
-            while (event := await queue.get()) is not None:
-                if held is not None:
-                    yield held
-                held = event
-            await task
-            if held is not None:
-                yield held
+            while True:
+                event = await _next(queue, idle)
+                if isinstance(event, RunFinished | RunPaused):
+                    await task
+                yield [event] if event is not None else []
+                if task.done() and queue.empty():
+                    await task
+                    return
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -158,6 +160,13 @@ class SingleSteps:
                 pool.set(owner, name, kept[owner, name])
             if pool.get(item.selector[:2]) is None and node.type not in _TOLERANT:
                 raise BadInput(f"Variable key {item.key} not found in user inputs.", variable=item.key)
+
+
+async def _next(queue: asyncio.Queue[Event], idle: float) -> Event | None:
+    try:
+        return await asyncio.wait_for(queue.get(), idle)
+    except TimeoutError:
+        return None
 
 
 def _system(run: RunInfo, inputs: StepInputs) -> dict[str, Any]:
