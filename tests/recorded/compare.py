@@ -21,6 +21,8 @@ _CHUNKS = {"text_chunk", "message"}
 _RUN_FIELDS = ("http", "status", "outputs", "error", "total_steps", "exceptions_count", "answer")
 _NODE_FIELDS = ("node_type", "index", "title", "status", "inputs", "process_data", "outputs", "error")
 _MORE_FIELDS = ("retry_index", "steps")
+#: Under this name the ancestors hold the nodes whose rounds run side by side.
+PARALLEL = "(side by side)"
 #: What counts tokens or time, and what the endpoint adds of its own: there, but not equal.
 _VARYING = {"usage", "__usage", "headers"}
 #: Nodes that ask a model in words of their own: who speaks is compared, and what the classifier asks in the end.
@@ -126,6 +128,8 @@ def _of_events(
     )
     for (name, node), items in theirs.items():
         mine = ours.get((name, node), [])
+        if len(items) > 1 and len(items) == len(mine):  # rounds side by side end in any order
+            items, mine = sorted(items, key=_round), sorted(mine, key=_round)
         for one, other in zip(items, mine, strict=False):
             fields = _NODE_FIELDS if name.startswith("node") else (*_NODE_FIELDS, "code", "message")
             for field in (*fields, *_MORE_FIELDS):
@@ -149,6 +153,11 @@ def _part(event: dict[str, Any], field: str) -> Any:
     asked = prompts[-1] if event["node_type"] == "question-classifier" else None
     kept = {name: value for name, value in found.items() if name != "llm_text"}
     return {**kept, "prompts": [prompt["role"] for prompt in prompts], "asked": asked}
+
+
+def _round(event: dict[str, Any]) -> str:
+    """What tells the rounds of a container apart, for the same node in each."""
+    return str(event.get("inputs")) if event["event"] == "node_finished" else ""
 
 
 def _texts(events: list[dict[str, Any]]) -> list[list[str]]:
@@ -193,8 +202,18 @@ def _order(
 
 
 def _follow(a: str, b: str, ancestors: dict[str, set[str]]) -> bool:
-    """Whether one of two nodes is behind the other; the run is before and behind all of them."""
-    return a == b or not a or not b or a in ancestors.get(b, ()) or b in ancestors.get(a, ())
+    """Whether one of two nodes is behind the other; the run is before and behind all of them.
+
+    A node that stands in rounds side by side follows itself no more than it follows a parallel branch.
+    """
+    return (
+        (a == b
+        and a not in ancestors.get(PARALLEL, ()))
+        or not a
+        or not b
+        or a in ancestors.get(b, ())
+        or b in ancestors.get(a, ())
+    )
 
 
 def _steps(events: list[dict[str, Any]]) -> list[tuple[str, str, int]]:
@@ -210,6 +229,12 @@ def _steps(events: list[dict[str, Any]]) -> list[tuple[str, str, int]]:
     return steps
 
 
+def _parallel(graph: dict[str, Any]) -> set[str]:
+    """The nodes inside containers whose rounds run side by side."""
+    wide = {node["id"] for node in graph["nodes"] if node["data"].get("is_parallel")}
+    return {node["id"] for node in graph["nodes"] if node.get("parentId") in wide}
+
+
 def _ancestors(graph: dict[str, Any]) -> dict[str, set[str]]:
     behind: dict[str, set[str]] = defaultdict(set)
     for edge in graph["edges"]:
@@ -223,4 +248,5 @@ def _ancestors(graph: dict[str, Any]) -> dict[str, set[str]]:
             reached |= new
             stack += new
         found[node] = reached
+    found[PARALLEL] = _parallel(graph)
     return found

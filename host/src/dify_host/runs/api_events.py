@@ -19,6 +19,7 @@ from dify_kernel.graph.events import (
 )
 
 from dify_host.runs.agent_thoughts import AgentThoughts
+from dify_host.runs.api_containers import ApiContainers
 from dify_host.runs.message_rows import Citations, MessageSpec
 from dify_host.runs.recorder import Creator
 from dify_host.runs.well_formed import well_formed
@@ -87,6 +88,7 @@ class ApiEvents:
         self._annotation = annotation
         self._started = 0
         self._citations = Citations()
+        self._containers = ApiContainers()
         self._thoughts = AgentThoughts(spec.message_id) if spec is not None and not shows_workflow else None
         self._envelope: dict[str, Any] = {"task_id": task_id}
         if spec is not None:
@@ -140,14 +142,19 @@ class ApiEvents:
     # -- graph ------------------------------------------------------------------------------------------------
 
     def _graph(self, event: Event) -> dict[str, Any] | None:
+        told = self._containers.told(event)
+        if told is not None:
+            return self._wrap(*told)
+        if self._containers.hides(event):
+            return None
+        inside = self._containers.inside(event)
         if isinstance(event, NodeStarted):
-            return self._wrap("node_started", _node_started(event))
+            return self._wrap("node_started", {**_node_started(event), **inside})
         if isinstance(event, NodeFinished):
-            return self._wrap("node_finished", _node_finished(event))
+            return self._wrap("node_finished", {**_node_finished(event), **inside})
         if isinstance(event, NodeRetried):
-            return self._wrap(
-                "node_retry", {**_node_finished(event), "status": "retry", "retry_index": event.retry_index}
-            )
+            retried = {"status": "retry", "retry_index": event.retry_index}
+            return self._wrap("node_retry", {**_node_finished(event), **retried, **inside})
         if isinstance(event, AgentLogged):
             return self._wrap(
                 "agent_log", {"node_execution_id": event.execution_id, "node_id": event.node_id, **event.log}

@@ -68,6 +68,8 @@ def _parsed(item: LoopVariable, text: str) -> Any:
 
 
 def _typed(item: LoopVariable, data: Any) -> Value:
+    if data == [] and item.var_type.startswith("array"):
+        return Value(ValueType.ARRAY_ANY, [])  # takes any item, as in Dify
     try:
         return cast(data, ValueType(item.var_type))
     except ValueError as exc:
