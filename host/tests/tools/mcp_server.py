@@ -13,11 +13,13 @@ __all__ = ["McpServer"]
 ADD = {
     "name": "add",
     "description": "Adds.",
+    "outputSchema": {"type": "object", "properties": {"sum": {"type": "number"}}},
     "inputSchema": {
         "type": "object",
         "properties": {
             "a": {"type": "integer", "description": "First"},
             "b": {"$ref": "#/$defs/number"},
+            "note": {"type": "string"},
             "how": {"enum": ["plain", "structured", "json", "list"], "default": "plain"},
         },
         "required": ["a", "b"],
@@ -70,6 +72,8 @@ class McpServer:
             return {"result": {"content": [{"type": "image", "data": data, "mimeType": "image/png"}, link]}}
         if name == "vanish":
             return {}
+        if "note" in given:
+            return {"result": {"content": [{"type": "text", "text": f"noted {given['note']}"}]}}
         return {"result": self._sum(given["a"] + given["b"], given["how"])}
 
     def _sum(self, total: float, how: str) -> dict[str, Any]:

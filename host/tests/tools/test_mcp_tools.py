@@ -46,6 +46,7 @@ async def test_the_tools_of_every_page_are_known(house: ToolsHouse, tenant: Tena
     assert [tool.name for tool in server.tools] == ["add", "picture", "fail", "crash", "vanish"]
     shown = {item.name: (item.type, item.required, item.default) for item in server.tools[0].parameters}
     expected = {"a": ("number", True, None), "b": ("number", True, None), "how": ("select", False, "plain")}
+    expected["note"] = ("string", False, None)
     assert shown == expected
     assert mcp.sessions == set()
 
@@ -65,6 +66,13 @@ async def test_a_tool_is_called_by_the_names_of_its_server(
 ) -> None:
     assert await said(house.runtime(tenant), "mcp", provider, "add", a="1", b=2, how=how) == messages
     assert await said(house.runtime(tenant), "mcp", sums, "add", a="1", b=2, how=how) == messages
+
+
+async def test_a_parameter_without_a_value_is_not_sent(house: ToolsHouse, tenant: Tenant, sums: str) -> None:
+    runtime = house.runtime(tenant)
+    assert await said(runtime, "mcp", "sums", "add", a=1, b=2, note="é") == [TextMessage("noted é")]
+    for empty in ("", " \n", None):
+        assert await said(runtime, "mcp", "sums", "add", a=1, b=2, note=empty) == [TextMessage("It is 3.")]
 
 
 async def test_files_and_links_come_through(house: ToolsHouse, tenant: Tenant, sums: str) -> None:

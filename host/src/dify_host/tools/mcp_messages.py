@@ -46,16 +46,19 @@ def tool_info(tool: McpTool) -> ToolInfo:
     )
 
 
-def result_messages(tool: str, result: dict[str, Any]) -> Iterator[ToolMessage]:
-    """What a call gave; a text that is a JSON object becomes JSON. ToolError with the server's words when it failed."""
+def result_messages(tool: ToolInfo, result: dict[str, Any]) -> Iterator[ToolMessage]:
+    """What a call gave; a text that is a JSON object becomes JSON. ToolError with the server's words when it failed.
+
+    Structured content is variables when the tool has said what it looks like.
+    """
     content = [item for item in result.get("content") or [] if isinstance(item, dict)]
     if result.get("isError"):
         said = "\n".join(str(item["text"]) for item in content if item.get("text"))
-        raise ToolError(said or f"The tool {tool} failed without saying why.", tool=tool)
+        raise ToolError(said or f"The tool {tool.name} failed without saying why.", tool=tool.name)
     for item in content:
         yield from _content(item)
     structured = result.get("structuredContent")
-    if isinstance(structured, dict):
+    if tool.output_schema and isinstance(structured, dict):
         for name, value in structured.items():
             yield VariableMessage(name=name, value=value)
 

@@ -132,14 +132,16 @@ class McpTools(TenantRepository):
         """A tool that the server listed when it was last asked."""
         row, cipher = await self._read(provider), await self._keys.cipher(self.tenant)
         info = tool_of([tool_info(item) for item in row.tools or []], tool, row.name)
-        return ResolvedTool(info, partial(self._call, row, _url(row, cipher), _headers(row, cipher), tool))
+        return ResolvedTool(info, partial(self._call, row, _url(row, cipher), _headers(row, cipher), info))
 
     async def _call(
-        self, row: _Row, url: str, headers: Mapping[str, str], tool: str, parameters: Mapping[str, Any]
+        self, row: _Row, url: str, headers: Mapping[str, str], tool: ToolInfo, parameters: Mapping[str, Any]
     ) -> AsyncIterator[ToolMessage]:
         times: Any = {"timeout": row.timeout, "read": row.sse_read_timeout}
         async with connect(self._http, url, list(headers.items()), **times) as session:
-            result = await session.call_tool(tool, dict(parameters))
+            # A template without its value is an empty text: servers want such a parameter left out.
+            given = {name: value for name, value in parameters.items() if not _blank(value)}
+            result = await session.call_tool(tool.name, given)
         for message in result_messages(tool, result):
             yield message
 
@@ -194,6 +196,10 @@ def _check(new: NewMcpProvider) -> None:
         raise BadInput("The address of the server has to start with http:// or https://.", field="server_url")
     if new.timeout <= 0 or new.sse_read_timeout <= 0:
         raise BadInput("Timeouts are seconds above zero.", field="timeout")
+
+
+def _blank(value: Any) -> bool:
+    return isinstance(value, str) and not value.strip()
 
 
 def _sealed(values: Mapping[str, Any], row_id: str, cipher: TenantCipher) -> dict[str, Any]:
