@@ -293,6 +293,7 @@ async def test_a_provider_that_is_missing_keeps_a_workflow_a_draft(quick: AppSer
     result = await quick.import_dsl(text, account_id=ME)
     assert [(item.kind, item.name) for item in result.missing] == [("provider", "far_away")]
     assert ("missing_provider", "ask") in [(item.code, item.node_id) for item in result.warnings]
+    assert await quick.missing(str(result.app_id)) == result.missing
     with pytest.raises(InvalidGraph, match="dify-providers-far-away"):
         await quick.publish(str(result.app_id), ME)
 
@@ -396,13 +397,16 @@ def too_large(request: HttpRequest) -> HttpResponse:
 async def test_a_text_is_fetched_with_limits() -> None:
     page = "https://github.com/a/b/blob/main/y.yml"
     client: Any = Answering(lambda request: HttpResponse(status=200, headers=[], content=b"a: 1"))
-    assert await fetch_text(client, page) == b"a: 1"
+    assert await fetch_text(client, page) == "a: 1"
     (request,) = client.asked
     assert (request.url, request.follow_redirects, request.max_bytes) == (raw_address(page), True, MAX_BYTES)
     assert (request.timeout.connect, request.timeout.read) == (10.0, 10.0)
     gone: Any = Answering(lambda request: HttpResponse(status=404, headers=[], content=b""))
     with pytest.raises(BadInput, match="status 404"):
         await fetch_text(gone, page)
+    image: Any = Answering(lambda request: HttpResponse(status=200, headers=[], content=b"\x89PNG"))
+    with pytest.raises(InvalidDsl, match="no UTF-8 text"):
+        await fetch_text(image, page)
     with pytest.raises(TooLarge, match=str(MAX_BYTES)):
         await fetch_text(Answering(too_large), page)  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="no address"):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import msgspec
 from dify_kernel.graph.plan import Problem
 from dify_kernel.registry import Registry
@@ -66,7 +69,13 @@ class AppChecker:
     def missing(self, dsl: AppDsl | PipelineDsl) -> list[Missing]:
         """What the text needs and nothing installed offers."""
         config = (dsl.model_config if isinstance(dsl, AppDsl) else None) or {}
-        return find_missing(dsl.workflow.graph if dsl.workflow else {}, config, dsl.dependencies, self._registry)
+        return self.missing_for(dsl.workflow.graph if dsl.workflow else {}, config, dsl.dependencies)
+
+    def missing_for(
+        self, graph: Mapping[str, Any], config: Mapping[str, Any], dependencies: Sequence[dict[str, Any]] = ()
+    ) -> list[Missing]:
+        """The same for a graph or a configuration."""
+        return find_missing(graph, config, dependencies, self._registry)
 
     def missing_plugins(self, dsl: AppDsl) -> list[str]:
         """The same by the `author/name` of plugins, as Dify's editor asks for them."""

@@ -8,6 +8,7 @@ from typing import Final
 from dify_kernel.contracts.http import HttpClient, HttpRequest, HttpTooLarge, Timeout
 from dify_kernel.errors import BadInput, TooLarge
 
+from dify_host.apps.errors import InvalidDsl
 from dify_host.apps.yaml_text import MAX_BYTES
 
 __all__ = ["fetch_text", "raw_address"]
@@ -22,11 +23,11 @@ def raw_address(url: str) -> str:
     return _FILE_PAGE.sub(r"https://raw.githubusercontent.com/\1/\2", url.strip())
 
 
-async def fetch_text(http: HttpClient, url: str) -> bytes:
+async def fetch_text(http: HttpClient, url: str) -> str:
     """What an address answers with, redirects followed.
 
-    Raises BadInput for another status than 200 and for no address, TooLarge for more than is read of a text, and what
-    the client raises: OutboundRefused, HttpConnectionError, HttpTimeout.
+    Raises BadInput for another status than 200 and for no address, InvalidDsl for what is no text, TooLarge for more
+    than is read of one, and what the client raises: OutboundRefused, HttpConnectionError, HttpTimeout.
     """
     address = raw_address(url)
     if not address.lower().startswith(("http://", "https://")):
@@ -42,4 +43,7 @@ async def fetch_text(http: HttpClient, url: str) -> bytes:
             hint="Give one that answers with the file.",
             url=address,
         )
-    return answer.content
+    try:
+        return answer.content.decode()
+    except UnicodeDecodeError as exc:
+        raise InvalidDsl(f"The address answered with what is no UTF-8 text ({exc}).", url=address) from exc

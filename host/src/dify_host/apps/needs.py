@@ -40,7 +40,7 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True):
 def find_missing(
     graph: Mapping[str, Any],
     config: Mapping[str, Any],
-    dependencies: list[dict[str, Any]],
+    dependencies: Iterable[dict[str, Any]],
     registry: Registry,
 ) -> list[Missing]:
     """What is missing for a graph or a configuration, by kind and name; imports no plugin."""
@@ -56,7 +56,9 @@ def find_missing(
         if name not in offered[kind]
     ]
     named = {_plain(name) for _, name in wanted} | {_plain(name) for names in offered.values() for name in names}
-    listed = [plugin for plugin in sharing.used_plugins(dependencies) if _plain(plugin.rpartition("/")[2]) not in named]
+    listed = [
+        plugin for plugin in sharing.used_plugins([*dependencies]) if _plain(plugin.rpartition("/")[2]) not in named
+    ]
     return found + [Missing(kind="plugin", name=plugin) for plugin in listed]
 
 

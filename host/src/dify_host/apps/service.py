@@ -38,6 +38,7 @@ from dify_host.apps.errors import (
     SiteNotFound,
     WorkflowNotPublished,
 )
+from dify_host.apps.needs import Missing
 from dify_host.apps.records import AppMode, AppRecord, ModelConfig, Variable, WorkflowRecord
 from dify_host.apps.repository import DRAFT, AppRepository
 from dify_host.apps.variables import keep_secrets, read_variables
@@ -264,6 +265,14 @@ class AppService:
             return self._checker.config(config, app.mode)
         record = await self._exported_version(app_id, None)
         return self._checker.workflow(record, app.mode)
+
+    async def missing(self, app_id: str) -> list[Missing]:
+        """What the app needs as it stands and nothing installed offers."""
+        app = await self.repository.get(app_id)
+        if app.mode in WORKFLOW_MODES:
+            return self._checker.missing_for((await self._exported_version(app_id, None)).graph, {})
+        config = await self.repository.model_config(app_id)
+        return self._checker.missing_for({}, write_model_config(config) if config else {})
 
     async def save_model_config(self, app_id: str, config: dict[str, Any], account_id: str) -> ModelConfig:
         """Give a chat, agent-chat or completion app its configuration; InvalidGraph when it has errors."""

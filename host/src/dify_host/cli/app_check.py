@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["read_source", "show_changes", "show_check", "show_missing", "show_problems"]
 
 
-async def read_source(source: str, http: HttpClient) -> bytes:
-    """The bytes of a file, or of what an address answers with; BadInput when there is neither."""
+async def read_source(source: str, http: HttpClient) -> str | bytes:
+    """What a file holds, or what an address answers with; BadInput when there is neither."""
     from dify_kernel.errors import BadInput
 
     from dify_host.apps.fetching import fetch_text

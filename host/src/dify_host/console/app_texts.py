@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
-from dify_kernel.contracts.http import HttpRequest
 from dify_kernel.errors import BadInput, DifyError, InvalidGraph
 from litestar import Controller, Response, get, post
 from litestar.params import FromQuery, JSONBody
 
 from dify_host.apps.changes import AppChanges, ImportResult
 from dify_host.apps.dsl import CURRENT_VERSION
+from dify_host.apps.fetching import fetch_text
 from dify_host.apps.pending_imports import PendingImport, PendingImports
 from dify_host.console.apps import app_view
 from dify_host.console.shapes import IconBody, app_of
@@ -22,8 +22,6 @@ from dify_host.platform import Platform
 from dify_host.service.shapes import IdInPath
 
 __all__ = ["AppTextController"]
-
-_MAX_BYTES: Final = 10 * 1024 * 1024
 
 
 class ImportBody(IconBody, kw_only=True):
@@ -96,9 +94,12 @@ class AppTextController(Controller):
     async def missing(self, app_id: IdInPath, caller: ConsoleAccount) -> dict[str, list[Any]]:
         """The plugins that the app needs and that are not installed."""
         app = await app_of(caller, app_id)
-        codes = ("unknown_node", "unknown_plugin", "missing_plugin")
-        found = [item for item in await caller.workspace.apps.problems(app.id) if item.code in codes]
-        return {"leaked_dependencies": [{"type": "package", "value": {"problem": item.message}} for item in found]}
+        missing = await caller.workspace.apps.missing(app.id)
+        leaked = [
+            {"type": "package", "value": {"plugin_unique_identifier": item.distribution}, "current_identifier": None}
+            for item in missing
+        ]
+        return {"leaked_dependencies": leaked, "missing": msgspec.to_builtins(missing)}
 
 
 async def _text(platform: Platform, data: ImportBody) -> str:
@@ -108,12 +109,7 @@ async def _text(platform: Platform, data: ImportBody) -> str:
         return data.yaml_content
     if not data.yaml_url:
         raise BadInput("yaml_url is required when import mode is yaml-url", field="yaml_url")
-    answer = await platform.http.send(
-        HttpRequest(method="GET", url=data.yaml_url, follow_redirects=True, max_bytes=_MAX_BYTES)
-    )
-    if answer.status != 200:
-        raise BadInput(f"The address answered with status {answer.status}.", field="yaml_url")
-    return answer.content.decode("utf-8", "replace")
+    return await fetch_text(platform.http, data.yaml_url)
 
 
 async def _imported(
