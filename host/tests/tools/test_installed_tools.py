@@ -104,8 +104,3 @@ async def test_a_fault_of_a_plugin_is_a_tool_error_and_a_broken_one_is_listed(
     assert "there_is_no_such_module" in listed["absent"].reason
     with pytest.raises(PluginBroken):
         await house.runtime(tenant).describe("builtin", "absent", "x")
-
-
-async def test_a_knowledge_base_of_somebody_else_is_no_tool(house: ToolsHouse, tenant: Tenant) -> None:
-    with pytest.raises(ToolProviderNotFound):
-        await house.runtime(tenant).describe("dataset-retrieval", USER, "dataset")
