@@ -22,7 +22,7 @@ __all__ = ["RunFilter", "RunList", "RunRecords"]
 
 #: As callers spell them; a status that is not listed still counts in the total.
 _STATUSES: Final = ("running", "succeeded", "failed", "stopped", "partial-succeeded")
-_RANGE: Final = re.compile(r"([1-9][0-9]{0,5})([dhms])")
+_RANGE: Final = re.compile(r"([1-9][0-9]{0,4})([dhms])")
 _UNITS: Final = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _BOTH: Final = ("id", "version", "status", "elapsed_time", "total_tokens", "total_steps", "exceptions_count")
 _runs = workflow_runs
