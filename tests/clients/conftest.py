@@ -26,10 +26,11 @@ FIELD = {"variable": "query", "label": "Query", "required": True}
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the API is, and a key for an app of each mode."""
+    """Where the API is, a key for an app of each mode, and one for knowledge."""
 
     url: str
     keys: dict[str, str]
+    knowledge: str
 
 
 def _graph(*nodes: dict[str, Any]) -> dict[str, Any]:
@@ -64,14 +65,22 @@ APPS: dict[str, dict[str, Any]] = {
             )
         }
     },
-    "chat": {"model_config": {"model": MODEL, "pre_prompt": "Be brief."}},
+    "chat": {
+        "model_config": {
+            "model": MODEL,
+            "pre_prompt": "Be brief.",
+            "speech_to_text": {"enabled": True},
+            "text_to_speech": {"enabled": True, "voice": "alloy"},
+            "suggested_questions_after_answer": {"enabled": True},
+        }
+    },
     "completion": {
         "model_config": {"model": MODEL, "pre_prompt": "{{query}}", "user_input_form": [{"paragraph": FIELD}]}
     },
 }
 
 
-async def _make_apps(platform: Platform, openai: OpenAIServer) -> dict[str, str]:
+async def _make_apps(platform: Platform, openai: OpenAIServer) -> tuple[dict[str, str], str]:
     owner = await ensure_local_workspace(platform.db, platform.keyring)
     workspace = await platform.workspace(owner.tenant)
     await workspace.providers.add("openai", {"openai_api_key": "scripted-key", "openai_api_base": openai.url})
@@ -82,7 +91,7 @@ async def _make_apps(platform: Platform, openai: OpenAIServer) -> dict[str, str]
         made = await workspace.apps.import_dsl(text, account_id=owner.id, publish=True)
         assert made.app_id, made.error
         keys[mode] = (await workspace.api_keys.create("app", made.app_id)).token
-    return keys
+    return keys, (await workspace.api_keys.create("dataset")).token
 
 
 class _Process(threading.Thread):
@@ -103,13 +112,13 @@ class _Process(threading.Thread):
 
     async def _serve(self) -> None:
         async with Platform.opened(self._env, role="api") as platform:
-            keys = await _make_apps(platform, self._openai)
+            keys, knowledge = await _make_apps(platform, self._openai)
             with socket.socket() as listening:
                 listening.bind(("127.0.0.1", 0))
                 listening.listen()  # a client that is early waits in its queue
                 self._server = uvicorn.Server(uvicorn.Config(create_app(platform), log_config=None, lifespan="on"))
                 port = listening.getsockname()[1]
-                self.served = Served(url=f"http://127.0.0.1:{port}/v1", keys=keys)
+                self.served = Served(url=f"http://127.0.0.1:{port}/v1", keys=keys, knowledge=knowledge)
                 self.ready.set()
                 await self._server.serve(sockets=[listening])
 

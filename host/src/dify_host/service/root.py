@@ -6,6 +6,7 @@ import msgspec
 from litestar import Response, get
 
 from dify_host.http.callers import Call
+from dify_host.service.description import described
 from dify_host.version import VERSION
 
 __all__ = ["openapi", "root"]
@@ -30,5 +31,5 @@ async def openapi(request: Call) -> Response[bytes]:
     """The description of every route, built once and kept."""
     state = request.app.state
     if "openapi" not in state:
-        state["openapi"] = msgspec.json.encode(request.app.openapi_schema.to_schema())
+        state["openapi"] = msgspec.json.encode(described(request.app))
     return Response(state["openapi"], media_type="application/json")

@@ -1,0 +1,102 @@
+"""The API does what its own description says: what fits is answered as described, what does not is refused.
+
+Schemathesis makes the requests, from the description that the API serves, with a fixed seed. `EXAMPLES` an operation,
+of each kind and key, keep it under a minute; more are worth a try when routes change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import load_all_checks, not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from .conftest import Served
+
+EXAMPLES = 4
+SEED = 20_260_119
+QUIET = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+Counted = dict[int, int]
+CONFORMS = [content_type_conformance, not_a_server_error, response_schema_conformance, status_code_conformance]
+
+
+@pytest.fixture(scope="module")
+def description(served: Served) -> Any:
+    load_all_checks()
+    return schemathesis.openapi.from_url(f"{served.url}/openapi.json")
+
+
+def operations(description: Any, *, knowledge: bool) -> Iterator[Any]:
+    """The operations of `/v1` for keys of apps, or of knowledge."""
+    for result in description.get_all_operations():
+        operation = result.ok()
+        of_knowledge = operation.path.startswith(("/v1/datasets", "/v1/workspaces"))
+        if operation.path.startswith("/v1/") and of_knowledge == knowledge:
+            yield operation
+
+
+def attempt(operation: Any, mode: GenerationMode, token: str) -> Counted:
+    """Send what schemathesis makes up, and hold every answer to the description; the statuses that came."""
+    statuses: Counted = {}
+    headers = {"Authorization": f"Bearer {token}"}
+
+    @seed(SEED)
+    @QUIET
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def send(case: Any) -> None:
+        case.headers = {**(case.headers or {}), **headers}
+        if (
+            mode is GenerationMode.POSITIVE
+            and isinstance(case.body, dict)
+            and isinstance(case.body.get("inputs"), dict)
+        ):
+            case.body["inputs"]["query"] = "hello"  # what the apps' own forms ask for
+        response = case.call()
+        statuses[response.status_code] = statuses.get(response.status_code, 0) + 1
+        if response.status_code == 501:
+            assert response.json()["code"] == "not_implemented"
+            return
+        # Everything in a form is text, so nothing in it can be of a wrong type.
+        refuses = mode is GenerationMode.NEGATIVE and case.media_type != "multipart/form-data"
+        checks: list[Callable[..., Any]] = [*CONFORMS, negative_data_rejection] if refuses else CONFORMS
+        case.validate_response(response, checks=checks, headers=headers)
+
+    send()
+    return statuses
+
+
+@pytest.mark.parametrize("app", ["workflow", "advanced-chat", "chat", "completion"])
+def test_the_routes_of_apps_do_what_their_description_says(served: Served, description: Any, app: str) -> None:
+    answered = set()
+    for operation in operations(description, knowledge=False):
+        statuses = attempt(operation, GenerationMode.POSITIVE, served.keys[app])
+        attempt(operation, GenerationMode.NEGATIVE, served.keys[app])
+        if any(status < 300 for status in statuses):
+            answered.add(operation.path)
+    run = {"workflow": "/v1/workflows/run", "completion": "/v1/completion-messages"}.get(app, "/v1/chat-messages")
+    assert {run, "/v1/parameters", "/v1/apps/annotations", "/v1/files/upload"} <= answered
+
+
+def test_the_routes_of_knowledge_do_what_their_description_says(served: Served, description: Any) -> None:
+    seen = 0
+    for operation in operations(description, knowledge=True):
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+            attempt(operation, mode, served.knowledge)
+        seen += 1
+    assert seen > 20
