@@ -30,10 +30,10 @@ OTHERS = [{"name": name, "inputSchema": {"type": "object"}} for name in ("pictur
 
 
 class McpServer:
-    """Answers for `loopback`; `streams` makes it answer with events, `key` makes it ask for one."""
+    """Answers for `loopback`; `streams` makes it answer with events, `key` ask for one, `deaf` refuse notifications."""
 
-    def __init__(self, *, streams: bool = False, key: str = "") -> None:
-        self.streams, self.key = streams, key
+    def __init__(self, *, streams: bool = False, key: str = "", deaf: bool = False) -> None:
+        self.streams, self.key, self.deaf = streams, key, deaf
         self.sessions: set[str] = set()
         self.opened = 0
 
@@ -54,6 +54,8 @@ class McpServer:
         if session not in self.sessions or asked.headers.get("mcp-protocol-version") is None:
             return 400, {}, b"no session"
         if "id" not in message:
+            if self.deaf:
+                return 400, {}, b"no notes"
             return 202, {}, b""
         return self._answer(message, self._result(message["method"], message["params"]), {})
 

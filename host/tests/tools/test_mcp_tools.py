@@ -173,3 +173,10 @@ def test_a_schema_that_cannot_be_followed_leaves_a_tool_callable() -> None:
     schema = {"properties": {"a": {"$ref": "https://elsewhere.test/a"}}, "required": ["a"]}
     (parameter,) = tool_info(msgspec.convert({"name": "t", "inputSchema": schema}, McpTool)).parameters
     assert (parameter.name, parameter.required) == ("a", True)
+
+
+async def test_a_session_that_cannot_begin_is_ended(house: ToolsHouse, tenant: Tenant) -> None:
+    mcp = McpServer(deaf=True)
+    with loopback(mcp) as server, pytest.raises(ToolError, match="notifications/initialized with status 400: no notes"):
+        await house.tools(tenant).mcp.add(server_at(server.url), USER)
+    assert (mcp.opened, mcp.sessions) == (1, set())

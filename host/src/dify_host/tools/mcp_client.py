@@ -15,6 +15,8 @@ from dify_host.version import VERSION
 __all__ = ["McpSession", "McpTool", "connect"]
 
 PROTOCOL: Final = "2025-06-18"
+#: Nobody waits longer for a server that does not let go.
+_GOODBYE: Final = Timeout(connect=2, read=2, write=2, total=2)
 _MAX_PAGES: Final = 50
 _MAX_BYTES: Final = 20 * 1024 * 1024
 _SHOWN: Final = 500
@@ -71,7 +73,7 @@ class McpSession:
         if not self._session:
             return
         with suppress(HttpConnectionError):  # the server forgets it by itself
-            await self._http.send(self._request("DELETE", None))
+            await self._http.send(msgspec.structs.replace(self._request("DELETE", None), timeout=_GOODBYE))
 
     async def _ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         self._last += 1
@@ -137,8 +139,8 @@ async def connect(
 ) -> AsyncIterator[McpSession]:
     """A session for the time of the block; `timeout` bounds connecting, `read` the wait for each piece of an answer."""
     session = McpSession(http, url, headers, Timeout(connect=timeout, read=read, write=timeout))
-    await session.open()
     try:
+        await session.open()
         yield session
     finally:
         await session.close()
