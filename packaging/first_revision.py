@@ -15,6 +15,7 @@ from types import ModuleType
 import dify_host.apps.tables as apps
 import dify_host.db.outbox as outbox
 import dify_host.files.tables as files
+import dify_host.human.tables as human
 import dify_host.identity.tables as identity
 import dify_host.knowledge.tables as knowledge
 import dify_host.models.tables as models
@@ -66,12 +67,12 @@ def _groups() -> dict[str, tuple[str, list[sa.Table]]]:
     """File -> what it holds, in words and in tables; tables in the order of their modules."""
     of_runs = [table for table in _tables(runs) if table.name.startswith("workflow_")]
     others = [table for table in _tables(runs) if table not in of_runs]
-    in_order = sorted(of_runs, key=lambda table: table.name)
+    in_order = sorted([*of_runs, *_tables(human)], key=lambda table: table.name)
     return {
         "identity": ("accounts, workspaces, members, end users and keys", _tables(identity)),
         "apps": ("apps, workflows, sites and tags", _tables(apps)),
         "conversations": ("conversations and messages", others),
-        "runs": ("workflow runs, their log, and the outbox", [*in_order, outbox.outbox]),
+        "runs": ("workflow runs, their log, their forms, and the outbox", [*in_order, outbox.outbox]),
         "knowledge": ("knowledge bases", _tables(knowledge)),
         "settings": ("files, models and tools", [*_tables(files), *_tables(models), *_tables(tools)]),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dify_host.apps.tables
 import dify_host.db.outbox
 import dify_host.files.tables
+import dify_host.human.tables
 import dify_host.identity.tables
 import dify_host.knowledge.tables
 import dify_host.models.tables

@@ -39,7 +39,7 @@ class Group:
         self.updates: dict[tuple[sa.Table, str], dict[str, Any]] = {}
         self.keys: dict[tuple[sa.Table, str], dict[str, Any]] = {}
         self.deletes: list[tuple[sa.Column[Any], str]] = []
-        self.statements: list[sa.Update] = []
+        self.statements: list[sa.Update | sa.Insert] = []
 
     def insert(self, table: sa.Table, row: Mapping[str, Any]) -> None:
         """Add a row; a row with an `id` may still be changed by `update` before it is written."""
@@ -56,7 +56,7 @@ class Group:
         else:
             self.updates.setdefault(key, {}).update(values)
 
-    def execute(self, statement: sa.Update) -> None:
+    def execute(self, statement: sa.Update | sa.Insert) -> None:
         """Run another change after the rows of the batch are in."""
         self.statements.append(statement)
 

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 from dify_kernel.contracts.node import RunInfo
 from dify_kernel.errors import LogError
-from dify_kernel.graph.events import Event, NodeFinished, RunResumed, RunStarted
+from dify_kernel.graph.events import Event, NodeFinished, NodePaused, RunResumed, RunStarted
 
 from dify_host.db.tenant import Tenant
 from dify_host.runs.message_rows import MessageSpec
 from dify_host.runs.recorder import Creator
 
-__all__ = ["RunContext", "lost_in_a_row", "read_context"]
+__all__ = ["RunContext", "lost_in_a_row", "read_context", "unanswered"]
 
 
 class RunContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -62,3 +62,15 @@ def lost_in_a_row(events: Sequence[Event]) -> int:
             break
         count += isinstance(event, RunResumed) and event.cause == "recovered"
     return count
+
+
+def unanswered(events: Sequence[Event]) -> list[str]:
+    """The executions that wait for somebody and got no answer yet, in the order in which they asked."""
+    asked: dict[str, None] = {}
+    for event in events:
+        if isinstance(event, NodePaused):
+            asked[event.execution_id] = None
+        elif isinstance(event, RunResumed):
+            for execution_id in event.answers:
+                asked.pop(execution_id, None)
+    return list(asked)

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import sqlalchemy as sa
 from dify_kernel.contracts.node import RunInfo
-from dify_kernel.graph.events import AnyEvent, NodeFinished, NodeRetried, NodeStarted, RunFinished
+from dify_kernel.graph.events import AnyEvent, NodeFinished, NodeRetried, NodeStarted, RunFinished, RunStarted
 
 from dify_host.db.engine import Database
 from dify_host.db.writer import Group
+from dify_host.runs.context import RunContext, read_context
 from dify_host.runs.event_log import SqlRunLog, SqlRunLogStore
 from dify_host.runs.message_rows import message_outcome
-from dify_host.runs.recorder import Creator, WorkflowRows
+from dify_host.runs.recorder import Creator, Rows, WorkflowRows
 from dify_host.runs.tables import messages, workflow_runs
 
-__all__ = ["end_run"]
+__all__ = ["MoreRows", "end_run"]
+
+MoreRows = Callable[[RunContext], list[Rows]]
+"""What other domains keep of a run."""
 
 
 async def end_run(
-    db: Database, store: SqlRunLogStore, run_id: str, *, owner: str, status: str, error: str, error_type: str
+    db: Database,
+    store: SqlRunLogStore,
+    run_id: str,
+    *,
+    owner: str,
+    status: str,
+    error: str,
+    error_type: str,
+    more_rows: MoreRows = lambda _context: [],
 ) -> bool:
     """Take a run and end it; False when it has ended already. RunFenced while a process has it."""
     run_log = await store.open(run_id, owner)
@@ -29,6 +42,9 @@ async def end_run(
             return False
         finished = _finished(events, status, error, error_type)
         run_log.append(finished)
+        if events and isinstance(events[0], RunStarted) and events[0].context:
+            for rows in more_rows(read_context(events)):
+                _end_rows(rows, events, finished, run_log)
         await _record(db, run_id, events, finished, run_log)
         await run_log.flush()
     finally:
@@ -67,9 +83,13 @@ async def _record(db: Database, run_id: str, events: list[AnyEvent], finished: R
         info = RunInfo(run_id=run_id, tenant_id=run.tenant_id, app_id=run.app_id, workflow_id=run.workflow_id)
         creator = Creator(role=run.created_by_role, id=run.created_by)
         rows = WorkflowRows(info, creator, mode=run.type, version=run.version, triggered_from=run.triggered_from)
-        seen = Group()
-        for event in events:
-            rows.record(event, seen)  # what is written already; only the nodes that are open count
-        rows.record(finished, run_log.group)
+        _end_rows(rows, events, finished, run_log)
     for message_id in message_ids:
         run_log.group.update(messages, message_id, message_outcome(finished, "", []))
+
+
+def _end_rows(rows: Rows, events: list[AnyEvent], finished: RunFinished, run_log: SqlRunLog) -> None:
+    seen = Group()
+    for event in events:
+        rows.record(event, seen)  # what is written already; only what is open counts
+    rows.record(finished, run_log.group)

@@ -8,7 +8,15 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from dify_kernel.graph.events import Event, NodeFinished, Resources, RunFinished, RunStarted
+from dify_kernel.graph.events import (
+    Event,
+    NodeFinished,
+    Resources,
+    RunFinished,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+)
 from dify_kernel.graph.values import File, infer
 
 from dify_host.apps.records import Variable
@@ -103,6 +111,12 @@ class MessageRows:
                     self._change(self._variables[selector[1]], value, group)
         elif isinstance(event, RunStarted):
             self._begin(event, group)
+        elif isinstance(event, RunPaused):
+            group.update(
+                messages, self._spec.message_id, {"status": "paused", "answer": _text(event.outputs.get("answer", ""))}
+            )
+        elif isinstance(event, RunResumed):
+            group.update(messages, self._spec.message_id, {"status": "normal"})
         elif isinstance(event, RunFinished):
             self._end(event, group)
 
@@ -218,7 +232,7 @@ def message_outcome(event: RunFinished, answer: Any, cited: list[dict[str, Any]]
     """The columns of a message that the end of its run decides. One that was stopped is no error."""
     usage, failed = event.usage, event.status == "failed"
     return {
-        "answer": answer if isinstance(answer, str) else encode_json(answer),
+        "answer": _text(answer),
         "message_tokens": usage.get("prompt_tokens", 0),
         "message_unit_price": usage.get("prompt_unit_price", "0"),
         "message_price_unit": usage.get("prompt_price_unit", "0"),
@@ -233,6 +247,10 @@ def message_outcome(event: RunFinished, answer: Any, cited: list[dict[str, Any]]
         "message_metadata": {"annotation_reply": None, "retriever_resources": cited, "usage": usage},
         "updated_at": moment(event.at),
     }
+
+
+def _text(answer: Any) -> str:
+    return answer if isinstance(answer, str) else encode_json(answer)
 
 
 def _owner(creator: Creator) -> dict[str, Any]:

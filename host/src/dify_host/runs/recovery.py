@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from dify_host.db.engine import Database, database_now
 from dify_host.runs.commands import StopCommand
 from dify_host.runs.context import RunContext, read_context
-from dify_host.runs.ending import end_run
+from dify_host.runs.ending import MoreRows, end_run
 from dify_host.runs.event_log import NOBODY, SqlRunLogStore
 from dify_host.runs.owner import is_gone
 from dify_host.runs.service import RunService
@@ -45,9 +45,11 @@ class Recovery:
         owner: str,
         every: float = 5.0,
         grace: timedelta = timedelta(seconds=5),
+        more_rows: MoreRows = lambda _context: [],
     ) -> None:
         self._db, self._store, self._runs, self._stops = db, store, runs, stops
         self._owner, self._every, self._grace = owner, every, grace
+        self._more_rows = more_rows
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -96,7 +98,14 @@ class Recovery:
 
     async def _end(self, run_id: str, *, status: str, error: str, error_type: str) -> bool:
         return await end_run(
-            self._db, self._store, run_id, owner=self._owner, status=status, error=error, error_type=error_type
+            self._db,
+            self._store,
+            run_id,
+            owner=self._owner,
+            status=status,
+            error=error,
+            error_type=error_type,
+            more_rows=self._more_rows,
         )
 
     async def _look(self) -> None:
@@ -144,10 +153,11 @@ class Recovery:
             if exc.retryable:
                 raise
             log.warning("Run %s cannot go on: %s", run_id, exc)
-            return int(await self._fail(run_id, exc))
+            return int(await self.give_up(run_id, "The process that ran this run ended", exc))
 
-    async def _fail(self, run_id: str, reason: DifyError) -> bool:
-        error = f"The process that ran this run ended, and it could not go on: {reason.description}"
+    async def give_up(self, run_id: str, what: str, reason: DifyError) -> bool:
+        """End a run as failed after `what` happened, as it could not go on; False when it has ended already."""
+        error = f"{what}, and it could not go on: {reason.description}"
         return await self._end(run_id, status="failed", error=error, error_type=type(reason).__name__)
 
 

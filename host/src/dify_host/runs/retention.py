@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
+from dify_host.human.tables import human_input_forms
 from dify_host.runs import tables
 
 __all__ = ["delete_app_rows", "delete_old_runs"]
@@ -29,7 +30,7 @@ _OF_MESSAGE = (
     tables.dataset_retriever_resources,
     tables.saved_messages,
 )
-_OF_RUN = (tables.workflow_node_executions, tables.workflow_app_logs, tables.workflow_pauses)
+_OF_RUN = (tables.workflow_node_executions, tables.workflow_app_logs, tables.workflow_pauses, human_input_forms)
 _OF_APP = (
     tables.message_annotations,
     tables.app_annotation_hit_histories,
@@ -72,6 +73,8 @@ async def _delete_runs(db: Database, which: sa.ColumnElement[bool], limit: int) 
         if ids:
             for table in _OF_RUN:
                 await conn.execute(table.delete().where(table.c.workflow_run_id.in_(ids)))
+            reasons = tables.workflow_pause_reasons
+            await conn.execute(reasons.delete().where(reasons.c.pause_id.in_(ids)))  # a pause has the id of its run
             for table in (tables.workflow_run_events, tables.workflow_run_leases):
                 await conn.execute(table.delete().where(table.c.run_id.in_(ids)))
             await conn.execute(runs.delete().where(runs.c.id.in_(ids)))

@@ -1,4 +1,4 @@
-"""The first tables of workflow runs, their log, and the outbox, as the first revision makes them."""
+"""The first tables of workflow runs, their log, their forms, and the outbox, as the first revision makes them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,52 @@ from alembic import op
 
 from dify_host.db import types
 from dify_host.db.migrations.creation import create_table
+
+
+def human_input_forms() -> None:
+    """Create `human_input_forms`."""
+    create_table(
+        "human_input_forms",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("tenant_id", types.Id(), nullable=False),
+        sa.Column("app_id", types.Id(), nullable=False),
+        sa.Column("workflow_run_id", types.Id(), nullable=False),
+        sa.Column("node_execution_id", types.Id(), nullable=False),
+        sa.Column("form_kind", sa.String(length=20), server_default="runtime", nullable=False),
+        sa.Column("node_id", sa.String(length=255), nullable=False),
+        sa.Column("node_title", sa.String(length=255), nullable=False),
+        sa.Column("form_definition", types.JsonText(), nullable=False),
+        sa.Column("rendered_content", types.LongText(), nullable=False),
+        sa.Column("status", sa.String(length=20), nullable=False),
+        sa.Column("expiration_time", types.Moment(), nullable=True),
+        sa.Column("selected_action_id", sa.String(length=200), nullable=True),
+        sa.Column("submitted_data", types.JsonText(), nullable=True),
+        sa.Column("submitted_at", types.Moment(), nullable=True),
+        sa.Column("submission_user_id", types.Id(), nullable=True),
+        sa.Column("submission_end_user_id", types.Id(), nullable=True),
+        sa.Column("resumed_at", types.Moment(), nullable=True),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.Column("updated_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(
+        op.f("ix_human_input_forms_status_expiration_time"),
+        "human_input_forms",
+        ["status", "expiration_time"],
+        unique=False,
+    )
+    op.create_index(
+        op.f("ix_human_input_forms_status_resumed_at"), "human_input_forms", ["status", "resumed_at"], unique=False
+    )
+    op.create_index(
+        op.f("ix_human_input_forms_tenant_id_app_id"), "human_input_forms", ["tenant_id", "app_id"], unique=False
+    )
+    op.create_index(
+        op.f("ix_human_input_forms_workflow_run_id_node_id"),
+        "human_input_forms",
+        ["workflow_run_id", "node_id"],
+        unique=False,
+    )
 
 
 def workflow_app_logs() -> None:
@@ -299,6 +345,7 @@ def outbox() -> None:
 
 
 TABLES = (
+    human_input_forms,
     workflow_app_logs,
     workflow_conversation_variables,
     workflow_node_execution_offload,
