@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from .service_house import House, Key, answers_with, graph, node
+from .service_house import House, Key, answers_with, graph, names, node
 
 IMAGES = {"file_upload": {"image": {"enabled": True, "number_limits": 2, "transfer_methods": ["local_file"]}}}
 PAPERS = {
@@ -74,6 +74,14 @@ async def test_the_older_form_takes_images_alone(house: House, mode: str) -> Non
 def shows(*fields: dict[str, Any]) -> dict[str, Any]:
     outputs = [{"variable": "files", "value_selector": ["sys", "files"]}]
     return graph(node("start", "start", variables=list(fields)), node("end", "end", outputs=outputs))
+
+
+async def test_the_text_of_a_message_with_files_is_called_message(house: House) -> None:
+    app = await house.app("chat", {"pre_prompt": "", **IMAGES})
+    picture = {**await sent(app, "cat.png", PNG, "image/png"), "type": "image"}
+    found = await app.stream("/chat-messages", {"query": "REPLY:A cat, I think.", "files": [picture]})
+    assert names(found) == ["message", "message_end"]
+    assert "".join(item["answer"] for item in found[:-1]) == "A cat, I think."
 
 
 async def test_files_of_a_workflow(house: House) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from dify_host.extensions.errors import ExtensionFailed, ExtensionNotFound
 from dify_host.platform import Platform
+from dify_host.runs.recorder import Creator
+from dify_host.runs.service import RunRequest
 from dify_kernel.errors import BadInput
 
 from .api_extension import KEY, ApiExtensionServer, api_extension
@@ -122,9 +124,6 @@ async def test_a_long_answer_is_cut_off_where_a_look_finds_a_word(house: House) 
 async def test_what_a_client_left_is_judged_all_the_same(house: House, platform: Platform) -> None:
     app = await app_of(house, "chat", avoidance("keywords", inputs=False, keywords="badger"))
     live = await platform.live_apps.find(house.workspace.app_repository, app.app_id, "chat")
-    from dify_host.runs.recorder import Creator
-    from dify_host.runs.service import RunRequest
-
     user = await house.workspace.end_users.get_or_create(app.app_id, "abc-123")
     creator = Creator(role="end_user", id=user.id, name="abc-123")
     request = RunRequest(

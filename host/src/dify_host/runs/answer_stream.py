@@ -140,8 +140,7 @@ class AnswerStream:
                 self._check.feed(event.text)
             if self._reader is not None:
                 self._reader.feed(event.text)
-        for item in self._events.convert(event):
-            self._put(item)
+        self._encoded(event)
 
     async def _end(self, event: RunFinished) -> RunFinished:
         self._ending = True
@@ -157,11 +156,13 @@ class AnswerStream:
                 await self._run.wait()  # the rows of the end are written before they are changed
                 await self._keep({"answer": instead})
                 event = msgspec.structs.replace(event, outputs={**event.outputs, "answer": instead})
+        if self._replacement is None:
+            self._encoded(event)
+            return event
         *before, last = self._events.convert(event)
         for item in before:
             self._put(item)
-        if self._replacement is not None:
-            self._sent.put_nowait(self._replacement)
+        self._sent.put_nowait(self._replacement)
         self._put(last)
         return event
 
@@ -180,6 +181,11 @@ class AnswerStream:
 
     def _play(self, sound: bytes) -> None:
         self._put(self._events.beside("tts_message", audio=base64.b64encode(sound).decode()))
+
+    def _encoded(self, event: Event) -> None:
+        data = self._events.encode([event])
+        if data:
+            self._sent.put_nowait(data)
 
     def _put(self, item: Any) -> None:
         self._sent.put_nowait(server_sent(item))
