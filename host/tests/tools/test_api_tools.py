@@ -103,6 +103,16 @@ async def test_parameters_go_where_the_description_says(
     assert (asked.headers["content-type"], asked.body) == ("text/csv", b"a,b")
 
 
+async def test_a_call_with_effects_carries_the_key_of_its_node(
+    house: ToolsHouse, tenant: Tenant, server: Loopback, pets: str
+) -> None:
+    for tool, key in (("post_pets", "run:node"), ("get_pets", None)):
+        given = {"id": "1", "name": "Mia"}
+        async for _ in house.runtime(tenant).invoke("api", pets, tool, given, key="run:node"):
+            pass
+        assert server.asked[-1].headers.get("idempotency-key") == key
+
+
 @pytest.mark.parametrize("given", [{}, {"id": None}, {"id": ".."}, {"id": ""}])
 async def test_a_path_stays_the_path_that_was_described(
     house: ToolsHouse, tenant: Tenant, server: Loopback, pets: str, given: dict[str, Any]

@@ -141,11 +141,11 @@ class ApiTools(TenantRepository):
         return ResolvedTool(info, partial(self.call, operation, await self._opened(row)))
 
     async def call(
-        self, operation: ApiOperation, credentials: ApiCredentials, parameters: Mapping[str, Any]
+        self, operation: ApiOperation, credentials: ApiCredentials, parameters: Mapping[str, Any], key: str = ""
     ) -> AsyncIterator[ToolMessage]:
         """Call one operation and give its answer."""
         loaded = await with_contents(parameters, self._files)
-        response = await self._http.send(build_request(operation, loaded, credentials))
+        response = await self._http.send(build_request(operation, loaded, credentials, key=key))
         for message in read_answer(response):
             yield message
 

@@ -22,6 +22,8 @@ _TIMEOUT: Final = Timeout(connect=10, read=60, write=60)
 _FORM: Final = "application/x-www-form-urlencoded"
 _MULTIPART: Final = "multipart/form-data"
 _TEXT_PARTS: Final = ("json", "xml", "text", "javascript", "yaml", "csv", "form-urlencoded", "graphql")
+_KEY: Final = "Idempotency-Key"
+_SAFE: Final = ("GET", "HEAD", "OPTIONS")
 #: Characters of a failed answer that its error repeats.
 _SHOWN: Final = 2000
 
@@ -29,9 +31,12 @@ Pairs = list[tuple[str, str]]
 
 
 def build_request(
-    operation: ApiOperation, parameters: Mapping[str, Any], credentials: ApiCredentials, *, timeout: Timeout = _TIMEOUT
+    operation: ApiOperation, parameters: Mapping[str, Any], credentials: ApiCredentials, *, key: str = ""
 ) -> HttpRequest:
-    """The request of one call; ToolParameterError for a path parameter that would change the path."""
+    """The request of one call; ToolParameterError for a path parameter that would change the path.
+
+    One with effects carries `key`, so that a server can tell a call that is made again.
+    """
     url, headers, query = operation.url, *authorised(credentials)
     cookies: Pairs = []
     body: dict[str, Any] = {}
@@ -54,6 +59,8 @@ def build_request(
             whole = value
     if cookies:
         headers.append(("Cookie", "; ".join(f"{name}={quote(value, safe='')}" for name, value in cookies)))
+    if key and operation.method not in _SAFE and not any(name.lower() == _KEY.lower() for name, _ in headers):
+        headers.append((_KEY, key))
     content, files = _body(operation.content_type, body, whole)
     if operation.content_type and not files and (content is not None):
         headers.append(("Content-Type", operation.content_type))
@@ -64,7 +71,7 @@ def build_request(
         params=query,
         content=content,
         files=files,
-        timeout=timeout,
+        timeout=_TIMEOUT,
         follow_redirects=True,
     )
 

@@ -122,7 +122,7 @@ class InstalledTools:
         return ResolvedTool(info, partial(self._call, family, info, opened))
 
     async def _call(
-        self, family: ToolProvider, info: ToolInfo, credentials: Any, parameters: Mapping[str, Any]
+        self, family: ToolProvider, info: ToolInfo, credentials: Any, parameters: Mapping[str, Any], _key: str
     ) -> AsyncIterator[ToolMessage]:
         loaded = await with_contents(parameters, self._files)
         async for message in family.invoke(info.name, loaded, credentials):

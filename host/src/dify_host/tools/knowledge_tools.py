@@ -43,7 +43,7 @@ class KnowledgeTools:
         info = ToolInfo(name=tool or f"dataset_{dataset.id}", label=dataset.name, description=told, parameters=[_QUERY])
         return ResolvedTool(info, partial(self._call, dataset))
 
-    async def _call(self, dataset: Dataset, parameters: Mapping[str, Any]) -> AsyncIterator[ToolMessage]:
+    async def _call(self, dataset: Dataset, parameters: Mapping[str, Any], _key: str) -> AsyncIterator[ToolMessage]:
         settings = read_retrieval_model(dataset.retrieval_model)
         request = Retrieval(
             query=parameters["query"],

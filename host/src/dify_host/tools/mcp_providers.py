@@ -135,7 +135,7 @@ class McpTools(TenantRepository):
         return ResolvedTool(info, partial(self._call, row, _url(row, cipher), _headers(row, cipher), info))
 
     async def _call(
-        self, row: _Row, url: str, headers: Mapping[str, str], tool: ToolInfo, parameters: Mapping[str, Any]
+        self, row: _Row, url: str, headers: Mapping[str, str], tool: ToolInfo, parameters: Mapping[str, Any], _key: str
     ) -> AsyncIterator[ToolMessage]:
         times: Any = {"timeout": row.timeout, "read": row.sse_read_timeout}
         async with connect(self._http, url, list(headers.items()), **times) as session:

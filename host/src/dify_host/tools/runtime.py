@@ -36,13 +36,14 @@ class ToolRuntime:
         parameters: Mapping[str, Any],
         *,
         credential_id: str | None = None,
+        key: str = "",
     ) -> AsyncIterator[ToolMessage]:
         """The messages of one call; ToolError for a wrong parameter and for whatever the tool fails with."""
         found = await self._resolve(provider_type, provider, tool, credential_id)
         prepared = prepare_parameters(found.info, parameters)
         try:
             # Closed with this iterator: a run that is stopped leaves no half-read answer behind.
-            async with aclosing(cast("Any", found.call(prepared))) as messages:
+            async with aclosing(cast("Any", found.call(prepared, key))) as messages:
                 async for message in messages:
                     yield message
         except DifyError:

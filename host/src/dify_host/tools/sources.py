@@ -12,10 +12,10 @@ __all__ = ["ResolvedTool", "ToolSource"]
 
 
 class ResolvedTool(msgspec.Struct, frozen=True):
-    """One tool, ready to be called with parameters that are in its types."""
+    """One tool, ready to be called with parameters in its types and a key for effects that may be repeated."""
 
     info: ToolInfo
-    call: Callable[[Mapping[str, Any]], AsyncIterator[ToolMessage]]
+    call: Callable[[Mapping[str, Any], str], AsyncIterator[ToolMessage]]
 
 
 class ToolSource(Protocol):

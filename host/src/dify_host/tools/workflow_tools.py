@@ -156,7 +156,7 @@ class WorkflowTools(TenantRepository):
         return ResolvedTool(info, partial(self._call, app, program))
 
     async def _call(
-        self, app: AppRecord, program: Program, parameters: Mapping[str, Any]
+        self, app: AppRecord, program: Program, parameters: Mapping[str, Any], _key: str
     ) -> AsyncIterator[ToolMessage]:
         if self._runner is None:
             raise BadInput("A workflow runs as a tool only inside a run.", hint="Run the app itself.", app=app.id)

@@ -151,8 +151,9 @@ class ToolsPort(Protocol):
         parameters: Mapping[str, Any],
         *,
         credential_id: str | None = None,
+        key: str = "",
     ) -> AsyncIterator[Any]:
-        """The messages of one call (`contracts.tool.ToolMessage`)."""
+        """The messages of one call (`contracts.tool.ToolMessage`); `key` is the same each time it is made again."""
         ...
 
 

@@ -118,6 +118,7 @@ class ToolCallRecord(msgspec.Struct, frozen=True, kw_only=True):
     tool: str
     parameters: dict[str, Any]
     credential_id: str | None = None
+    key: str = ""
 
 
 class FakeTools:
@@ -149,6 +150,7 @@ class FakeTools:
         parameters: Mapping[str, Any],
         *,
         credential_id: str | None = None,
+        key: str = "",
     ) -> AsyncIterator[Any]:
         """The scripted messages; a function that raises anything but a DifyError makes a ToolError."""
         self.calls.append(
@@ -158,6 +160,7 @@ class FakeTools:
                 tool=tool,
                 parameters=dict(parameters),
                 credential_id=credential_id,
+                key=key,
             )
         )
         if self.error is not None:

@@ -47,7 +47,8 @@ class ToolNode(Node):
         try:
             tool = await ctx.ports.tools.describe(*where, credential_id=config.credential_id)
             inputs = fill_in(config.inputs(), tool, ctx)
-            async for message in ctx.ports.tools.invoke(*where, inputs, credential_id=config.credential_id):
+            calling = ctx.ports.tools.invoke(*where, inputs, credential_id=config.credential_id, key=ctx.key)
+            async for message in calling:
                 delta = await outputs.take(message)
                 if delta is not None:
                     yield delta
