@@ -28,9 +28,15 @@ from dify_host.db.tenant import Tenant
 from dify_host.db.writer import BatchWriter
 from dify_host.files.links import FileLinks
 from dify_host.files.service import FileService
+from dify_host.human.links import FormLinks
+from dify_host.human.mails import FormMails
+from dify_host.human.rows import FormRows
+from dify_host.human.runner import FormRunner
+from dify_host.human.service import FormService
 from dify_host.identity.authentication import AuthService
 from dify_host.identity.secret_key import read_secret_key
 from dify_host.identity.tenant_keys import TenantKeys
+from dify_host.identity.workspaces import Members
 from dify_host.jobs.embedded import redis_url
 from dify_host.knowledge.datasets import DefaultEmbedding
 from dify_host.knowledge.indexing import Indexer
@@ -41,17 +47,21 @@ from dify_host.knowledge.vectors import VectorStores
 from dify_host.models.runtime import ModelRuntime, ProviderPool
 from dify_host.net.client import GuardedClient, OutboundSettings
 from dify_host.net.crypto import KeyRing
+from dify_host.net.mail import Mailer, MailSettings
 from dify_host.runs.answered import Answers
 from dify_host.runs.calls import AppCalls
 from dify_host.runs.commands import RunCommands
+from dify_host.runs.context import RunContext
 from dify_host.runs.draft_runs import DraftRuns
 from dify_host.runs.event_log import SqlRunLogStore
+from dify_host.runs.follower import RunFollower
 from dify_host.runs.live_apps import LiveApps
 from dify_host.runs.memory import ConversationMemory
 from dify_host.runs.owner import process_owner
 from dify_host.runs.programs import Programs
-from dify_host.runs.recorder import Creator
+from dify_host.runs.recorder import Creator, Rows
 from dify_host.runs.recovery import Recovery
+from dify_host.runs.run_streams import RunStreams
 from dify_host.runs.service import RunService
 from dify_host.runs.sources import ProgramSources
 from dify_host.runs.stops import StopFlags
@@ -139,6 +149,8 @@ class Platform:
             await self.calls.close()
         if "draft_runs" in self.__dict__:
             await self.draft_runs.close()
+        if "run_streams" in self.__dict__:
+            await self.run_streams.close()
         if "run_logs" in self.__dict__:
             await self.run_logs.close()
 
@@ -200,7 +212,21 @@ class Platform:
             owner=self.owner,
             max_active=settings.app_max_active_requests or settings.app_default_active_requests,
             programs=ProgramSources(self.db, self.programs, self._apps_of),
+            more_rows=self._more_rows,
+            form_token=self.form_links.token,
+            watcher=self.run_streams,
+            elsewhere=self.follower,
         )
+
+    @cached_property
+    def run_streams(self) -> RunStreams:
+        """Tells other processes of this one's runs."""
+        return RunStreams(self.redis)
+
+    @cached_property
+    def follower(self) -> RunFollower:
+        """Follows runs of all processes."""
+        return RunFollower(self.redis, self.run_logs)
 
     @cached_property
     def recovery(self) -> Recovery:
@@ -214,7 +240,33 @@ class Platform:
             owner=self.owner,
             every=settings.workflow_run_recovery_interval,
             grace=timedelta(seconds=settings.workflow_run_lease_seconds / 3),
+            more_rows=self._more_rows,
         )
+
+    def _more_rows(self, context: RunContext) -> list[Rows]:
+        """What other domains keep of a run."""
+        return [FormRows(context)]
+
+    @cached_property
+    def form_links(self) -> FormLinks:
+        """Makes and reads links to forms."""
+        settings = self.settings
+        local = f"http://{settings.dify_bind_address}:{settings.dify_port}"
+        return FormLinks(self.secret_key, settings.app_web_url or settings.console_api_url or local)
+
+    def forms_of(self, tenant: Tenant) -> FormService:
+        """The forms that a workspace's runs wait for."""
+        return FormService(self.db, tenant, self.files_of(tenant), longest=self.settings.max_variable_size)
+
+    def form_mails(self, tenant: Tenant) -> FormMails:
+        """Tells people of a workspace's forms."""
+        mailer = Mailer(load_settings(MailSettings, self.env))
+        return FormMails(self.forms_of(tenant), self.form_links, Members(self.db, tenant), mailer)
+
+    def form_runner(self, tenant: Tenant) -> FormRunner:
+        """Goes on with answered runs of a workspace."""
+        patience = self.settings.app_max_execution_time + 60
+        return FormRunner(self.forms_of(tenant), self.runs, self.recovery, patience=patience)
 
     async def _apps_of(self, tenant: Tenant) -> AppRepository:
         return (await self.workspace(tenant)).app_repository

@@ -67,7 +67,7 @@ async def told(house: RunHouse, mode: str = "agent-chat", fields: dict[str, Any]
     settings = {"agent_mode": agent_mode("function_call", TOOL), **(fields or {})}
     started = await house.start(house.basic(mode, **settings), await house.app(mode), **{"query": "where?", **request})
     stream = b"".join([started.events.encode(batch) async for batch in started.handle.follow()])
-    return [msgspec.json.decode(block[6:]) for block in stream.split(b"\n\n") if block], started
+    return [msgspec.json.decode(block[6:]) for block in stream.split(b"\n\n") if block[:5] == b"data:"], started
 
 
 @pytest.fixture
@@ -303,7 +303,7 @@ async def test_a_workflow_with_an_agent_keeps_no_thoughts_and_tells_its_log(hous
     graph = basic_graph(config(agent_mode=agent_mode("function_call", TOOL)), "agent-chat")
     started = await house.start(house.workflow(graph), await house.app("advanced-chat"), query="where?")
     stream = b"".join([started.events.encode(batch) async for batch in started.handle.follow()])
-    names = [msgspec.json.decode(block[6:])["event"] for block in stream.split(b"\n\n") if block]
+    names = [msgspec.json.decode(block[6:])["event"] for block in stream.split(b"\n\n") if block[:5] == b"data:"]
     assert "agent_log" in names
     assert "message" in names
     assert not {"agent_thought", "agent_message"} & set(names)

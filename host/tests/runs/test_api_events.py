@@ -44,9 +44,10 @@ OPTIONAL = {"inputs", "process_data", "outputs", "execution_metadata"}
 
 
 def decoded(stream: bytes) -> list[dict[str, Any]]:
-    """The events on the wire: each one line of data and a blank one."""
+    """The events on the wire: each one line of data and a blank one, its id before it in a ping."""
     *blocks, last = stream.split(b"\n\n")
     assert last == b""
+    blocks = [block for block in blocks if not block.startswith(b"event: ping\nid: ")]
     assert all(block.startswith(b"data: ") and b"\n" not in block for block in blocks)
     return [msgspec.json.decode(block.removeprefix(b"data: ")) for block in blocks]
 

@@ -54,7 +54,7 @@ def events(response: httpx.Response) -> list[dict[str, Any]]:
     *blocks, last = response.text.split("\n\n")
     assert last == ""
     for block in blocks:
-        if block == "event: ping":
+        if block.startswith("event: ping"):
             continue
         assert block.startswith("data: "), block
         assert "\n" not in block

@@ -85,7 +85,7 @@ async def test_a_run_goes_on_without_its_client(slow: Key, house: House) -> None
     answer = await slow.web.send(streamed(slow, "TOKENS:20 DELAY:20"), stream=True)
     first = await anext(answer.aiter_text())
     await answer.aclose()
-    event = msgspec.json.decode(first.split("\n\n")[0].removeprefix("data: "))
+    event = msgspec.json.decode(first.partition("data: ")[2].partition("\n")[0])
     handle = house.platform.runs.get(event["task_id"])
     finished = await asyncio.wait_for(handle.wait(), 15)
     assert finished.status == "succeeded"
@@ -98,7 +98,7 @@ async def test_many_streams_at_once(slow: Key) -> None:
         answer = await slow.web.send(streamed(slow, f"REPLY:number {number}"), stream=True)
         text = "".join([part async for part in answer.aiter_text()])
         await answer.aclose()
-        events = [msgspec.json.decode(block.removeprefix("data: ")) for block in text.split("\n\n") if block]
+        events = [msgspec.json.decode(block.removeprefix("data: ")) for block in text.split("\n\n") if block[:5] == "data:"]
         return "".join(event["answer"] for event in events if event["event"] == "message")
 
     answers = await asyncio.gather(*(one(number) for number in range(20)))

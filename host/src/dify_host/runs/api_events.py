@@ -14,17 +14,20 @@ from dify_kernel.graph.events import (
     NodeStarted,
     Resources,
     RunFinished,
+    RunResumed,
     RunStarted,
     StreamChunk,
 )
 
 from dify_host.runs.agent_thoughts import AgentThoughts
 from dify_host.runs.api_containers import ApiContainers
+from dify_host.runs.follower import TextReplaced
 from dify_host.runs.message_rows import Citations, MessageSpec
+from dify_host.runs.pause_events import FormToken, PauseEvents
 from dify_host.runs.recorder import Creator
 from dify_host.runs.well_formed import well_formed
 
-__all__ = ["PING", "ApiEvents", "ErrorEvent", "run_error", "server_sent"]
+__all__ = ["PING", "ApiEvents", "ErrorEvent", "event_id", "run_error", "server_sent"]
 
 PING = b"event: ping\n\n"
 _encode = msgspec.json.Encoder().encode
@@ -57,19 +60,32 @@ class _Chunk(msgspec.Struct, kw_only=True):
     data: dict[str, Any]
 
 
-def server_sent(event: Any) -> bytes:
-    """One event on the wire."""
+def server_sent(event: Any, event_id: str = "") -> bytes:
+    """One event on the wire. Its id goes before it in a ping, which every client of Dify knows and skips.
+
+    By the rules of server-sent events that is the same as an id of the event; and clients that take a block for one
+    line of data, of which there are many, do not stumble over it.
+    """
     try:
-        return b"data: " + _encode(event) + b"\n\n"
+        data = _encode(event)
     except UnicodeEncodeError:
-        return b"data: " + _encode(well_formed(msgspec.to_builtins(event))) + b"\n\n"
+        data = _encode(well_formed(msgspec.to_builtins(event)))
+    if not event_id:
+        return b"data: %b\n\n" % data
+    return b"event: ping\nid: %b\n\ndata: %b\n\n" % (event_id.encode(), data)
+
+
+def event_id(event: Event) -> str:
+    """The place of an event in its run, by which a client takes the stream up again (`Last-Event-ID`)."""
+    return f"{event.seq}-{event.offset}" if isinstance(event, StreamChunk) else f"{event.seq}-0"
 
 
 class ApiEvents:
     """The mapping of one run. `spec` is its message (chat and completion), None for a workflow.
 
     `shows_workflow` adds the events of the graph (workflow and advanced-chat); without it the steps of an agent are
-    told as thoughts. Node inputs and outputs are never cut.
+    told as thoughts. Node inputs and outputs are never cut. `form_token` makes the tokens of the forms of a run that
+    waits.
     """
 
     def __init__(
@@ -82,6 +98,7 @@ class ApiEvents:
         spec: MessageSpec | None = None,
         shows_workflow: bool = True,
         annotation: dict[str, Any] | None = None,
+        form_token: FormToken | None = None,
     ) -> None:
         self._task_id, self._run_id, self._workflow_id = task_id, run_id, workflow_id
         self._creator, self._spec, self._shows = creator, spec, shows_workflow
@@ -89,6 +106,7 @@ class ApiEvents:
         self._started = 0
         self._citations = Citations()
         self._containers = ApiContainers()
+        self._pauses = PauseEvents(run_id, form_token)
         self._thoughts = AgentThoughts(spec.message_id) if spec is not None and not shows_workflow else None
         self._envelope: dict[str, Any] = {"task_id": task_id}
         if spec is not None:
@@ -102,8 +120,14 @@ class ApiEvents:
         return {"event": name, **envelope, **fields}
 
     def encode(self, events: Iterable[Event]) -> bytes:
-        """What a batch of events puts on the wire; may be empty."""
-        return b"".join(server_sent(item) for event in events for item in self.convert(event))
+        """What a batch of events puts on the wire; may be empty. The last item of an event carries its id."""
+        out = []
+        for event in events:
+            items = self.convert(event)
+            out += [server_sent(item) for item in items[:-1]]
+            if items:
+                out.append(server_sent(items[-1], event_id(event)))
+        return b"".join(out)
 
     def convert(self, event: Event) -> list[Any]:
         """The API events of one event, in order."""
@@ -116,9 +140,15 @@ class ApiEvents:
             return [{**told, **self._envelope} for told in self._thoughts.shown(event)]
         if isinstance(event, RunStarted):
             self._started = int(event.at)
+        waits = [self._wrap(*told) for told in self._pauses.convert(event)] if self._shows else []
         graph = [self._graph(event)] if self._shows else []
         tail = self._end(event) if isinstance(event, RunFinished) and self._spec is not None else []
-        return [item for item in [*graph, *tail] if item is not None]
+        return [item for item in [*waits, *graph, *tail] if item is not None]
+
+    @property
+    def paused(self) -> dict[str, Any]:
+        """What clients were last told of the run as one that waits; empty when it never did."""
+        return self._pauses.last
 
     # -- text -------------------------------------------------------------------------------------------------
 
@@ -138,6 +168,14 @@ class ApiEvents:
             answer=event.text,
             from_variable_selector=msgspec.UNSET if by_agent else event.selector if self._shows else None,
         )
+
+    def _replaced(self, event: RunResumed | TextReplaced) -> list[Any]:
+        """The text from its beginning, when a client may have seen more, or less; an answered run is where it was."""
+        if isinstance(event, RunResumed) and event.cause != "recovered":
+            return []
+        if self._spec is None:
+            return [self._wrap("text_replace", {"text": event.text})]
+        return [self.beside("message_replace", answer=event.text, reason="")]
 
     # -- graph ------------------------------------------------------------------------------------------------
 

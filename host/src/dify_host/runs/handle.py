@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from dify_kernel.contracts.node import RunInfo
-from dify_kernel.errors import DifyError
+from dify_kernel.errors import DifyError, RunFenced
 from dify_kernel.graph.engine import Engine, RunOutcome
 from dify_kernel.graph.events import Event, RunFinished, RunPaused, RunResumed, StreamChunk
 
-__all__ = ["RunHandle", "Watcher", "as_end"]
+__all__ = ["Elsewhere", "RunHandle", "Watcher", "as_end"]
 
 
 class Watcher(Protocol):
@@ -23,6 +23,20 @@ class Watcher(Protocol):
 
     def visible(self, run_id: str, events: list[Event]) -> None:
         """These events of a run are visible now; it must not block."""
+        ...
+
+
+class Elsewhere(Protocol):
+    """Follows runs of other processes."""
+
+    def follow(
+        self, run_id: str, *, after: tuple[int, int] = (0, 0), idle: float | None = None
+    ) -> AsyncIterator[list[Event]]:
+        """The events of a run behind a position."""
+        ...
+
+    async def wait(self, run_id: str) -> RunFinished | RunPaused:
+        """How a run ends."""
         ...
 
 
@@ -47,7 +61,15 @@ class RunHandle:
     `held` keeps events back until `durable` says that they are in the log.
     """
 
-    def __init__(self, run: RunInfo, *, user_id: str, held: bool = False, watcher: Watcher | None = None) -> None:
+    def __init__(
+        self,
+        run: RunInfo,
+        *,
+        user_id: str,
+        held: bool = False,
+        watcher: Watcher | None = None,
+        elsewhere: Elsewhere | None = None,
+    ) -> None:
         self.run = run
         self.user_id = user_id
         self.engine: Engine | None = None
@@ -56,7 +78,7 @@ class RunHandle:
         self._events: list[Event] = []
         self._shown = 0
         self._durable: float = 0 if held else float("inf")
-        self._watcher = watcher
+        self._watcher, self._elsewhere = watcher, elsewhere
         self._text = ""
         self._done = asyncio.Event()
         self._followers: set[_Follower] = set()
@@ -111,14 +133,17 @@ class RunHandle:
     async def wait(self) -> RunFinished:
         """How the run ended, or that it waits for somebody; raises when it could come to neither here."""
         await self._done.wait()
-        if self.outcome is None:
+        if self.outcome is not None:
+            return as_end(self.outcome.event)
+        if self._elsewhere is None or not self._goes_on():
             raise self._broken()
-        return as_end(self.outcome.event)
+        return as_end(await self._elsewhere.wait(self.run.run_id))
 
     async def follow(self, *, idle: float | None = None) -> AsyncIterator[list[Event]]:
         """All events from the first on, in batches of what has come; ends after the last one.
 
-        With `idle` comes an empty batch for each so many seconds of silence.
+        With `idle` comes an empty batch for each so many seconds of silence. A run that this process had to let go is
+        followed on to where it goes on.
         """
         position = 0
         follower = _Follower(idle)
@@ -130,14 +155,30 @@ class RunHandle:
                     position = self._shown
                     yield batch
                 elif self._done.is_set():
-                    if self.outcome is None:
-                        raise self._broken()
-                    return
+                    break
                 elif not await follower.woken():
                     yield []
         finally:
             self._followers.discard(follower)
             follower.close()
+        if self.outcome is not None:
+            return
+        if self._elsewhere is None or not self._goes_on():
+            raise self._broken()
+        async for batch in self._elsewhere.follow(self.run.run_id, after=self._position(), idle=idle):
+            yield batch
+
+    def _position(self) -> tuple[int, int]:
+        """Up to where its followers have come."""
+        last = self._events[self._shown - 1] if self._shown else None
+        if last is None:
+            return (0, 0)
+        return (last.seq, last.offset if isinstance(last, StreamChunk) else 0)
+
+    def _goes_on(self) -> bool:
+        """Whether another process will have the run: its log could not be written here, or is another's now."""
+        retryable = isinstance(self.error, DifyError) and self.error.retryable
+        return retryable or isinstance(self.error, RunFenced)
 
     def _broken(self) -> BaseException:
         if isinstance(self.error, DifyError):

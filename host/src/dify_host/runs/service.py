@@ -23,18 +23,18 @@ from dify_host.db.types import new_id
 from dify_host.db.writer import Group
 from dify_host.runs.api_events import ApiEvents
 from dify_host.runs.beginning import begin_message, fill_pool, set_environment, shown_inputs
-from dify_host.runs.context import RunContext, lost_in_a_row, read_context
+from dify_host.runs.context import RunContext, lost_in_a_row, read_context, unanswered
+from dify_host.runs.ending import MoreRows
 from dify_host.runs.event_log import SqlRunLog, SqlRunLogStore
-from dify_host.runs.handle import RunHandle, Watcher
+from dify_host.runs.handle import Elsewhere, RunHandle, Watcher
 from dify_host.runs.memory import ConversationMemory
 from dify_host.runs.message_rows import MessageRows, MessageSpec
+from dify_host.runs.pause_events import FormToken
 from dify_host.runs.programs import Program
 from dify_host.runs.recorder import Creator, RecordedLog, Rows, WorkflowRows
 from dify_host.runs.request import RunRequest
 
 __all__ = ["RunRequest", "RunService", "StartedRun"]
-
-MoreRows = Callable[[RunContext], list[Rows]]
 
 #: How often the process of a run may be lost without any node coming to an end, before the run itself is to blame.
 _MOST_LOSSES = 5
@@ -74,7 +74,8 @@ class ProgramsOf(Protocol):
 class RunService:
     """The runs of one process. `ports` builds what the nodes of a tenant's run may reach, for who started it.
 
-    `more_rows` adds what other domains keep of a run; `watcher` is told of all that followers may see.
+    `more_rows` adds what other domains keep of a run; `watcher` is told of all that followers may see, `elsewhere`
+    follows runs that this process had to let go. `form_token` makes the tokens of the forms that runs wait for.
     """
 
     def __init__(
@@ -91,12 +92,16 @@ class RunService:
         programs: ProgramsOf | None = None,
         more_rows: MoreRows = lambda _context: [],
         watcher: Watcher | None = None,
+        elsewhere: Elsewhere | None = None,
+        form_token: FormToken | None = None,
     ) -> None:
         self._log_store, self._registry = log_store, registry
         self._ports, self._memory = ports, memory
         self._limits, self._run_limits = limits, run_limits
         self._owner, self._max_active = owner, max_active
-        self._programs, self._more_rows, self._watcher = programs, more_rows, watcher
+        self._programs, self._more_rows = programs, more_rows
+        self._watcher, self._elsewhere = watcher, elsewhere
+        self._form_token = form_token
         self._handles: dict[str, RunHandle] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._active: dict[str, int] = {}
@@ -150,7 +155,9 @@ class RunService:
         log = RecordedLog(self._log_store.create(run.run_id, self._owner), rows, durable=started.handle.durable)
         engine = self._engine(started.handle, program, pool, log, request.creator)
         shown = shown_inputs(pool, program.root_id)
-        self._launch(started.handle, log, engine.run(shown, context=context.encode(), adopted=adopted))
+        decided = request.run_id is not None
+        work = engine.run(shown, context=context.encode(), adopted=adopted, recorded_first=decided)
+        self._launch(started.handle, log, work)
         return started
 
     # -- take up ----------------------------------------------------------------------------------------------
@@ -158,9 +165,9 @@ class RunService:
     async def take_up(self, run_id: str, *, answers: Mapping[str, dict[str, Any]] | None = None) -> StartedRun | None:
         """Go on with a run that no process has: one that was lost, or one that waited, with the answers it waited for.
 
-        None when there is nothing to go on with: it has ended, it never began, it waits and no answer is given, or
-        this process has it. RunFenced while another process has it. LogError when its log does not fit what it ran, the
-        errors of apps and plugins when that is gone; the run is let go then.
+        None when there is nothing to go on with: it has ended, it never began, it waits and no answer is given to what
+        it still asks, or this process has it. RunFenced while another process has it. LogError when its log does not
+        fit what it ran, the errors of apps and plugins when that is gone; the run is let go then.
         """
         if run_id in self._handles or self._programs is None:
             return None
@@ -168,12 +175,13 @@ class RunService:
         try:
             events = await self._log_store.load(run_id)
             last = events[-1] if events else None
+            answers = {asked: answers[asked] for asked in unanswered(events) if asked in answers} if answers else {}
             if last is None or isinstance(last, RunFinished) or (isinstance(last, RunPaused) and not answers):
                 log.let_wait() if last is not None else log.forget()
                 return None
             if not answers and lost_in_a_row(events) >= _MOST_LOSSES:
                 raise LostTooOften(f"Its process was lost {_MOST_LOSSES} times in a row and no node came to an end.")
-            return await self._resume(run_id, log, events, answers or {})
+            return await self._resume(run_id, log, events, answers)
         except BaseException:
             log.release()
             raise
@@ -220,8 +228,9 @@ class RunService:
             creator=context.creator,
             spec=context.spec,
             shows_workflow=context.is_workflow,
+            form_token=self._form_token,
         )
-        handle = RunHandle(run, user_id=context.creator.id, held=True, watcher=self._watcher)
+        handle = RunHandle(run, user_id=context.creator.id, held=True, watcher=self._watcher, elsewhere=self._elsewhere)
         return StartedRun(handle=handle, events=events, spec=context.spec, created_at=created_at)
 
     def _rows(

@@ -104,15 +104,20 @@ class Engine:
         *,
         context: dict[str, Any] | None = None,
         adopted: Iterable[NodeFinished] = (),
+        recorded_first: bool = False,
     ) -> RunOutcome:
         """Run to the end, or until nothing can happen without an answer; raises only when the log fails.
 
         `inputs` is shown in the first event; the values themselves are in the pool already. `context` is kept in it for
         whoever takes the run up later. `adopted` are results of another run of the plan that are not worked out again.
+        With `recorded_first` nothing has an effect before the start of the run is durable: two that start the same run
+        do not both.
         """
         self._began = time.monotonic()
         variables = self.pool.dump()
         self.emit(RunStarted(inputs=self.show(dict(inputs or {})), variables=variables, context=context or {}))
+        if recorded_first:
+            self.owe_barrier()
         return await self._complete(adopted)
 
     async def resume(
