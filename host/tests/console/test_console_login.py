@@ -6,10 +6,11 @@ import httpx
 import pytest
 from dify_host.http.cookies import SessionCookies
 from dify_host.identity.authentication import MAX_FAILED_LOGINS
+from dify_host.identity.workspaces import Members
 from dify_host.platform import Platform
 from dify_host.settings import HostSettings
 
-from ..service.service_house import House
+from ..service.service_house import House, Workshop
 from .console_house import PASSWORD, Browser, Browsers, encoded
 
 NEW_OWNER = {"email": "ada@example.com", "name": "Ada", "password": PASSWORD, "language": "de-DE"}
@@ -163,3 +164,35 @@ async def test_what_a_browser_may_know_before_the_login(browsers: Browsers, plat
     wrong = await browser("POST", "/login", {"email": "a@b.c"})
     assert (wrong.status_code, wrong.json()["code"]) == (400, "invalid_param")
     assert encoded("pass") not in wrong.text
+
+
+async def test_a_role_counts_from_the_moment_it_is_given(browsers: Browsers, owner: Browser, house: House) -> None:
+    editor = await browsers.member(house, "editor")
+    account = await editor.ok("GET", "/account/profile")
+    members = Members(house.platform.db, house.workspace.tenant)
+    await members.change_role(account["id"], "normal", by=house.owner_id)
+    assert (await editor("POST", "/apps", {"name": "App", "mode": "chat"})).status_code == 403
+    assert (await editor("GET", "/apps")).status_code == 200
+    await members.remove(account["id"], by=house.owner_id)
+    assert (await editor("GET", "/apps")).status_code == 403
+    left = await browsers.open().login(editor.email)
+    assert (left.status_code, left.json()["result"]) == (200, "fail")
+    assert "set-cookie" not in left.headers
+
+
+async def test_an_account_works_in_one_workspace_at_a_time(
+    browsers: Browsers, house: House, workshop: Workshop
+) -> None:
+    browser = await browsers.member(house, "editor")
+    account = await browser.ok("GET", "/account/profile")
+    other = await workshop.open("Other")
+    foreign = {"tenant_id": other.workspace.tenant.id}
+    assert (await browser("POST", "/workspaces/switch", foreign)).status_code == 404
+    await Members(house.platform.db, other.workspace.tenant).add(account["id"], "normal")
+    here = await browser.app()
+    assert (await browser.ok("POST", "/workspaces/switch", foreign))["new_tenant"]["name"] == "Other"
+    assert (await browser.ok("POST", "/workspaces/current"))["role"] == "normal"
+    assert (await browser("GET", f"/apps/{here}")).status_code == 404
+    assert (await browser("POST", "/apps", {"name": "App", "mode": "chat"})).status_code == 403
+    listed = (await browser.ok("GET", "/workspaces"))["workspaces"]
+    assert {item["name"]: item["current"] for item in listed} == {"House": False, "Other": True}

@@ -202,3 +202,16 @@ async def test_variables_are_changed_put_back_and_forgotten(owner: Browser) -> N
     assert (await owner("GET", f"{path}/nodes/sys/variables")).status_code == 400
     await owner.ok("DELETE", f"{path}/variables", status=204)
     assert (await owner.ok("GET", f"{path}/variables"))["total"] == 0
+
+
+async def test_a_node_that_asks_somebody_is_a_record_that_waits(owner: Browser) -> None:
+    body = graph(
+        node("start", "start", variables=[]),
+        node("ask", "human-input", form_content="Well?", inputs=[], user_actions=[{"id": "yes", "title": "Yes"}]),
+        node("end", "end", outputs=[]),
+        edges=[edge("start", "ask"), edge("ask", "end", "yes")],
+    )
+    app_id = await owner.draft(body)
+    record = await owner.ok("POST", f"/apps/{app_id}/workflows/draft/nodes/ask/run", {"inputs": {}})
+    assert (record["status"], record["node_id"]) == ("paused", "ask")
+    assert (await owner.ok("GET", f"/apps/{app_id}/workflows/draft/nodes/ask/variables"))["items"] == []

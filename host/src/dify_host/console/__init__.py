@@ -9,6 +9,7 @@ from dify_host.console.app_texts import AppTextController
 from dify_host.console.apps import ApiKeyController, AppController
 from dify_host.console.draft_runs import DraftRunController
 from dify_host.console.draft_variables import DraftVariableController
+from dify_host.console.forms import FormController
 from dify_host.console.login import LoginController
 from dify_host.console.setup import FeatureController, SetupController
 from dify_host.console.triggers import TriggerController
@@ -33,5 +34,6 @@ def console_routes() -> list[ControllerRouterHandler]:
         DraftRunController,
         DraftVariableController,
         RunHistoryController,
+        FormController,
         TriggerController,
     ]

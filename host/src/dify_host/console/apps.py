@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from dify_kernel.errors import BadInput
+from dify_kernel.errors import BadInput, NotImplementedYet
 from litestar import Controller, delete, get, post, put
 from litestar.params import FromQuery, JSONBody
 
@@ -15,7 +15,7 @@ from dify_host.apps.records import AppMode
 from dify_host.console.shapes import IconBody, app_of, base_url, icon_links
 from dify_host.http.callers import Call, platform_of
 from dify_host.http.console_callers import ADMINS, MEMBERS, WRITERS, ConsoleAccount, ConsoleCaller
-from dify_host.service.shapes import IdInPath, Limit, PageNumber, shown
+from dify_host.service.shapes import IdInPath, Limit, PageNumber, Success, shown
 
 __all__ = ["ApiKeyController", "AppController", "app_view"]
 
@@ -53,6 +53,13 @@ class ApiSwitch(msgspec.Struct, kw_only=True):
     """Body of `/api-enable`."""
 
     enable_api: bool
+
+
+class TracingSwitch(msgspec.Struct, kw_only=True):
+    """Body of `/trace`."""
+
+    enabled: bool
+    tracing_provider: str | None = None
 
 
 class AppController(Controller):
@@ -147,6 +154,22 @@ class AppController(Controller):
         await caller.workspace.apps.enable_api(app.id, data.enable_api, caller.account_id)
         platform_of(request).live_apps.forget(app.id)
         return await app_view(caller, request, app.id)
+
+    @get("/{app_id:uuid}/trace", opt=MEMBERS)
+    async def tracing(self, app_id: IdInPath, caller: ConsoleAccount) -> dict[str, Any]:
+        """Whether runs are sent to a tracing service; none is connected here."""
+        await app_of(caller, app_id)
+        return {"enabled": False, "tracing_provider": None}
+
+    @post("/{app_id:uuid}/trace", status_code=200, opt=WRITERS)
+    async def switch_tracing(self, app_id: IdInPath, data: JSONBody[TracingSwitch], caller: ConsoleAccount) -> Success:
+        """Switch tracing: off, as long as no tracing service can be connected."""
+        await app_of(caller, app_id)
+        if data.enabled:
+            raise NotImplementedYet(
+                "Runs are not sent to tracing services yet.", hint="Each run has a trace of its own."
+            )
+        return Success()
 
 
 class ApiKeyController(Controller):

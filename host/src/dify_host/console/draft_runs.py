@@ -85,8 +85,7 @@ class DraftRunController(Controller):
         """Run one node and answer with its record."""
         app, draft = await app_of(caller, app_id, ANY_WORKFLOW), await draft_of(caller, app_id)
         steps, step = await _step(caller, platform_of(request), app, draft, node_id, data)
-        await steps.run(step)
-        return await _records(caller, request).last(app.id, draft.id, node_id)
+        return await _records(caller, request).one(app.id, await steps.run(step))
 
     @post("/workflows/draft/iteration/nodes/{node_id:str}/run", status_code=200, opt=WRITERS)
     async def run_iteration(

@@ -21,7 +21,7 @@ from dify_host.service.shapes import IdInPath, Limit
 
 __all__ = ["RunHistoryController"]
 
-Status = Literal["running", "succeeded", "failed", "stopped", "partial-succeeded"]
+Status = Literal["running", "succeeded", "failed", "stopped", "partial-succeeded", "paused"]
 Trigger = Literal["debugging", "app-run"]
 
 

@@ -73,7 +73,7 @@ async def _keep(started: StartedRun, variables: DraftVariables, app_id: str) -> 
 def remembered(events: Iterable[Event]) -> Iterable[Remembered]:
     """What is kept of events: the outputs of nodes that stand in no container, and writes to the conversation."""
     for event in events:
-        if not isinstance(event, NodeFinished) or event.status == "failed":
+        if not isinstance(event, NodeFinished) or event.status in ("failed", "paused"):
             continue
         for selector, value in event.updates:
             if selector[0] == CONVERSATION:

@@ -59,6 +59,14 @@ class NodeRecords(TenantRepository):
             raise NotFound("last run not found", node_id=node_id)
         return _view(row)
 
+    async def one(self, app_id: str, execution_id: str) -> dict[str, Any]:
+        """The record of an execution; NotFound."""
+        async with self.db.read() as conn:
+            row = (await conn.execute(self._of(app_id).where(_nodes.c.node_execution_id == execution_id))).first()
+        if row is None:
+            raise NotFound("Node execution not found", execution_id=execution_id)
+        return _view(row)
+
     async def output(self, app_id: str, execution_id: str, name: str) -> tuple[bool, Any]:
         """What an execution gave under a name: whether there is such an output, and its value."""
         query = self.scoped_select(_nodes, _nodes.c.outputs).where(

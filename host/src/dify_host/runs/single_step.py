@@ -11,8 +11,8 @@ import msgspec
 from dify_kernel.contracts.node import Limits, NodeKind, RunInfo
 from dify_kernel.contracts.ports import Ports
 from dify_kernel.errors import BadInput, NotFound
-from dify_kernel.graph.engine import Engine, RunLimits, RunOutcome
-from dify_kernel.graph.events import Event, NodeFinished, RunFinished, RunPaused
+from dify_kernel.graph.engine import Engine, RunLimits
+from dify_kernel.graph.events import Event, NodeFinished, NodePaused, NodeStarted, RunFinished, RunPaused
 from dify_kernel.graph.inputs import InputVariable, prepare_inputs
 from dify_kernel.graph.plan import Plan, compile_plan
 from dify_kernel.graph.pool import Pool
@@ -94,13 +94,15 @@ class SingleSteps:
         shown = {name: value.data for name, value in pool.node(node_id).items()}
         return Step(plan=plan, pool=pool, run=run, shown=shown)
 
-    async def run(self, step: Step, sink: Callable[[Event], None] | None = None) -> RunOutcome:
-        """Run it; what its nodes gave is recorded as `single-step` and kept for the next try."""
-        events: list[NodeFinished] = []
+    async def run(self, step: Step, sink: Callable[[Event], None] | None = None) -> str:
+        """Run it and return its execution id, by which its record is found, however it ended.
+
+        What its nodes gave is recorded as `single-step`, and kept for the next try.
+        """
+        events: list[Event] = []
 
         def take(event: Event) -> None:
-            if isinstance(event, NodeFinished):
-                events.append(event)
+            events.append(event)
             if sink is not None:
                 sink(event)
 
@@ -114,10 +116,12 @@ class SingleSteps:
             run_limits=self._run_limits,
         )
         try:
-            return await engine.run(step.shown)
+            await engine.run(step.shown)
         finally:
-            await self._records.add(step.run, self._creator, events)
-            await self._variables.remember(step.run.app_id, list(remembered(events)))
+            ended = _ended(events)
+            await self._records.add(step.run, self._creator, ended)
+            await self._variables.remember(step.run.app_id, list(remembered(ended)))
+        return next(event.execution_id for event in events if isinstance(event, NodeStarted))
 
     async def stream(self, step: Step, *, idle: float) -> AsyncIterator[list[Event]]:
         """Run it and give its events in batches, an empty one after `idle` seconds of silence.
@@ -160,6 +164,36 @@ class SingleSteps:
                 pool.set(owner, name, kept[owner, name])
             if pool.get(item.selector[:2]) is None and node.type not in _TOLERANT:
                 raise BadInput(f"Variable key {item.key} not found in user inputs.", variable=item.key)
+
+
+def _ended(events: Sequence[Event]) -> list[NodeFinished]:
+    """How each node ended: one that waits for somebody is `paused`, one that had no time to end is `failed`."""
+    last = events[-1] if events else None
+    error = last.error if isinstance(last, RunFinished) else ""
+    found: dict[str, NodeFinished] = {}
+    for event in events:
+        if isinstance(event, NodeFinished):
+            found[event.execution_id] = event
+        elif isinstance(event, NodeStarted):
+            found[event.execution_id] = _unfinished(event, "failed", event.at, error=error or "stopped")
+        elif isinstance(event, NodePaused):
+            started = found.get(event.execution_id)
+            at = started.started_at if started else event.at
+            found[event.execution_id] = _unfinished(event, "paused", at, outputs=event.data)
+    return list(found.values())
+
+
+def _unfinished(event: NodeStarted | NodePaused, status: str, at: float, **more: Any) -> NodeFinished:
+    return NodeFinished(
+        execution_id=event.execution_id,
+        node_id=event.node_id,
+        node_type=event.node_type,
+        title=event.title,
+        scope=event.scope,
+        status=status,
+        started_at=at,
+        **more,
+    )
 
 
 async def _next(queue: asyncio.Queue[Event], idle: float) -> Event | None:
