@@ -22,6 +22,8 @@ def test_installed_tools_are_listed_shown_and_called(dify: Dify) -> None:
     shown = dify("tools", "show", "time", "--json").result
     assert "current_time" in [tool["name"] for tool in shown["tools"]]
     assert "strftime" in dify("tools", "show", "builtin:langgenius/time/time").out
+    (plugin,) = dify("plugins", "show", "tools:time", "--json").result["plugins"]
+    assert plugin["credentials"] == []
     done = dify("tools", "call", "time/weekday", "-p", "year=2024", "-p", "month=2", "-p", "day=29", "--json")
     assert done.result == {"messages": [{"type": "text", "text": "Thursday"}]}
     assert dify("tools", "call", "time/weekday", "-p", "year=2024", "-p", "month=2", "-p", "day=29").out == "Thursday\n"

@@ -104,7 +104,7 @@ def _structs(kind: str, item: Any) -> list[tuple[str, type[msgspec.Struct], str]
     """Return what a plugin of a kind is told: a title, the struct, and the prefix of its variables."""
     if kind in ("vdb", "storage"):
         return [("settings", item.settings, item.prefix)]
-    if kind == "providers":
+    if kind in ("providers", "tools"):
         return [("credentials", item.Credentials, "")]
     if kind == "nodes":
         return [(f"config of version {version}", node.Config, "") for version, node in sorted(item.items())]
