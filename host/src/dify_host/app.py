@@ -31,6 +31,7 @@ from dify_host.settings import HostSettings
 from dify_host.version import VERSION
 from dify_host.web.files import linked_tool_file, linked_upload
 from dify_host.web.first_page import first_page
+from dify_host.web.forms import form_routes
 from dify_host.web.health import health
 from dify_host.web.webhooks import webhook_routes
 
@@ -61,8 +62,8 @@ def create_app(platform: Platform) -> Litestar:
         dependencies={"caller": Provide(console_caller)},
         include_in_schema=False,
     )
-    hooks = webhook_routes(platform.settings)
-    handlers: list[ControllerRouterHandler] = [*_PUBLIC, hooks, apps, knowledge, console, *_mounted(platform)]
+    links = [webhook_routes(platform.settings), form_routes(platform.settings)]
+    handlers: list[ControllerRouterHandler] = [*_PUBLIC, *links, apps, knowledge, console, *_mounted(platform)]
     return Litestar(
         route_handlers=handlers,
         guards=[require_caller],

@@ -62,6 +62,7 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     console_api_url: Annotated[str, Doc("Public base of the console API.")] = ""
     console_web_url: Annotated[str, Doc("Public base of the console pages.")] = ""
+    app_web_url: Annotated[str, Doc("Public base of the pages for people who use apps: links to forms.")] = ""
     cookie_domain: Annotated[str, Doc("Domain of the session cookies, when console and API differ in theirs.")] = ""
     files_url: Annotated[str, Doc("Public base of signed file links.")] = ""
     files_access_timeout: Annotated[int, Doc("Seconds that a signed file link is valid.", ge=1)] = 300

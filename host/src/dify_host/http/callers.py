@@ -47,6 +47,7 @@ PUBLIC: Final = frozenset(
         *("/", "/health", "/v1", "/v1/openapi.json", "/openapi.json"),
         # Their signed links are the credentials.
         *("/files/{file_id}/file-preview", "/files/tools/{name}"),
+        *("/form/{token}", "/api/form/human_input/{token}"),
         # The secret ids in their paths are the credentials.
         *("/triggers/webhook/{webhook_id}", "/triggers/webhook-debug/{webhook_id}", "/triggers/plugin/{endpoint_id}"),
         # What a browser asks before somebody has logged in.

@@ -78,4 +78,3 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
             "user_actions": self.actions,
             "expiration_time": int(expires.replace(tzinfo=UTC).timestamp()) if expires else None,
         }
-

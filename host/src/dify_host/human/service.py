@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
-from dify_kernel.errors import BadInput, Forbidden
+from dify_kernel.errors import BadInput, Forbidden, NotFound
 from dify_kernel.graph.values import File
 
 from dify_host.db.engine import Database, database_now
@@ -90,6 +90,14 @@ class FormService(TenantRepository):
         if row is None:
             raise FormNotFound("Form not found")
         return Creator(role=row.created_by_role, id=row.created_by)
+
+    async def check_run(self, app_id: str, run_id: str) -> None:
+        """NotFound when the run is not the app's."""
+        runs = workflow_runs
+        query = self.scoped_select(runs, runs.c.id).where(runs.c.id == run_id, runs.c.app_id == app_id)
+        async with self.db.read() as conn:
+            if (await conn.execute(query)).first() is None:
+                raise NotFound("Workflow run not found", run_id=run_id)
 
     async def check_draft(self, form: Form) -> None:
         """Forbidden when the run is not one of a draft."""

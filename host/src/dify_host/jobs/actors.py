@@ -16,6 +16,9 @@ from dify_host.annotations.replies import Action, ReplyWish, forget_annotations
 from dify_host.db.outbox import purge_sent
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import utc_now
+from dify_host.human.looking_after import look_after_forms
+from dify_host.human.rows import DELIVER_FORM, MAIL_QUEUE, RESUME_RUN
+from dify_host.human.rows import QUEUE as RESUME_QUEUE
 from dify_host.jobs.broker import JobBroker
 from dify_host.knowledge.cached_vectors import forget_embeddings
 from dify_host.runs.retention import delete_app_rows, delete_old_runs
@@ -118,6 +121,21 @@ async def purge_outbox(platform: Platform) -> None:
         pass
 
 
+async def resume_run(platform: Platform, tenant_id: str, run_id: str) -> None:
+    """Go on with a run that people answered, and wait until it ends or waits again."""
+    await platform.form_runner(Tenant(tenant_id)).resume(run_id)
+
+
+async def deliver_form(platform: Platform, tenant_id: str, form_id: str) -> None:
+    """Tell people of a form by mail."""
+    await platform.form_mails(Tenant(tenant_id)).send(form_id)
+
+
+async def look_after_open_forms(platform: Platform) -> None:
+    """Time out forms, close those of runs that have ended, repeat what was lost."""
+    await look_after_forms(platform.db)
+
+
 #: Every actor by name; a job in the outbox names one of these.
 ACTORS: dict[str, Actor] = {
     actor.name: actor
@@ -130,6 +148,9 @@ ACTORS: dict[str, Actor] = {
         Actor(name="clean_embeddings", queue="dataset", time_limit=60 * _MINUTE, run=clean_embeddings),
         Actor(name=RUN_TRIGGER, queue=TRIGGER_QUEUE, time_limit=24 * 60 * _MINUTE, run=run_trigger),
         Actor(name="poll_schedules", queue="schedule_poller", time_limit=10 * _MINUTE, run=poll_schedules),
+        Actor(name=RESUME_RUN, queue=RESUME_QUEUE, time_limit=24 * 60 * _MINUTE, run=resume_run),
+        Actor(name=DELIVER_FORM, queue=MAIL_QUEUE, time_limit=10 * _MINUTE, run=deliver_form),
+        Actor(name="look_after_forms", queue="schedule_poller", time_limit=10 * _MINUTE, run=look_after_open_forms),
         Actor(name="purge_outbox", queue="retention", time_limit=30 * _MINUTE, run=purge_outbox),
     )
 }

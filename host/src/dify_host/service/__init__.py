@@ -12,6 +12,7 @@ from dify_host.service.conversations import ConversationController
 from dify_host.service.datasets import DatasetController
 from dify_host.service.documents import DocumentController, DocumentUploadController
 from dify_host.service.files import FileController, UploadController
+from dify_host.service.human_input import HumanInputController
 from dify_host.service.messages import MessageController
 from dify_host.service.models import ModelController
 from dify_host.service.retrieve import RetrieveController
@@ -29,6 +30,7 @@ def app_routes() -> list[ControllerRouterHandler]:
         ConversationController,
         MessageController,
         WorkflowRunController,
+        HumanInputController,
         FileController,
         AppInfoController,
         AnnotationController,

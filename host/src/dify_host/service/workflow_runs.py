@@ -16,7 +16,7 @@ from dify_host.service.shapes import IdInPath, Limit, PageNumber
 
 __all__ = ["WorkflowRunController"]
 
-Status = Literal["succeeded", "failed", "stopped", "partial-succeeded"]
+Status = Literal["succeeded", "failed", "stopped", "partial-succeeded", "paused"]
 
 
 class WorkflowRunController(Controller):
