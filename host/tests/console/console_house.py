@@ -9,6 +9,7 @@ import httpx
 from dify_host.db.types import new_id
 from dify_host.identity.accounts import Accounts
 from dify_host.identity.workspaces import Members
+from dify_kernel.contracts.auth import Principal
 from litestar import Litestar
 
 from ..service.service_house import House, edge, events, graph, node
@@ -76,26 +77,30 @@ class Browsers:
         self._app = app
         self._opened: list[httpx.AsyncClient] = []
 
-    def open(self) -> Browser:
+    def open(self, email: str = "") -> Browser:
         """A browser without cookies."""
         transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
         client = httpx.AsyncClient(transport=transport, base_url="http://dify.test")
         self._opened.append(client)
-        return Browser(client)
+        return Browser(client, email)
 
-    async def member(self, house: House, role: str) -> Browser:
-        """A member of a workspace in that role, logged in; the owner is the one it has."""
+    async def member(self, house: House, role: str, *, password: str | None = None) -> Browser:
+        """A member of a workspace in that role, with a session; the owner is the one it has.
+
+        Only with a password can it log in by itself: hashing one takes most of the time of a short test.
+        """
         accounts = Accounts(house.platform.db)
         if role == "owner":
-            await accounts.set_password(house.owner_id, PASSWORD)
-            email = (await accounts.get(house.owner_id)).email
+            account = await accounts.get(house.owner_id)
         else:
-            made = await accounts.create(email=f"{new_id()}@example.com", name=role.title(), password=PASSWORD)
-            await Members(house.platform.db, house.workspace.tenant).add(made.id, role)
-            email = made.email
-        browser = self.open()
-        answer = await browser.login(email)
-        assert answer.json() == {"result": "success"}, answer.text
+            account = await accounts.create(email=f"{new_id()}@example.com", name=role.title(), password=password)
+            await Members(house.platform.db, house.workspace.tenant).add(account.id, role)
+        tenant_id = house.workspace.tenant.id
+        principal = Principal(kind="account", id=account.id, tenant_id=tenant_id, role=role)
+        session = await house.platform.auth.sessions.open(principal)
+        browser = self.open(account.email)
+        for name in ("access_token", "refresh_token", "csrf_token"):
+            browser.web.cookies.set(name, getattr(session, name), domain="dify.test")
         return browser
 
     async def close(self) -> None:

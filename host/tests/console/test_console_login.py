@@ -44,7 +44,7 @@ async def test_the_first_account_is_made_once_and_logs_in(browsers: Browsers) ->
 
 
 async def test_the_cookies_of_a_session(browsers: Browsers, house: House) -> None:
-    browser = await browsers.member(house, "editor")
+    browser = await browsers.member(house, "editor", password=PASSWORD)
     answer = await browser.login(browser.email)
     cookies = set_cookies(answer)
     assert set(cookies) == {"access_token", "refresh_token", "csrf_token"}
@@ -73,7 +73,7 @@ def test_browsers_keep_https_cookies_to_the_host(web: str, api: str, domain: str
 
 
 async def test_wrong_passwords_say_the_same_and_lock_the_address(browsers: Browsers, house: House) -> None:
-    email = (await browsers.member(house, "normal")).email
+    email = (await browsers.member(house, "normal", password=PASSWORD)).email
     browser = browsers.open()
     said = set()
     for address in (email, "nobody@example.com"):
@@ -167,7 +167,7 @@ async def test_what_a_browser_may_know_before_the_login(browsers: Browsers, plat
 
 
 async def test_a_role_counts_from_the_moment_it_is_given(browsers: Browsers, owner: Browser, house: House) -> None:
-    editor = await browsers.member(house, "editor")
+    editor = await browsers.member(house, "editor", password=PASSWORD)
     account = await editor.ok("GET", "/account/profile")
     members = Members(house.platform.db, house.workspace.tenant)
     await members.change_role(account["id"], "normal", by=house.owner_id)
