@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 import pytest
+import yaml
 from dify_host.apps.checking import AppChecker
 from dify_host.apps.dsl import read
 from dify_host.apps.errors import InvalidDsl
 from dify_host.apps.fetching import fetch_text, raw_address
 from dify_host.apps.needs import find_missing
 from dify_host.apps.node_outputs import outputs_of
+from dify_host.apps.old_forms.modern import modernised
 from dify_host.apps.service import AppService
 from dify_host.apps.validation import check_pipeline, check_workflow
 from dify_host.apps.yaml_text import MAX_BYTES
@@ -309,7 +313,7 @@ def pipeline(*nodes: dict[str, Any], **more: Any) -> str:
         "workflow": {"graph": sample.graph(*nodes)},
         **more,
     }
-    return str(sample.yaml.safe_dump(document))
+    return str(yaml.safe_dump(document))
 
 
 SOURCE = sample.node("files", "datasource", provider_type="local_file", datasource_name="upload-file")
@@ -359,6 +363,42 @@ def test_a_check_tells_old_forms_and_problems(registry: Registry) -> None:
     assert msgspec.json.decode(msgspec.json.encode(broken))["problems"][0]["node_id"] == "x"
     with pytest.raises(InvalidDsl, match="no DSL version"):
         checker.check(read(sample.text("chat", version="soon")))
+
+
+MANY = 5000
+
+
+def in_one_id() -> list[dict[str, Any]]:
+    return [{"id": "a", "data": {"type": "start", "title": "", "n": index}} for index in range(MANY)]
+
+
+def saying_inside() -> list[dict[str, Any]]:
+    return [{"id": f"n{index}", "data": {"type": "code", "isInLoop": True}} for index in range(MANY)]
+
+
+def unknown() -> list[dict[str, Any]]:
+    return [{"id": f"n{index}", "data": {"type": f"if-els{index}"}} for index in range(MANY)]
+
+
+def sources() -> list[dict[str, Any]]:
+    return [{"id": f"n{index}", "data": {"type": "datasource"}} for index in range(MANY // 4)]
+
+
+def starved() -> list[dict[str, Any]]:
+    model = {"provider": "far_away", "name": "m"}
+    return [{"id": f"n{index}", "data": {"type": "llm", "model": model}} for index in range(MANY)]
+
+
+@pytest.mark.parametrize("nodes", [in_one_id, saying_inside, unknown, sources, starved], ids=lambda made: made.__name__)
+def test_large_graphs_are_checked_soon(registry: Registry, nodes: Callable[[], list[dict[str, Any]]]) -> None:
+    made = nodes()
+    edges = [wire(left["id"], right["id"]) for left, right in pairwise(made)]
+    document = {"kind": "app", "version": "0.5.0", "workflow": {"graph": {"nodes": made, "edges": edges}}}
+    started = time.process_time()
+    graph = modernised(document)[0]["workflow"]["graph"]
+    assert check_workflow(graph, {}, "workflow", registry)
+    assert check_pipeline(graph, registry)
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ MODEL_MISSING: Final = "model_missing"
 _CONTAINERS: Final = ("iteration", "loop")
 _ASKING: Final = ("llm", "question-classifier", "parameter-extractor")
 _FAIL_BRANCH: Final = "fail-branch"
+_DEEPEST: Final = 50  # containers inside each other, as far as is looked
 #: Owners of variables that are no nodes.
 _NO_NODES: Final = ("env", "conversation", "rag")
 #: What only a conversation has.
@@ -53,6 +54,9 @@ class _View:
         self.data = {node_id: node["data"] for node_id, node in self.nodes.items()}
         self.kinds = {node_id: str(data.get("type") or "") for node_id, data in self.data.items()}
         self.parents = {node_id: container_of(node) for node_id, node in self.nodes.items()}
+        self.inside: dict[str, set[str]] = {}
+        for node_id, parent in self.parents.items():
+            self.inside.setdefault(parent, set()).add(node_id)
         self.edges = [
             (str(edge.get("source") or ""), str(edge.get("sourceHandle") or "source"), str(edge.get("target") or ""))
             for edge in mappings(graph.get("edges"))
@@ -72,7 +76,7 @@ class _View:
                 yield from self._check_container(node_id, kind)
 
     def _check_container(self, node_id: str, kind: str) -> Iterator[Problem]:
-        inside = {child for child, parent in self.parents.items() if parent == node_id}
+        inside = self.inside.get(node_id, set())
         data = self.data[node_id]
         if not inside:
             yield _error("empty_container", f"The {kind} has no node inside.", node_id)
@@ -143,13 +147,11 @@ class _View:
 
     def _sees(self, node_id: str, container: str) -> bool:
         """Whether a node is inside a container, however deep, or is the container."""
-        seen: set[str] = set()
-        while node_id and node_id not in seen:
-            if node_id == container:
-                return True
-            seen.add(node_id)
+        for _ in range(_DEEPEST):
+            if not node_id or node_id == container:
+                return node_id == container
             node_id = self.parents.get(node_id, "")
-        return False
+        return True
 
     # -- models -----------------------------------------------------------------------------------------------
 

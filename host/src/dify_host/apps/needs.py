@@ -44,14 +44,14 @@ def find_missing(
     registry: Registry,
 ) -> list[Missing]:
     """What is missing for a graph or a configuration, by kind and name; imports no plugin."""
-    wanted: dict[tuple[Kind, str], list[str]] = {}
+    wanted: dict[tuple[Kind, str], dict[str, None]] = {}
     for kind, name, node_id in (*_of_graph(graph), *_of_config(config)):
-        users = wanted.setdefault((kind, name), [])
-        if node_id and node_id not in users:
-            users.append(node_id)
+        users = wanted.setdefault((kind, name), {})
+        if node_id:
+            users[node_id] = None
     offered = {kind: set(registry.names(group)) for kind, group in _KINDS.items()}
     found = [
-        Missing(kind=kind, name=name, distribution=_distribution(kind, name), node_ids=users)
+        Missing(kind=kind, name=name, distribution=_distribution(kind, name), node_ids=[*users])
         for (kind, name), users in sorted(wanted.items())
         if name not in offered[kind]
     ]

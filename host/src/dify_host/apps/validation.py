@@ -33,6 +33,8 @@ UNKNOWN_NODE: Final = "unknown_node"
 UNFINISHED: Final = frozenset((EMPTY_GRAPH, MODEL_MISSING, UNKNOWN_NODE, MISSING_PROVIDER, MISSING_TOOL))
 
 _UNREACHED: Final = "unreachable_node"
+_MAX_HINTS: Final = 20
+_MAX_ROOTS: Final = 20  # from which a graph is looked at; each look goes through all of it
 _MAX_PROMPTS: Final = 10
 _MAX_STOPS: Final = 4
 _MAX_KEYWORDS: Final = (100, 10_000)  # lines, characters
@@ -141,7 +143,8 @@ def refuse_errors(problems: list[Problem], *, finished: bool = False) -> None:
         return
     lines = "; ".join(f"{item.node_id}: {item.message}" if item.node_id else item.message for item in wrong[:5])
     more = f" (and {len(wrong) - 5} more)" if len(wrong) > 5 else ""
-    told = [msgspec.structs.replace(item, severity="error") if item in wrong else item for item in problems]
+    stops = {id(item) for item in wrong}
+    told = [msgspec.structs.replace(item, severity="error") if id(item) in stops else item for item in problems]
     raise InvalidGraph(f"The app cannot be used: {lines}{more}", problems=_ordered(told))
 
 
@@ -150,24 +153,33 @@ def refuse_errors(problems: list[Problem], *, finished: bool = False) -> None:
 
 def _inspect(graph: Mapping[str, Any], roots: list[str], registry: Registry) -> list[Problem]:
     """What the engine says. Each root starts a path of its own: only what none of them reaches never runs."""
-    views = [inspect_graph(graph, registry.node, root_id=root) for root in roots]
+    views = [inspect_graph(graph, registry.node, root_id=root) for root in roots[:_MAX_ROOTS]]
     merged = dict.fromkeys(item for view in [inspect_graph(graph, registry.node), *views] for item in view)
-    return [item for item in merged if item.code != _UNREACHED or all(item in view for view in views)]
+    told = [set(view) for view in views]
+    complete = len(roots) == len(views)
+    return [item for item in merged if item.code != _UNREACHED or (complete and all(item in view for view in told))]
 
 
 def _told(problems: list[Problem], graph: Mapping[str, Any], registry: Registry) -> list[Problem]:
     """What compiling tells, a node type that nothing installed offers as something that may still come."""
     types = {node_id: str(data.get("type") or "") for node_id, data in node_data(graph)}
-    return [_explained(item, types, registry) if item.code == UNKNOWN_NODE else item for item in problems]
-
-
-def _explained(problem: Problem, types: Mapping[str, str], registry: Registry) -> Problem:
-    """Say which installed distribution offers a node type that looks like the unknown one."""
-    wanted = types.get(problem.node_id or "", "").replace("_", "-")
     offers = {offer.name: offer.distribution for offer in registry.offers("nodes")}
-    near = difflib.get_close_matches(wanted, offers, n=1, cutoff=0.8)
-    hint = f" Did you mean {near[0]!r} of {offers[near[0]]}?" if near else ""
-    return msgspec.structs.replace(problem, message=f"{problem.message}{hint}", severity="warning")
+    hints: dict[str, str] = {}
+    found = []
+    for item in problems:
+        if item.code == UNKNOWN_NODE:
+            wanted = types.get(item.node_id or "", "")
+            if wanted not in hints:
+                hints[wanted] = _hint(wanted, offers) if len(hints) < _MAX_HINTS else ""
+            item = msgspec.structs.replace(item, message=f"{item.message}{hints[wanted]}", severity="warning")
+        found.append(item)
+    return found
+
+
+def _hint(wanted: str, offers: Mapping[str, str]) -> str:
+    """Which installed distribution offers a node type that looks like the wanted one."""
+    near = difflib.get_close_matches(wanted[:64].replace("_", "-"), offers, n=1, cutoff=0.8)
+    return f" Did you mean {near[0]!r} of {offers[near[0]]}?" if near else ""
 
 
 def _declared(

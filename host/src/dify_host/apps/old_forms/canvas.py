@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
+
+import msgspec
 
 from dify_host.apps.old_forms.rule import Mapping, Rule, changed_items, mappings
 
@@ -124,26 +127,26 @@ def _with_type(node: Mapping) -> Mapping:
 
 def without_repeated_edges(graph: Mapping) -> Mapping:
     """Of edges that lead from one handle to one node the first stays."""
-    return _once(graph, "edges", lambda edge: tuple(str(edge.get(key) or "") for key in _END_KEYS[:3]))
+    return _once(graph, "edges", lambda edge: [str(edge.get(key) or "") for key in _END_KEYS[:3]])
 
 
 def without_repeated_nodes(graph: Mapping) -> Mapping:
     """Of nodes that are the same in id and data the first stays; nodes that differ are left to be told."""
-    return _once(graph, "nodes", lambda node: (str(node.get("id") or ""), node.get("data")))
+    return _once(graph, "nodes", lambda node: [str(node.get("id") or ""), node.get("data")])
 
 
-def _once(graph: Mapping, key: str, identity: Any) -> Mapping:
+def _once(graph: Mapping, key: str, identity: Callable[[Mapping], list[Any]]) -> Mapping:
     items = graph.get(key)
     if not isinstance(items, list):
         return graph
-    seen: dict[str, list[Any]] = {}
+    seen: set[bytes] = set()
     kept = []
     for item in items:
-        mark = identity(item) if isinstance(item, dict) else None
-        group = seen.setdefault(str(mark[0]) if mark else "", [])
-        if mark and mark[0] and mark in group:
+        parts = identity(item) if isinstance(item, dict) else [""]
+        mark = msgspec.json.encode(parts, order="deterministic")
+        if parts[0] and mark in seen:
             continue
-        group.append(mark)
+        seen.add(mark)
         kept.append(item)
     return {**graph, key: kept} if len(kept) < len(items) else graph
 

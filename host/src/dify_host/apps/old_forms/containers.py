@@ -53,12 +53,17 @@ def _guessed(graph: Mapping, nodes: list[Mapping], kinds: dict[str, str]) -> dic
         start = _data(node).get("start_node_id")
         if str(node.get("id")) in kinds and isinstance(start, str) and start:
             found.setdefault(start, str(node.get("id")))
-    ends = [(str(edge.get("source")), str(edge.get("target"))) for edge in mappings(graph.get("edges"))]
-    for _ in unsure:
-        for pair in ends:
-            for known, other in (pair, pair[::-1]):
-                if known in found and other in unsure:
-                    found.setdefault(other, found[known])
+    beside: dict[str, list[str]] = {}
+    for edge in mappings(graph.get("edges")):
+        source, target = str(edge.get("source")), str(edge.get("target"))
+        beside.setdefault(source, []).append(target)
+        beside.setdefault(target, []).append(source)
+    known = list(found)
+    for node_id in known:  # grows while it is gone through
+        for other in beside.get(node_id, ()):
+            if other in unsure and other not in found:
+                found[other] = found[node_id]
+                known.append(other)
     only = next(iter(kinds)) if len(kinds) == 1 else ""
     return {node_id: container for node_id in unsure if (container := found.get(node_id, only))}
 
@@ -67,21 +72,27 @@ def with_start_nodes(graph: Mapping) -> Mapping:
     """A container whose rounds start at one of its nodes gets a start node with an edge to it."""
     nodes = mappings(graph.get("nodes"))
     by_id = {str(node.get("id")): node for node in nodes}
+    inside: dict[str, list[Mapping]] = {}
+    for node in nodes:
+        inside.setdefault(container_of(node), []).append(node)
+    reached = _reached_inside(graph, by_id)
     added: list[Mapping] = []
     edges: list[Mapping] = []
     starts: dict[str, str] = {}
     for container_id, container in by_id.items():
         if _kind(container) not in _KINDS:
             continue
-        inside = [node for node in nodes if container_of(node) == container_id]
-        present = next((str(node.get("id")) for node in inside if _kind(node) in _STARTS), "")
+        children = inside.get(container_id, [])
+        present = next((str(node.get("id")) for node in children if _kind(node) in _STARTS), "")
         named = by_id.get(str(_data(container).get("start_node_id")))
         if named is not None and _kind(named) in _STARTS:
             continue
         if present:
             starts[container_id] = present
             continue
-        first = named if named is not None and container_of(named) == container_id else _only_root(graph, inside)
+        roots = [node for node in children if str(node.get("id")) not in reached]
+        only = roots[0] if len(roots) == 1 else None
+        first = named if named is not None and container_of(named) == container_id else only
         start_id = f"{container_id}start"
         if first is None or start_id in by_id:
             continue
@@ -100,12 +111,14 @@ def _starting_at(node: Mapping, starts: dict[str, str]) -> Mapping:
     return {**node, "data": {**_data(node), "start_node_id": start}} if start else node
 
 
-def _only_root(graph: Mapping, inside: list[Mapping]) -> Mapping | None:
-    """The one node inside that no other of them leads to."""
-    ids = {str(node.get("id")) for node in inside}
-    reached = {str(edge.get("target")) for edge in mappings(graph.get("edges")) if str(edge.get("source")) in ids}
-    roots = [node for node in inside if str(node.get("id")) not in reached]
-    return roots[0] if len(roots) == 1 else None
+def _reached_inside(graph: Mapping, by_id: dict[str, Mapping]) -> set[str]:
+    """The ids of the nodes that another node of the same container leads to."""
+    found = set()
+    for edge in mappings(graph.get("edges")):
+        source, target = by_id.get(str(edge.get("source"))), by_id.get(str(edge.get("target")))
+        if source is not None and target is not None and container_of(source) == container_of(target):
+            found.add(str(edge.get("target")))
+    return found
 
 
 def _start_node(container_id: str, kind: str) -> Mapping:
