@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 import pytest
+from dify_kernel.contracts.model import ModelType
 
 from .service_house import House, Key, Workshop, answers_with
 
@@ -61,6 +62,18 @@ async def test_a_name_that_somebody_gave_stays(house: House) -> None:
     assert (again.status_code, again.json()["name"]) == (200, "Gripper prices")
 
 
+async def test_a_conversation_opens_with_the_apps_words(house: House) -> None:
+    form = [{"text-input": {"label": "Name", "variable": "name", "required": False}}]
+    words = {"opening_statement": "Hello {{name}}, I am {{nobody}}.", "suggested_questions": ["Who are you?"]}
+    app = await house.app("chat", {"pre_prompt": "", "user_input_form": form, **words})
+    parameters = (await app("GET", "/parameters")).json()
+    assert (parameters["opening_statement"], parameters["suggested_questions"]) == (*words.values(),)
+    assert parameters["retriever_resource"] == {"enabled": True}
+    await app.wait("/chat-messages", {"query": "hi", "inputs": {"name": "Ada"}})
+    (conversation,) = (await app("GET", "/conversations?user=abc-123")).json()["data"]
+    assert conversation["introduction"] == "Hello Ada, I am {{nobody}}."
+
+
 @pytest.mark.parametrize("mode", MODES)
 async def test_questions_that_may_come_next(house: House, openai: Any, mode: str) -> None:
     app = await app_of(house, mode, SUGGESTS)
@@ -92,3 +105,14 @@ async def test_suggestions_that_are_refused(house: House) -> None:
     completion = await house.app("completion", {"pre_prompt": "hi", **SUGGESTS})
     wrong = await completion("GET", f"/messages/{message}/suggested?user=abc-123")
     assert (wrong.status_code, wrong.json()["code"]) == (400, "not_chat_app")
+
+
+async def test_a_model_that_nobody_chose_is_spared(workshop: Workshop) -> None:
+    house = await workshop.open("Without credentials", models=False)
+    free = await house.workspace.providers.default(ModelType.LLM)
+    assert free is not None
+    assert free.free
+    assert await house.workspace.asides.name(NAMED) is None
+    with_credentials = await (await workshop.open("With credentials")).workspace.providers.default(ModelType.LLM)
+    assert with_credentials is not None
+    assert (with_credentials.provider, with_credentials.free) == ("openai", False)

@@ -52,6 +52,8 @@ def app_parameters(source: WorkflowRecord | ModelConfig, settings: HostSettings)
         given: dict[str, Any] = {**source.features, "user_input_form": _start_form(source.graph)}
     else:
         given = {name: getattr(source, name, None) for name in _DEFAULTS}
+        # A basic app shows what it cites unless it says that it does not.
+        given["retriever_resource"] = given["retriever_resource"] or {"enabled": True}
     shown = {name: copy.deepcopy(given.get(name) or default) for name, default in _DEFAULTS.items()}
     shown["opening_statement"] = given.get("opening_statement")
     shown["system_parameters"] = {

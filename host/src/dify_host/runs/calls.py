@@ -7,7 +7,8 @@ and speech are the same behind each.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -28,8 +29,9 @@ from dify_host.runs.service import RunRequest, RunService
 from dify_host.runs.tables import messages
 from dify_host.speech.service import Speak, Speech
 
-__all__ = ["AppCall", "AppCalls", "Rooms"]
+__all__ = ["AppCall", "AppCalls", "Rooms", "opening"]
 
+_NAME: Final = re.compile(r"\{\{([A-Za-z_][A-Za-z0-9_]{0,29})\}\}")
 _PATIENCE: Final = 5.0  # seconds that the end of an answer waits for the name of its conversation
 
 
@@ -52,6 +54,11 @@ class Rooms(Protocol):
         ...
 
 
+def opening(statement: str, inputs: Mapping[str, Any]) -> str:
+    """What an app says first, with the inputs in the place of their names; a name without one stays as it is."""
+    return _NAME.sub(lambda found: str(inputs[found[1]]) if found[1] in inputs else found[0], statement)
+
+
 class _Begun(msgspec.Struct, frozen=True, kw_only=True):
     """A run that was started, or an answer that was given; `judge` is who judges what it says."""
 
@@ -72,11 +79,18 @@ class AppCall:
         self._run, self._stream, self._naming = begun.run, stream, naming
 
     async def wait(self) -> Any:
-        """The terminal event, its answer as it is kept; raises when the run could not reach one."""
+        """The terminal event, its answer as it is kept; raises when the run could not reach one.
+
+        What a run waits for, whose status is `paused`, is in `events.paused`.
+        """
         finished = await (self._stream or self._run).wait()
         outcome = getattr(self._run, "outcome", None)
         if self.spec is not None and outcome is not None:
             self.events.cite(outcome.resources)
+        if getattr(finished, "status", "") == "paused" and not self.events.paused:
+            async for batch in self._run.follow():
+                for event in batch:
+                    self.events.convert(event)
         await self._named(finished)
         return finished
 
@@ -125,6 +139,7 @@ class AppCalls:
         Raises what `Before.prepare` and `RunService.start` raise.
         """
         rooms = await self._rooms(request.tenant)
+        request = msgspec.structs.replace(request, introduction=opening(live.introduction, request.inputs))
         begun = await self._begin(rooms, live, request)
         speak = await rooms.speech.reader_of(live.program.features) if plays else None
         stream = self._stream(live, begun, speak)
