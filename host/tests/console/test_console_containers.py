@@ -48,8 +48,12 @@ async def test_an_iteration_runs_alone_round_by_round(owner: Browser, name: str)
     said = await owner.stream(f"{path}/iteration/nodes/each/run", {"inputs": {name: ["a", "b"]}})
     told = [item["event"] for item in said]
     assert (told[0], told[-1]) == ("workflow_started", "workflow_finished")
+    assert told.count("iteration_next") == 2
+    (done,) = [item["data"] for item in said if item["event"] == "iteration_completed"]
+    assert (done["status"], done["outputs"]) == ("succeeded", {"output": ["a!", "b!"]})
     inner = [item["data"] for item in said if item["event"] == "node_finished" and item["data"]["node_id"] == "shout"]
     assert [item["outputs"]["output"] for item in inner] == ["a!", "b!"]
+    assert {item["iteration_id"] for item in inner} == {"each"}
     last = await owner.ok("GET", f"{path}/nodes/each/last-run")
     assert (last["status"], last["outputs"]) == ("succeeded", {"output": ["a!", "b!"]})
     assert values(await owner.ok("GET", f"{path}/nodes/each/variables")) == {"output": ["a!", "b!"]}

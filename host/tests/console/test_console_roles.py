@@ -83,6 +83,8 @@ TABLE: Final[list[tuple[str, str, set[str]]]] = [
     ("GET", f"{APP}/workflow-runs/{{run_id}}/node-executions", MEMBER),
     ("GET", f"{APP}/workflow-runs/{{run_id}}/trace", MEMBER),
     ("POST", f"{APP}/workflow-runs/{{run_id}}/retry", EDITOR),
+    ("GET", f"{APP}/workflow-runs/{{run_id}}/forms", MEMBER),
+    ("POST", f"{APP}/workflow-runs/{{run_id}}/forms/{{form_id}}", EDITOR),
     ("GET", f"{APP}/triggers", MEMBER),
     ("POST", f"{APP}/trigger-enable", EDITOR),
     ("GET", f"{APP}/workflows/triggers/webhook", MEMBER),
@@ -97,6 +99,7 @@ BODIES: Final[dict[str, Any]] = {
     f"{APP}/site-enable": {"enable_site": False},
     f"{APP}/api-enable": {"enable_api": False},
     f"{APP}/trace": {"enabled": False},
+    f"{APP}/workflow-runs/{{run_id}}/forms/{{form_id}}": {"action": "yes"},
     "/apps/imports": {"mode": "yaml-content", "yaml_content": "kind: app"},
     DRAFT: {"graph": {}, "features": {}},
     f"{APP}/trigger-enable": {"trigger_id": str(uuid.uuid4()), "enable_trigger": False},
@@ -185,7 +188,7 @@ async def test_ids_of_another_workspace_lead_nowhere(
         assert (answer.status_code, answer.json()["code"]) == (404, "app_not_found"), (method, path, answer.text)
         for name in ("run_id", "api_key_id", "variable_id", "workflow_id"):
             if f"{{{name}}}" in path:  # an own app, an id of somebody else
-                body = {"marked_name": "stolen", "name": "stolen"}
+                body = {"marked_name": "stolen", "name": "stolen", "action": "yes"}
                 inside = await stranger(method, filled(path, app_id=own, **ids), body)
                 assert inside.status_code == 404, (method, path, inside.text)
     assert await snapshot(platform) == before
