@@ -228,6 +228,7 @@ def _conversation(conversation_id: str | None) -> str | None:
 
 
 def _workflow_answer(call: AppCall, finished: RunFinished, live: LiveApp) -> dict[str, Any]:
+    paused = {name: call.events.paused[name] for name in ("paused_nodes", "reasons")} if _waits(finished) else {}
     return {
         "task_id": call.task_id,
         "workflow_run_id": call.task_id,
@@ -241,9 +242,15 @@ def _workflow_answer(call: AppCall, finished: RunFinished, live: LiveApp) -> dic
             "total_tokens": finished.total_tokens,
             "total_steps": finished.total_steps,
             "created_at": int(call.created_at),
-            "finished_at": int(finished.at),
+            "finished_at": None if paused else int(finished.at),
+            **paused,
         },
     }
+
+
+def _waits(finished: RunFinished) -> bool:
+    """Whether the run is not over: it waits for somebody."""
+    return finished.status == "paused"
 
 
 def _message_answer(call: AppCall, finished: RunFinished, live: LiveApp) -> dict[str, Any]:
@@ -266,6 +273,10 @@ def _message_answer(call: AppCall, finished: RunFinished, live: LiveApp) -> dict
     }
     if live.app.mode == "completion":
         del answer["conversation_id"]
+    if _waits(finished):
+        told = {name: value for name, value in answer.items() if name not in ("event", "task_id")}
+        data = {**told, **call.events.paused}
+        return {**answer, "event": "workflow_paused", "workflow_run_id": call.task_id, "data": data}
     return answer
 
 
