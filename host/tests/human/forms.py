@@ -16,7 +16,6 @@ from dify_host.human.rows import FormRows
 from dify_host.human.runner import FormRunner
 from dify_host.human.service import FormService
 from dify_host.human.tables import human_input_forms
-from dify_host.runs.event_log import SqlRunLogStore
 from dify_host.runs.memory import ConversationMemory
 from dify_host.runs.recovery import Recovery
 from dify_host.runs.service import RunService
