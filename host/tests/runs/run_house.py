@@ -98,7 +98,7 @@ class RunHouse:
         self.service = self.make_service()
         self.creator = Creator(role="end_user", id=new_id(), name="abc-123")
 
-    def make_service(self, *, max_active: int = 0, run_limits: RunLimits | None = None) -> RunService:
+    def make_service(self, *, max_active: int = 0, run_limits: RunLimits | None = None, **options: Any) -> RunService:
         """Another service on the same logs."""
         return RunService(
             log_store=self.store,
@@ -110,6 +110,7 @@ class RunHouse:
             owner=self.owner,
             max_active=max_active,
             programs=self.program_of,
+            **options,
         )
 
     async def program_of(self, context: RunContext) -> Program:

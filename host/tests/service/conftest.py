@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import uvicorn
 from dify_host.app import create_app
 from dify_host.platform import Platform
 from dify_kernel.testing.openai_server import OpenAIServer
 from litestar import Litestar
 from litestar.datastructures import State
 
-from .service_house import House, Workshop
+from .service_house import House, Key, Workshop, answers_with
 
 
 @pytest.fixture(scope="session")
@@ -80,3 +83,25 @@ async def workshop(platform: Platform, web: httpx.AsyncClient, openai: OpenAISer
 async def house(workshop: Workshop) -> House:
     """One workspace with the scripted models."""
     return await workshop.open("House")
+
+
+@pytest.fixture
+async def served(platform: Platform) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the API on loopback."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()  # a client that is early waits in its queue
+        config = uvicorn.Config(create_app(platform), log_config=None, lifespan="on")
+        server = uvicorn.Server(config)
+        task = asyncio.create_task(server.serve(sockets=[listening]))
+        port = listening.getsockname()[1]
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            yield client
+        server.should_exit = True
+        await task
+
+
+@pytest.fixture
+async def slow(house: House, served: httpx.AsyncClient) -> Key:
+    app = await house.app("advanced-chat", answers_with())
+    return Key(served, app.token, app.app_id)

@@ -3,41 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
-import uvicorn
-from dify_host.app import create_app
 from dify_host.http import sse
-from dify_host.platform import Platform
 
-from .service_house import CHAT_MODEL, House, Key, answers_with, graph, node
-
-
-@pytest.fixture
-async def served(platform: Platform) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the API on loopback."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()  # a client that is early waits in its queue
-        config = uvicorn.Config(create_app(platform), log_config=None, lifespan="on")
-        server = uvicorn.Server(config)
-        task = asyncio.create_task(server.serve(sockets=[listening]))
-        port = listening.getsockname()[1]
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-            yield client
-        server.should_exit = True
-        await task
-
-
-@pytest.fixture
-async def slow(house: House, served: httpx.AsyncClient) -> Key:
-    app = await house.app("advanced-chat", answers_with())
-    return Key(served, app.token, app.app_id)
+from .service_house import CHAT_MODEL, House, Key, graph, node
 
 
 def streamed(key: Key, query: str) -> httpx.Request:
@@ -72,7 +46,7 @@ async def test_events_arrive_as_they_come(slow: Key) -> None:
 
 
 async def test_pings_fill_the_silence(slow: Key, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "_PING_EVERY", 0.05)
+    monkeypatch.setattr(sse, "PING_EVERY", 0.05)
     answer = await slow.web.send(streamed(slow, "TOKENS:2 DELAY:400"), stream=True)
     text = "".join([part async for part in answer.aiter_text()])
     blocks = text.split("\n\n")
@@ -98,7 +72,8 @@ async def test_many_streams_at_once(slow: Key) -> None:
         answer = await slow.web.send(streamed(slow, f"REPLY:number {number}"), stream=True)
         text = "".join([part async for part in answer.aiter_text()])
         await answer.aclose()
-        events = [msgspec.json.decode(block.removeprefix("data: ")) for block in text.split("\n\n") if block[:5] == "data:"]
+        blocks = [block for block in text.split("\n\n") if block.startswith("data: ")]
+        events = [msgspec.json.decode(block.removeprefix("data: ")) for block in blocks]
         return "".join(event["answer"] for event in events if event["event"] == "message")
 
     answers = await asyncio.gather(*(one(number) for number in range(20)))

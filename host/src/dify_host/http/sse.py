@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Callable
+from typing import Final, TypeVar
 
 from dify_kernel.errors import DifyError
 from litestar.response import Stream
@@ -12,21 +12,25 @@ from dify_host.http.errors import error_response
 from dify_host.runs.api_events import ErrorEvent, server_sent
 from dify_host.runs.calls import AppCall
 
-__all__ = ["event_stream"]
+__all__ = ["PING_EVERY", "STREAM_HEADERS", "event_stream", "told"]
 
-_HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-_PING_EVERY: Final = 10.0
+STREAM_HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+PING_EVERY: Final = 10.0
+T = TypeVar("T")
 
 
 def event_stream(call: AppCall) -> Stream:
     """The call as a stream; its run goes on when the client does not."""
-    return Stream(_events(call), media_type="text/event-stream", headers=_HEADERS)
+    stream = told(call.follow(idle=PING_EVERY), lambda data: data)
+    return Stream(stream, media_type="text/event-stream", headers=STREAM_HEADERS)
 
 
-async def _events(call: AppCall) -> AsyncIterator[bytes]:
+async def told(batches: AsyncIterator[T], encode: Callable[[T], bytes]) -> AsyncIterator[bytes]:
+    """What batches put on the wire; an error becomes the last event."""
     try:
-        async for data in call.follow(idle=_PING_EVERY):
-            yield data
+        async for batch in batches:
+            if data := encode(batch):
+                yield data
     except DifyError as exc:
         body = error_response(exc).content
         yield server_sent(ErrorEvent(code=body.code, message=body.message, status=body.status))

@@ -75,9 +75,13 @@ def server_sent(event: Any, event_id: str = "") -> bytes:
     return b"event: ping\nid: %b\n\ndata: %b\n\n" % (event_id.encode(), data)
 
 
-def event_id(event: Event) -> str:
-    """The place of an event in its run, by which a client takes the stream up again (`Last-Event-ID`)."""
-    return f"{event.seq}-{event.offset}" if isinstance(event, StreamChunk) else f"{event.seq}-0"
+def event_id(event: Event, items: int = 0) -> str:
+    """The place of an event in its run, by which a client takes the stream up again (`Last-Event-ID`).
+
+    `items` counts those of its items that are sent, when more are to follow.
+    """
+    place = f"{event.seq}-{event.offset}" if isinstance(event, StreamChunk) else f"{event.seq}-0"
+    return f"{place}.{items}" if items else place
 
 
 class ApiEvents:
@@ -103,7 +107,7 @@ class ApiEvents:
         self._task_id, self._run_id, self._workflow_id = task_id, run_id, workflow_id
         self._creator, self._spec, self._shows = creator, spec, shows_workflow
         self._annotation = annotation
-        self._started = 0
+        self._started = self._skipped = 0
         self._citations = Citations()
         self._containers = ApiContainers()
         self._pauses = PauseEvents(run_id, form_token)
@@ -120,14 +124,19 @@ class ApiEvents:
         return {"event": name, **envelope, **fields}
 
     def encode(self, events: Iterable[Event]) -> bytes:
-        """What a batch of events puts on the wire; may be empty. The last item of an event carries its id."""
+        """What a batch of events puts on the wire, each item with its id; may be empty."""
         out = []
         for event in events:
             items = self.convert(event)
-            out += [server_sent(item) for item in items[:-1]]
-            if items:
-                out.append(server_sent(items[-1], event_id(event)))
+            for number, item in enumerate(items, 1):
+                if number > self._skipped:
+                    out.append(server_sent(item, event_id(event, number if number < len(items) else 0)))
+            self._skipped = 0
         return b"".join(out)
+
+    def skip(self, items: int) -> None:
+        """Leave out so many items of the next event: the client has them."""
+        self._skipped = items
 
     def convert(self, event: Event) -> list[Any]:
         """The API events of one event, in order."""

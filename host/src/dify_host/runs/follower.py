@@ -16,7 +16,7 @@ import redis.asyncio as redis
 from dify_kernel.graph.events import AnyEvent, Event, RunFinished, RunPaused, RunResumed, StreamChunk
 
 from dify_host.runs.event_log import SqlRunLogStore
-from dify_host.runs.run_streams import Entry, Position, stream_key
+from dify_host.runs.run_streams import ALL_PIECES, Entry, Position, stream_key
 
 __all__ = ["RunFollower", "TextReplaced"]
 
@@ -57,11 +57,13 @@ class RunFollower:
                 batch += await reader.take(entry)
             if not entries:
                 batch = await reader.catch_up()
+                if reader.at_end:
+                    return
                 patience = _LOOK if idle is None else min(_LOOK, idle)
             if batch:
                 quiet = time.monotonic()
                 yield batch
-                if reader.over(batch, through_pauses):
+                if await reader.over(batch, through_pauses):
                     return
             elif idle is not None and time.monotonic() - quiet >= idle:
                 quiet = time.monotonic()
@@ -96,6 +98,8 @@ class _Reader:
         self._store, self._run_id = store, run_id
         self._at = self._covered = after
         self._lost = False
+        #: Whether there was nothing behind the position that the reader began with.
+        self.at_end = False
 
     async def take(self, entry: Entry) -> list[Event]:
         """What of an entry of the stream is behind the position."""
@@ -126,7 +130,10 @@ class _Reader:
 
     async def catch_up(self) -> list[Event]:
         """What the log has behind the position, as the stream says nothing."""
-        return self._told(await self._store.load(self._run_id, after=self._at[0]))
+        events = await self._store.load(self._run_id, after=self._at[0] - 1)
+        last = events[-1] if events else None
+        self.at_end = isinstance(last, RunFinished) and last.seq <= self._at[0]
+        return self._told([event for event in events if event.seq > self._at[0]])
 
     async def _log(self, *, until: int) -> list[Event]:
         events = await self._store.load(self._run_id, after=self._at[0])
@@ -146,12 +153,14 @@ class _Reader:
     def _whole(self, event: RunFinished) -> list[Event]:
         """The whole answer, for a reader that has missed a part of it, or may have."""
         answer = event.outputs.get("answer")
-        missed = self._lost or self._covered < (event.seq, 0)
+        missed = self._lost or self._covered < (event.seq - 1, ALL_PIECES)
         if not missed or not isinstance(answer, str) or not answer:
             return []
         return [TextReplaced(seq=event.seq - 1, at=event.at, text=answer)]
 
-    def over(self, batch: list[Event], through_pauses: bool) -> bool:
-        """Whether the batch is the last."""
+    async def over(self, batch: list[Event], through_pauses: bool) -> bool:
+        """Whether the batch is the last: the run has ended, or it waits for somebody still."""
         last = batch[-1]
-        return isinstance(last, RunFinished) or (isinstance(last, RunPaused) and not through_pauses)
+        if isinstance(last, RunPaused) and not through_pauses:
+            return not await self._store.load(self._run_id, after=last.seq)
+        return isinstance(last, RunFinished)

@@ -17,7 +17,7 @@ from dify_kernel.graph.events import Event, RunFinished, StreamChunk
 from dify_host.runs.handle import Watcher
 from dify_host.runs.well_formed import well_formed
 
-__all__ = ["Entry", "Piece", "Position", "RunStreams", "stream_key"]
+__all__ = ["ALL_PIECES", "Entry", "Piece", "Position", "RunStreams", "stream_key"]
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,10 @@ _SECONDS = 3600
 
 Position = tuple[int, int]
 """Where a reader is: the seq of the last logged event, and how many pieces of text behind it."""
+
+
+#: More pieces of text than there can be behind one event: the position of who has them all.
+ALL_PIECES = 10**15
 
 
 class Piece(msgspec.Struct, frozen=True, array_like=True):

@@ -219,9 +219,10 @@ class RunService:
 
     # -- parts ------------------------------------------------------------------------------------------------
 
-    def _started(self, context: RunContext, created_at: float) -> StartedRun:
+    def events_of(self, context: RunContext) -> ApiEvents:
+        """The mapping of a run onto the API's events, whoever has the run."""
         run = context.run
-        events = ApiEvents(
+        return ApiEvents(
             task_id=run.run_id,
             run_id=run.run_id,
             workflow_id=run.workflow_id,
@@ -230,8 +231,11 @@ class RunService:
             shows_workflow=context.is_workflow,
             form_token=self._form_token,
         )
-        handle = RunHandle(run, user_id=context.creator.id, held=True, watcher=self._watcher, elsewhere=self._elsewhere)
-        return StartedRun(handle=handle, events=events, spec=context.spec, created_at=created_at)
+
+    def _started(self, context: RunContext, created_at: float) -> StartedRun:
+        creator = context.creator.id
+        handle = RunHandle(context.run, user_id=creator, held=True, watcher=self._watcher, elsewhere=self._elsewhere)
+        return StartedRun(handle=handle, events=self.events_of(context), spec=context.spec, created_at=created_at)
 
     def _rows(
         self,

@@ -16,6 +16,7 @@ from dify_host.service.human_input import HumanInputController
 from dify_host.service.messages import MessageController
 from dify_host.service.models import ModelController
 from dify_host.service.retrieve import RetrieveController
+from dify_host.service.run_events import RunEventController
 from dify_host.service.runs import RunController
 from dify_host.service.segments import ChildChunkController, SegmentController
 from dify_host.service.workflow_runs import WorkflowRunController
@@ -27,6 +28,7 @@ def app_routes() -> list[ControllerRouterHandler]:
     """The routes below `/v1` for app keys."""
     return [
         RunController,
+        RunEventController,
         ConversationController,
         MessageController,
         WorkflowRunController,

@@ -1,0 +1,101 @@
+"""The stream of a run that is under way elsewhere, taken up again: after a lost connection, a pause, a restart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from dify_kernel.errors import BadInput, NotFound
+from dify_kernel.graph.events import RunFinished
+from litestar import Controller, get
+from litestar.params import FromQuery
+from litestar.response import Stream
+
+from dify_host.http.callers import AppKey, Call, platform_of
+from dify_host.http.sse import PING_EVERY, STREAM_HEADERS, told
+from dify_host.runs.api_events import PING, ApiEvents
+from dify_host.runs.context import RunContext, read_context
+from dify_host.runs.follower import RunFollower
+from dify_host.runs.run_streams import ALL_PIECES, Position
+from dify_host.service.shapes import IdInPath
+
+__all__ = ["RunEventController"]
+
+_POSITION: Final = re.compile(r"(\d{1,15})(?:-(\d{1,15})(?:\.(\d))?)?")
+
+
+class RunEventController(Controller):
+    """Routes of the events of runs."""
+
+    path = "/"
+    tags = ("Runs",)
+
+    @get(
+        [
+            "/workflow/{task_id:uuid}/events",
+            "/chat-messages/{task_id:uuid}/events",
+            "/completion-messages/{task_id:uuid}/events",
+        ]
+    )
+    async def events(
+        self,
+        task_id: IdInPath,
+        caller: AppKey,
+        request: Call,
+        user: FromQuery[str],
+        include_state_snapshot: FromQuery[bool] = False,
+        continue_on_pause: FromQuery[bool] = False,
+        last_event_id: FromQuery[str | None] = None,
+    ) -> Stream:
+        """Go on with the stream of a run of this user behind `Last-Event-ID` (or `last_event_id`).
+
+        Without one it begins now: with the end alone when the run is over. `include_state_snapshot` begins at the
+        beginning. It closes when the run waits for somebody, unless `continue_on_pause`.
+        """
+        platform = platform_of(request)
+        creator = await caller.creator(user, required=True)
+        run_id = str(task_id)
+        log = await platform.run_logs.load(run_id)
+        context = read_context(log) if log else None
+        if context is None or not _owned(context, caller.app_id, creator.id):
+            raise NotFound("Workflow run not found.", workflow_run_id=run_id)
+        after, items = _position(request.headers.get("last-event-id") or last_event_id)
+        if after is None:
+            after = (0, 0) if include_state_snapshot else _now(log)
+        events = platform.runs.events_of(context)
+        for event in log:
+            if event.seq <= after[0]:
+                events.convert(event)
+        events.skip(items)
+        stream = _stream(platform.follower, events, run_id, after, continue_on_pause)
+        return Stream(stream, media_type="text/event-stream", headers=STREAM_HEADERS)
+
+
+async def _stream(
+    follower: RunFollower, events: ApiEvents, run_id: str, after: Position, through_pauses: bool
+) -> AsyncIterator[bytes]:
+    batches = follower.follow(run_id, after=after, idle=PING_EVERY, through_pauses=through_pauses)
+    async for data in told(batches, lambda batch: events.encode(batch) if batch else PING):
+        yield data
+
+
+def _owned(context: RunContext, app_id: str, user_id: str) -> bool:
+    return context.run.app_id == app_id and context.creator.id == user_id
+
+
+def _now(log: list[Any]) -> Position:
+    """Behind all that has happened, but for the end."""
+    last = log[-1]
+    return (last.seq - 1, ALL_PIECES) if isinstance(last, RunFinished) else (last.seq, 0)
+
+
+def _position(text: str | None) -> tuple[Position | None, int]:
+    """The position that an id names, and how many items of the event behind it the client has."""
+    if not text:
+        return None, 0
+    found = _POSITION.fullmatch(text.strip())
+    if found is None:
+        raise BadInput("Last-Event-ID is not an id of this stream.", hint="Ids look like 12-3.", field="last_event_id")
+    seq, offset, items = int(found[1]), int(found[2] or 0), int(found[3] or 0)
+    return ((seq - 1, ALL_PIECES) if items else (seq, offset)), items
