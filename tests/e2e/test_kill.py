@@ -1,4 +1,4 @@
-"""The API loses power in the middle of many streamed runs: what had ended is whole, and the next start serves again."""
+"""The API loses power in the middle of many streamed runs: what had ended is whole, the next start ends the rest."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from .running import Place, events, free_port, wait_for
 pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.timeout(300)]
 
 LONG, SHORT = 16, 16
+TOKENS = 300
+LAST = f"word{TOKENS - 1:03d} "
+ONCE = {"start": 1, "llm": 1, "end": 1}
 APP = f"""
 kind: app
 version: 0.5.0
@@ -66,7 +69,7 @@ def test_finished_runs_are_whole_after_a_kill(tmp_path: Path, openai: OpenAIServ
     flows: list[list[dict[str, Any]]] = [[] for _ in range(LONG + SHORT)]
     with place.running("api", port=port) as api:
         api.healthy()
-        says = [f"REPLY:done {at}" if at < SHORT else "TOKENS:3000 DELAY:10" for at in range(SHORT + LONG)]
+        says = [f"REPLY:done {at}" if at < SHORT else f"TOKENS:{TOKENS} DELAY:10" for at in range(SHORT + LONG)]
         asking = [
             threading.Thread(target=stream, args=(api.url, key, say, seen))
             for say, seen in zip(says, flows, strict=True)
@@ -87,11 +90,12 @@ def test_finished_runs_are_whole_after_a_kill(tmp_path: Path, openai: OpenAIServ
         assert (runs[run_id]["status"], json.loads(runs[run_id]["outputs"])) == ("succeeded", data["outputs"])
         assert runs[run_id]["finished_at"]
         ended = [row for row in nodes if row["workflow_run_id"] == run_id]
-        assert Counter(row["node_id"] for row in ended) == {"start": 1, "llm": 1, "end": 1}
+        assert Counter(row["node_id"] for row in ended) == ONCE
         assert all(row["status"] == "succeeded" and json.loads(row["outputs"]) is not None for row in ended)
-    for run_id in runs.keys() - told.keys():  # what was under way says so, and claims no end
+    lost = runs.keys() - told.keys()
+    assert len(lost) == LONG
+    for run_id in lost:  # what was under way says so, and claims no end
         assert (runs[run_id]["status"], runs[run_id]["finished_at"]) == ("running", None)
-        assert all(row["status"] == "succeeded" for row in nodes if row["node_id"] == "start")
     assert {row["workflow_run_id"] for row in nodes} <= runs.keys()
     with place.running("api", port=port) as api:
         again: list[dict[str, Any]] = []
@@ -101,3 +105,17 @@ def test_finished_runs_are_whole_after_a_kill(tmp_path: Path, openai: OpenAIServ
             for run_id, data in told.items():
                 shown = web.get(f"/v1/workflows/run/{run_id}").json()
                 assert json.loads(shown["outputs"]) == data["outputs"]
+            wait_for(lambda: all(is_through(web, run_id) for run_id in lost), seconds=120)
+        rest = stored(place.data, "SELECT * FROM workflow_node_executions WHERE status = 'succeeded'")
+        for run_id in lost:
+            assert Counter(row["node_id"] for row in rest if row["workflow_run_id"] == run_id) == ONCE
+    for seen, run_id in ((seen, seen[0]["workflow_run_id"]) for seen in long):
+        logged = [event for event in seen if event["event"] != "text_chunk"]
+        assert [event["event"] for event in logged[:1]] == ["workflow_started"], run_id
+
+
+def is_through(web: httpx.Client, run_id: str) -> bool:
+    """Whether a run has come to its right end."""
+    shown = web.get(f"/v1/workflows/run/{run_id}").json()
+    assert shown["status"] in ("running", "succeeded"), shown
+    return shown["status"] == "succeeded" and json.loads(shown["outputs"])["text"].endswith(LAST)
