@@ -253,7 +253,6 @@ class Engine:
             title=node.title,
             index=number,
             scope=scope,
-            at=time.time(),
         )
 
     def _send_chunk(self, selector: Selector, text: str) -> None:

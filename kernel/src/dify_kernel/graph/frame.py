@@ -36,6 +36,7 @@ from dify_kernel.graph.events import (
     NodeFinished,
     NodePaused,
     NodeRetried,
+    NodeStarted,
     Resources,
     RoundBegun,
     Scope,
@@ -91,6 +92,7 @@ class Frame:
         self._broke: NodeBroke | None = None
         self._wake = asyncio.Event()
         self._prefix = run.id_prefix(scope)
+        self._fresh = not run.history.events
         self.place = (
             {f"{container.type}_id": container.id, f"{container.type}_index": scope[-1][1]} if container else {}
         )
@@ -225,22 +227,25 @@ class Frame:
             pool=self.pool,
             ports=run.ports,
             limits=run.limits,
-            attempt=run.history.attempts.get(execution_id, 0),
             body=run.body(self, node) if node.body is not None else None,
-            answer=run.history.answers.get(execution_id),
         )
+        known: NodeStarted | None = None
+        if not self._fresh:
+            ctx.attempt = run.history.attempts.get(execution_id, 0)
+            ctx.answer = run.history.answers.get(execution_id)
+            known = run.history.started.get(execution_id)
         if node.node.silent:
             self._settle_silent(node, ctx)
             return
-        known = run.history.started.get(execution_id)
         if known is None:
             number = run.step(self.scope)
-            run.emit(run.started_event(node, execution_id, number, self.scope))
+            started = run.started_event(node, execution_id, number, self.scope)
+            run.emit(started)
+            began = started.at
         else:
-            number = known.index
+            number, began = known.index, time.time()
         if node.inline:
-            started = time.time()
-            self._settle(node, ctx, number, evaluate(node.node, ctx), started)
+            self._settle(node, ctx, number, evaluate(node.node, ctx), began)
         else:
             self._tasks[index] = asyncio.create_task(self._work(node, ctx, number))
 
@@ -418,17 +423,29 @@ class Frame:
 
     def _decide(self, edge: int, *, taken: bool) -> None:
         """Settle an edge; a node whose last edge is settled starts, or is skipped with all that hangs on it."""
-        stack = [(edge, taken)]
+        target = self.plan.edges[edge].target
+        if taken:
+            self._taken[target] += 1
+            self.output.edge_taken(edge)
+        self._pending[target] -= 1
+        if self._pending[target]:
+            return
+        if self._taken[target]:
+            self._ready.append(target)
+        else:
+            self._skip(target)
+
+    def _skip(self, index: int) -> None:
+        self.output.node_settled(index)
+        nodes, edges = self.plan.nodes, self.plan.edges
+        stack = list(reversed(nodes[index].outgoing))
         while stack:
-            current, took = stack.pop()
-            target = self.plan.edges[current].target
+            target = edges[stack.pop()].target
             self._pending[target] -= 1
-            if took:
-                self._taken[target] += 1
-                self.output.edge_taken(current)
-            if self._pending[target] == 0:
-                if self._taken[target]:
-                    self._ready.append(target)
-                else:
-                    self.output.node_settled(target)
-                    stack.extend((out, False) for out in reversed(self.plan.nodes[target].outgoing))
+            if self._pending[target]:
+                continue
+            if self._taken[target]:
+                self._ready.append(target)
+            else:
+                self.output.node_settled(target)
+                stack.extend(reversed(nodes[target].outgoing))

@@ -58,15 +58,17 @@ class Pool:
 
     def set(self, node_id: str, name: str, data: Any) -> None:
         """Store one value, inferring its type unless it is a Value already."""
-        value = infer(data)
-        if value.type is ValueType.SECRET and value.data:
-            self.secrets[str(value.data)] = name
-        self._nodes.setdefault(node_id, {})[name] = value
+        self.update(node_id, {name: data})
 
     def update(self, node_id: str, values: Mapping[str, Any]) -> None:
         """Store several values of one node."""
+        if not values:
+            return
+        names = self._nodes.setdefault(node_id, {})
         for name, data in values.items():
-            self.set(node_id, name, data)
+            names[name] = value = infer(data)
+            if value.type is ValueType.SECRET and value.data:
+                self.secrets[str(value.data)] = name
 
     def get(self, selector: Sequence[str]) -> Value | None:
         """The value that a selector of at least two parts names; None when missing.

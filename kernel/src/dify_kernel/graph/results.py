@@ -24,7 +24,8 @@ def finished_event(
     frame: Frame, node: PlanNode, ctx: NodeContext, number: int, result: NodeResult, started: float
 ) -> NodeFinished:
     """The event of a settled node, with all that a replay needs to settle it again."""
-    show = frame.run.show
+    run = frame.run
+    show = run.show
     event = NodeFinished(
         execution_id=ctx.execution_id,
         node_id=node.id,
@@ -33,10 +34,10 @@ def finished_event(
         index=number,
         scope=frame.scope,
         status=result.status.value,
-        inputs=show(result.inputs),
-        process_data=show(result.process_data),
-        outputs=show(result.outputs),
-        error=show(result.error),
+        inputs=show(result.inputs) if result.inputs else result.inputs,
+        process_data=show(result.process_data) if result.process_data else result.process_data,
+        outputs=show(result.outputs) if result.outputs else result.outputs,
+        error=show(result.error) if result.error else "",
         error_type=result.error_type,
         metadata=_metadata(frame, result, node),
         handle=result.handle,
@@ -49,13 +50,16 @@ def finished_event(
     if result.updates:
         event.updates = [(selector, show(value)) for selector, value in result.updates]
     event.types = _types(result)
-    event.said = frame.output.said(node.index)
+    if node.body is not None:
+        event.said = frame.output.said(node.index)
     if frame.pool.secrets:
-        event.masked = frame.run.masking([result.outputs, [value for _, value in result.updates]])
+        event.masked = run.masking([result.outputs, [value for _, value in result.updates]])
     return event
 
 
 def _metadata(frame: Frame, result: NodeResult, node: PlanNode) -> dict[str, Any]:
+    if not frame.place and result.usage is None and result.status is not NodeStatus.EXCEPTION:
+        return result.metadata
     metadata = {**result.metadata, **frame.place}
     if result.usage is not None:
         metadata["total_tokens"] = result.usage.total_tokens
@@ -68,7 +72,10 @@ def _metadata(frame: Frame, result: NodeResult, node: PlanNode) -> dict[str, Any
 
 def _types(result: NodeResult) -> dict[str, str]:
     """The types of values whose data alone would be taken for another."""
-    found = {name: value.type.value for name, value in result.outputs.items() if isinstance(value, Value)}
+    found = {}
+    for name, value in result.outputs.items():
+        if isinstance(value, Value):
+            found[name] = value.type.value
     for selector, value in result.updates:
         if isinstance(value, Value):
             found[update_name(selector)] = value.type.value

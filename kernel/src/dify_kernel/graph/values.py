@@ -161,19 +161,15 @@ def infer(data: Any) -> Value:
 
     A mapping that carries the file identity becomes a File. Anything unknown becomes its string.
     """
+    kind = _SCALARS.get(type(data))
+    if kind is not None:
+        if kind is ValueType.OBJECT and data.get("dify_model_identity") == FILE_IDENTITY:
+            return Value(ValueType.FILE, as_file(data))
+        return Value(kind, data)
     if isinstance(data, Value):
         return data
     if data is None:
         return NONE
-    kind = _SCALARS.get(type(data))
-    if kind is ValueType.OBJECT:
-        return (
-            Value(ValueType.FILE, as_file(data))
-            if data.get("dify_model_identity") == FILE_IDENTITY
-            else Value(kind, data)
-        )
-    if kind is not None:
-        return Value(kind, data)
     if isinstance(data, list | tuple):
         return _infer_list(list(data))
     return Value(ValueType.STRING, str(data))
@@ -243,11 +239,12 @@ def plain(data: Any) -> Any:
     if kind in _ATOMS:
         return data
     if kind is dict:
-        if all(type(item) in _ATOMS for item in data.values()):
-            return data
-        return {key: plain(item) for key, item in data.items()}
-    if kind is list:
-        return data if all(type(item) in _ATOMS for item in data) else [plain(item) for item in data]
+        for item in data.values():
+            if type(item) not in _ATOMS:
+                return {key: plain(item) for key, item in data.items()}
+        return data
+    if kind is list:  # lists may be long: an embedding
+        return data if _ATOMS.issuperset(map(type, data)) else [plain(item) for item in data]
     if isinstance(data, Value):
         return plain(data.data)
     if isinstance(data, File):
