@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import load_all_checks, not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -38,8 +40,13 @@ CONFORMS = [content_type_conformance, not_a_server_error, response_schema_confor
 
 @pytest.fixture(scope="module")
 def description(served: Served) -> Any:
+    """What the API serves, without the keys: those are sent with every request."""
     load_all_checks()
-    return schemathesis.openapi.from_url(f"{served.url}/openapi.json")
+    document = httpx.get(f"{served.url}/openapi.json").json()
+    del document["security"], document["components"]["securitySchemes"]
+    schema = schemathesis.openapi.from_dict(document)
+    schema.config.update(base_url=served.url.removesuffix("/v1"))
+    return schema
 
 
 def operations(description: Any, *, knowledge: bool) -> Iterator[Any]:
@@ -77,7 +84,10 @@ def attempt(operation: Any, mode: GenerationMode, token: str) -> Counted:
         checks: list[Callable[..., Any]] = [*CONFORMS, negative_data_rejection] if refuses else CONFORMS
         case.validate_response(response, checks=checks, headers=headers)
 
-    send()
+    try:
+        send()
+    except Unsatisfiable:
+        assert mode is GenerationMode.NEGATIVE  # nothing that the route takes can be wrong
     return statuses
 
 

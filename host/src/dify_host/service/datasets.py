@@ -12,7 +12,7 @@ from litestar.params import FromQuery, JSONBody, QueryParameter
 from dify_host.http.callers import DatasetKey
 from dify_host.knowledge.datasets import DatasetChanges, DatasetDetail, NewDataset
 from dify_host.service.retrieve import RetrievalSettings
-from dify_host.service.shapes import Deleted, IdInPath, deleted, page_body, shown
+from dify_host.service.shapes import Deleted, IdInPath, PageNumber, deleted, page_body, shown
 
 __all__ = ["DatasetController", "PageSize"]
 
@@ -81,7 +81,7 @@ class DatasetController(Controller):
     async def list_datasets(
         self,
         caller: DatasetKey,
-        page: Annotated[int, QueryParameter(ge=1)] = 1,
+        page: PageNumber = 1,
         limit: PageSize = 20,
         keyword: FromQuery[str | None] = None,
         tag_ids: FromQuery[list[str] | None] = None,

@@ -32,14 +32,13 @@ _OBJECT: Final[dict[str, Any]] = {"schema": {"type": "object"}}
 #: Whom a call is for, where a route cannot do without.
 _USER: Final[dict[str, Any]] = {
     "description": "The end user, as the caller names it.",
-    "oneOf": [{"type": "string", "minLength": 1, "maxLength": 255}, {"type": "number"}, {"type": "boolean"}],
+    "anyOf": [{"type": "string", "minLength": 1, "maxLength": 255}, {"type": "number"}, {"type": "boolean"}],
 }
 #: Bodies that need a `user`; the routes miss it in Dify's words, so their structs let it be absent.
 _NEED_USER: Final = frozenset(("RunBody", "CompletionBody", "ChatBody", "StopBody", "FeedbackBody"))
-#: What texts of these names look like.
-_FORMATS: Final = {
-    **dict.fromkeys(("conversation_id", "workflow_id"), "uuid"),
-    **dict.fromkeys(("created_at__before", "created_at__after"), "date-time"),
+#: A conversation is named by its id; a blank text, or none, begins one.
+_ID: Final[dict[str, Any]] = {
+    "anyOf": [{"type": "string", "format": "uuid"}, {"type": "string", "pattern": "^\\s*$"}, {"type": "null"}]
 }
 #: What routes answer that is not JSON alone, by the end of their path.
 _BODIES: Final[dict[str, dict[str, Any]]] = {
@@ -54,15 +53,15 @@ _BODIES: Final[dict[str, dict[str, Any]]] = {
 
 def described(app: Litestar) -> dict[str, Any]:
     """The document; every operation names its errors by one shape."""
-    document = app.openapi_schema.to_schema()
+    document: dict[str, Any] = _any_of(app.openapi_schema.to_schema())
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["Error"] = _ERROR
     for path, operations in document.get("paths", {}).items():
         for operation in operations.values():
             if isinstance(operation, dict) and "responses" in operation:
                 _describe(path, operation)
-                for name in _names_in(operation.get("requestBody")):
-                    _close(schemas, name)
+                for name in _bodies(operation):
+                    _close(schemas[name])
     for name in _NEED_USER & schemas.keys():
         schemas[name]["required"] = [*schemas[name].get("required", ()), "user"]
         schemas[name]["properties"]["user"] = _USER
@@ -80,31 +79,24 @@ def _describe(path: str, operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", ()):
         if parameter["name"] == "user" and path.endswith("/suggested"):
             parameter |= {"required": True, "schema": {"type": "string", "minLength": 1, "maxLength": 255}}
-        if parameter["in"] == "query":
-            _format(parameter["name"], parameter.get("schema", {}))
 
 
-def _close(schemas: dict[str, Any], name: str) -> None:
-    """A body has no other fields than it names; nor have the objects in it."""
-    schema = schemas[name]
-    if schema.get("additionalProperties") is False or "properties" not in schema:
-        return
-    schema["additionalProperties"] = False
-    for field, inner in schema["properties"].items():
-        _format(field, inner)
-        for part in _names_in(inner):
-            _close(schemas, part)
+def _close(schema: dict[str, Any]) -> None:
+    """A body has no other fields than it names."""
+    if "properties" in schema:
+        schema["additionalProperties"] = False
+        if "conversation_id" in schema["properties"]:
+            schema["properties"]["conversation_id"] = _ID
 
 
-def _format(name: str, schema: dict[str, Any]) -> None:
-    for kind in schema.get("oneOf", (schema,)):
-        if name in _FORMATS and kind.get("type") == "string":
-            kind["format"] = _FORMATS[name]
-
-
-def _names_in(part: Any) -> set[str]:
-    """The schemas that a part of the document refers to."""
+def _any_of(part: Any) -> Any:
+    """Unions of types may overlap, as integers and numbers do: any of them fits, and not one alone."""
     if isinstance(part, dict):
-        own = {part["$ref"].rpartition("/")[2]} if isinstance(part.get("$ref"), str) else set()
-        return own.union(*map(_names_in, part.values()))
-    return set().union(*map(_names_in, part)) if isinstance(part, list) else set()
+        return {("anyOf" if key == "oneOf" else key): _any_of(value) for key, value in part.items()}
+    return [_any_of(item) for item in part] if isinstance(part, list) else part
+
+
+def _bodies(operation: dict[str, Any]) -> list[str]:
+    """The schemas of what an operation takes."""
+    contents = operation.get("requestBody", {}).get("content", {}).values()
+    return [content["schema"]["$ref"].rpartition("/")[2] for content in contents if "$ref" in content["schema"]]

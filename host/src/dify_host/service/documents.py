@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from dify_kernel.errors import BadInput
 from litestar import Controller, Request, delete, get, patch, post
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from dify_host.http.callers import DatasetCaller, DatasetKey
 from dify_host.knowledge.documents import DocumentCreated, DocumentOptions, DocumentText
@@ -15,7 +15,7 @@ from dify_host.knowledge.rules import ProcessRule, read_rule
 from dify_host.service.datasets import PageSize, Technique
 from dify_host.service.form_schema import DocumentForm
 from dify_host.service.retrieve import RetrievalSettings
-from dify_host.service.shapes import Deleted, IdInPath, Success, deleted, page_body, shown
+from dify_host.service.shapes import Deleted, IdInPath, PageNumber, Success, deleted, page_body, shown
 from dify_host.service.uploads import UploadedForm, one_file, optional_file
 
 __all__ = ["DocumentController", "DocumentUploadController"]
@@ -136,7 +136,7 @@ class DocumentController(Controller):
         self,
         dataset_id: IdInPath,
         caller: DatasetKey,
-        page: Annotated[int, QueryParameter(ge=1)] = 1,
+        page: PageNumber = 1,
         limit: PageSize = 20,
         keyword: FromQuery[str | None] = None,
         status: FromQuery[str | None] = None,

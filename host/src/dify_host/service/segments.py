@@ -7,12 +7,12 @@ from typing import Annotated, Any
 import msgspec
 from dify_kernel.errors import BadInput, NotImplementedYet
 from litestar import Controller, delete, get, patch, post
-from litestar.params import FromQuery, JSONBody, QueryParameter
+from litestar.params import FromQuery, JSONBody
 
 from dify_host.http.callers import DatasetCaller, DatasetKey
 from dify_host.knowledge.segments import NewSegment, SegmentChanges
 from dify_host.service.datasets import PageSize
-from dify_host.service.shapes import Deleted, IdInPath, deleted, page_body, shown
+from dify_host.service.shapes import Deleted, IdInPath, PageNumber, deleted, page_body, shown
 
 __all__ = ["ChildChunkController", "SegmentController"]
 
@@ -67,7 +67,7 @@ class SegmentController(Controller):
         dataset_id: IdInPath,
         document_id: IdInPath,
         caller: DatasetKey,
-        page: Annotated[int, QueryParameter(ge=1)] = 1,
+        page: PageNumber = 1,
         limit: PageSize = 20,
         status: FromQuery[list[str] | None] = None,
         keyword: FromQuery[str | None] = None,
@@ -151,7 +151,7 @@ class ChildChunkController(Controller):
         document_id: IdInPath,
         segment_id: IdInPath,
         caller: DatasetKey,
-        page: Annotated[int, QueryParameter(ge=1)] = 1,
+        page: PageNumber = 1,
         limit: PageSize = 20,
         keyword: FromQuery[str | None] = None,
     ) -> dict[str, Any]:
