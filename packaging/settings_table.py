@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from dify_host.knowledge.settings import KnowledgeSettings
 from dify_host.net.client import OutboundSettings
+from dify_host.net.mail import MailSettings
 from dify_host.settings import HostSettings
 from dify_kernel.registry import Backend, Registry
 from dify_kernel.settings import SettingInfo, describe_settings
@@ -55,6 +56,7 @@ def sections() -> list[Section]:
         *_host_sections(),
         Section("Outbound requests", "host", _described(OutboundSettings, "")),
         Section("Knowledge bases", "host", _described(KnowledgeSettings, "")),
+        Section("Mail", "host", _described(MailSettings, "")),
         *_plugin_sections(),
     ]
 

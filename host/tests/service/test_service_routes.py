@@ -26,6 +26,8 @@ APP_INDEX = [
     ("GET", "/workflows/run/{workflow_run_id}"),
     ("POST", "/workflows/tasks/{task_id}/stop"),
     ("GET", "/workflows/logs"),
+    ("GET", "/form/human_input/{form_token}"),
+    ("POST", "/form/human_input/{form_token}"),
     ("POST", "/files/upload"),
     ("GET", "/files/{file_id}/preview"),
     ("GET", "/messages"),
