@@ -21,6 +21,7 @@ from dify_kernel.settings import load_settings
 from dify_host.annotations.index import AnnotationIndex
 from dify_host.annotations.replies import AnnotationReplies
 from dify_host.annotations.service import AnnotationService
+from dify_host.apps.draft_variables import DraftVariables
 from dify_host.apps.repository import AppRepository
 from dify_host.db.engine import Database, PoolSettings
 from dify_host.db.newest import is_newest
@@ -62,7 +63,7 @@ from dify_host.runs.programs import Programs
 from dify_host.runs.recorder import Creator, Rows
 from dify_host.runs.recovery import Recovery
 from dify_host.runs.run_streams import RunStreams
-from dify_host.runs.service import RunService
+from dify_host.runs.service import RunService, StartedRun
 from dify_host.runs.sources import ProgramSources
 from dify_host.runs.stops import StopFlags
 from dify_host.sandbox import SandboxPool, SandboxSettings
@@ -265,8 +266,13 @@ class Platform:
 
     def form_runner(self, tenant: Tenant) -> FormRunner:
         """Goes on with answered runs of a workspace."""
+
+        def resumed(started: StartedRun) -> None:
+            if started.handle.run.invoke_from == "debugger":
+                self.draft_runs.watch(started, DraftVariables(self.db, tenant))
+
         patience = self.settings.app_max_execution_time + 60
-        return FormRunner(self.forms_of(tenant), self.runs, self.recovery, patience=patience)
+        return FormRunner(self.forms_of(tenant), self.runs, self.recovery, patience=patience, resumed=resumed)
 
     async def _apps_of(self, tenant: Tenant) -> AppRepository:
         return (await self.workspace(tenant)).app_repository

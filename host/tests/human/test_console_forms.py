@@ -37,6 +37,9 @@ async def test_a_draft_asks_and_its_author_answers(editor: Browser, house: House
     (form,) = (await editor.ok("GET", path))["data"]
     assert (form["status"], form["submitted_data"]) == ("submitted", {"comment": "mine"})
     assert isinstance(form["submitted_at"], int)
+    await house.platform.draft_runs.close()
+    values = (await editor.ok("GET", f"/apps/{app_id}/workflows/draft/nodes/ask/variables"))["items"]
+    assert {item["name"]: item["value"] for item in values}["comment"] == "mine"
 
 
 async def test_runs_that_wait_are_listed(editor: Browser) -> None:

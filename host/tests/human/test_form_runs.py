@@ -11,6 +11,7 @@ from dify_host.human.errors import FormExpired, FormSubmitted, RunBusy
 from dify_host.human.looking_after import look_after_forms
 from dify_host.human.tables import human_input_forms
 from dify_host.runs.commands import StopCommand
+from dify_host.runs.retention import delete_app_rows
 from dify_host.runs.tables import (
     messages,
     workflow_node_executions,
@@ -304,3 +305,11 @@ async def test_the_next_question_of_a_run_is_another_form(here: FormHouse, there
     assert sum(isinstance(event, RunPaused) for event in await here.log(run_id)) == 2
     assert len(await here.rows(workflow_pauses)) == 1
     assert [row.status for row in await here.rows(FORMS)] == ["submitted"] * 2
+
+
+async def test_forms_go_with_their_app(here: FormHouse) -> None:
+    await here.asked(approval(), inputs=APPROVAL)
+    form = await here.row(FORMS)
+    await delete_app_rows(here.db, here.tenant, form.app_id)
+    for table in (FORMS, workflow_pauses, workflow_pause_reasons, workflow_runs):
+        assert await here.rows(table) == [], table.name

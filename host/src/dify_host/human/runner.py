@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,10 +23,22 @@ log = logging.getLogger(__name__)
 
 
 class FormRunner:
-    """The answered runs of one workspace; a job waits `patience` seconds at most for what it has set going."""
+    """The answered runs of one workspace; a job waits `patience` seconds at most for what it has set going.
 
-    def __init__(self, forms: TenantRepository, runs: RunService, recovery: Recovery, *, patience: float) -> None:
-        self._forms, self._runs, self._recovery, self._patience = forms, runs, recovery, patience
+    `resumed` is told of each run that goes on here.
+    """
+
+    def __init__(
+        self,
+        forms: TenantRepository,
+        runs: RunService,
+        recovery: Recovery,
+        *,
+        patience: float,
+        resumed: Callable[[StartedRun], None] = lambda _started: None,
+    ) -> None:
+        self._forms, self._runs, self._recovery = forms, runs, recovery
+        self._patience, self._resumed = patience, resumed
 
     async def resume(self, run_id: str) -> None:
         """Give a run all answers that it did not get yet, and wait until it ends or waits again.
@@ -51,7 +64,7 @@ class FormRunner:
         if self._runs.find(run_id) is not None:
             raise RunBusy(f"Run {run_id} is at work here.", run_id=run_id)
         try:
-            return await self._runs.take_up(run_id, answers=answers)
+            started = await self._runs.take_up(run_id, answers=answers)
         except RunFenced as exc:
             raise RunBusy(f"Run {run_id} is at work in another process.", run_id=run_id) from exc
         except DifyError as exc:
@@ -60,6 +73,9 @@ class FormRunner:
             log.warning("Run %s was answered and cannot go on: %s", run_id, exc)
             await self._recovery.give_up(run_id, "The run was answered", exc)
             return None
+        if started is not None:
+            self._resumed(started)
+        return started
 
     async def _answers(self, run_id: str) -> dict[str, dict[str, Any]]:
         forms = human_input_forms

@@ -49,8 +49,11 @@ class DraftRuns:
         adopted: Sequence[NodeFinished] = (),
     ) -> WatchedRun:
         """Begin to run; takes and raises what `RunService.start` does."""
-        started = await self._runs.start(program, request, adopted=adopted)
-        kept = asyncio.create_task(_keep(started, variables, request.app.id), name="draft-values")
+        return self.watch(await self._runs.start(program, request, adopted=adopted), variables)
+
+    def watch(self, started: StartedRun, variables: DraftVariables) -> WatchedRun:
+        """Keep the values of a run that is under way here, such as one that goes on with an answer."""
+        kept = asyncio.create_task(_keep(started, variables, started.handle.run.app_id), name="draft-values")
         self._tasks.add(kept)
         kept.add_done_callback(self._tasks.discard)
         return WatchedRun(started=started, kept=kept)
