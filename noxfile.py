@@ -44,7 +44,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Everything that runs without a model: unit, contract and end-to-end tests, two processes side by side."""
-    args = session.posargs or ["-n", "2", "--dist", "loadgroup", "-m", "not live and not bench", "-q"]
+    args = session.posargs or ["-n", "2", "--dist", "loadgroup", "-m", "not live and not bench and not faults", "-q"]
     uv(session, "pytest", *args)
 
 
@@ -57,7 +57,14 @@ def live(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Print the figures of tests/benchmarks beside a floor measured in the same run."""
-    uv(session, "pytest", "tests/benchmarks", "-m", "bench", "-q", "-s", "-p", "no:xdist", *session.posargs)
+    command = ("pytest", "tests/benchmarks", "-m", "bench", "-q", "-s", "-p", "no:xdist")
+    uv(session, *command, *session.posargs, groups=("test", "bench"))
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Kill processes, databases and queues under load, and hold every run to what is promised; prints a table."""
+    uv(session, "pytest", "tests/faults", "-q", "-p", "no:xdist", *session.posargs)
 
 
 @nox.session

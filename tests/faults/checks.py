@@ -1,0 +1,197 @@
+"""What must be true of the evidence: each check returns what is wrong, in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from dify_host.runs.api_events import event_id
+from dify_host.runs.context import read_context
+from dify_kernel.graph.events import AnyEvent, Event, NodeFinished, RunFinished
+
+from tests.faults.clients import ADDS, REPLACES, Followed, Seen
+from tests.faults.evidence import Evidence
+
+__all__ = ["CHECKS", "problems", "repeated"]
+
+ENDS = frozenset(("succeeded", "failed", "stopped", "partial-succeeded"))
+#: What a step of a run is told as to one who follows it: (id, name) of each item.
+Mapping = Callable[[Any, Event], list[str]]
+
+
+def problems(evidence: Evidence) -> list[str]:
+    """Everything that is wrong."""
+    return [found for check in CHECKS for found in check(evidence)]
+
+
+def numbered(evidence: Evidence) -> Iterator[str]:
+    """Events are numbered 1..n, with one end, which is the last; a result is recorded once."""
+    for run_id, events in evidence.logs.items():
+        if [event.seq for event in events] != list(range(1, len(events) + 1)):
+            yield f"log {run_id}: its numbers are {[event.seq for event in events]}"
+        ends = [event.seq for event in events if isinstance(event, RunFinished)]
+        if ends != [len(events)]:
+            yield f"log {run_id}: it has {len(events)} events and ends at {ends}"
+        finished = Counter(event.execution_id for event in events if isinstance(event, NodeFinished))
+        yield from (f"log {run_id}: {name} ended {count} times" for name, count in finished.items() if count > 1)
+
+
+def kept(evidence: Evidence) -> Iterator[str]:
+    """What was once in a log is in it still, word for word."""
+    for (run_id, seq), payload in evidence.pictures.items():
+        if evidence.rows.get((run_id, seq)) != payload:
+            yield f"log {run_id}: the row of event {seq} is gone, or another one"
+
+
+def in_rows(evidence: Evidence) -> Iterator[str]:
+    """Rows say what the log says, and everything that clients know of is there."""
+    runs = {row.id: row for row in evidence.runs}
+    for row in evidence.runs:
+        end = _end(evidence, row.id)
+        if row.status not in ENDS or not row.finished:
+            yield f"run {row.id}: its row says {row.status}"
+        elif end is None or (row.status, row.outputs, row.error or "") != (end.status, end.outputs, end.error):
+            yield f"run {row.id}: its row and its log disagree: {row.status}, {end and end.status}"
+    for message in evidence.messages:
+        end = _end(evidence, message.run_id)
+        status = "error" if end is not None and end.status == "failed" else "normal"
+        if end is None or (message.status, message.answer) != (status, end.outputs.get("answer", "")):
+            yield f"message of run {message.run_id}: {message.status} {message.answer!r} is not what its log says"
+    for run_id, events in evidence.logs.items():
+        if run_id not in runs:
+            yield f"log {run_id}: there is no row of the run"
+        for event in events:
+            if isinstance(event, NodeFinished) and evidence.nodes.get(event.execution_id) != event.status:
+                yield f"run {run_id}: the row of {event.node_id} says {evidence.nodes.get(event.execution_id)}"
+    yield from _told(evidence, set(runs))
+
+
+def _told(evidence: Evidence, runs: set[str]) -> Iterator[str]:
+    known = {followed.run_id for followed in evidence.followed} | {told.run_id for told in evidence.told if told.run_id}
+    yield from (f"run {run_id}: a client was told of it, and it is not there" for run_id in sorted(known - runs))
+    for told in evidence.told:
+        end = _end(evidence, told.run_id)
+        if end is not None and told.status not in ("", "paused", end.status):
+            yield f"run {told.run_id}: a client was told {told.status}, it is {end.status}"
+    begun = Counter(trigger.word for trigger in evidence.triggers)
+    yield from (
+        f"webhook {word}: it was taken, and nothing is left of it" for word in evidence.hooked if not begun[word]
+    )
+    for trigger in evidence.triggers:
+        if trigger.run_id not in runs:
+            yield f"webhook {trigger.word}: its run {trigger.run_id} never began"
+
+
+def effects(evidence: Evidence) -> Iterator[str]:
+    """An effect is repeated only as long as its result is not recorded: no request comes after the recorded end."""
+    ends = {
+        f"{run_id}:{event.execution_id}": event.at
+        for run_id, events in evidence.logs.items()
+        for event in events
+        if isinstance(event, NodeFinished)
+    }
+    for arrival in evidence.arrivals:
+        end = ends.get(arrival.key)
+        if end is not None and arrival.at > end:
+            yield f"effect {arrival.key}: it came {arrival.at - end:.3f} s after its result was there"
+
+
+def repeated(evidence: Evidence) -> int:
+    """How many requests came again because somebody died (and not because they were refused)."""
+    counts = Counter((arrival.key, arrival.path) for arrival in evidence.arrivals)
+    return sum(count - 1 - (path == "/shaky") for (_, path), count in counts.items() if count > 1 + (path == "/shaky"))
+
+
+def settled(evidence: Evidence) -> Iterator[str]:
+    """Nothing is left to do: no lease, no job, no open trigger."""
+    yield from (f"run {run_id}: it has a lease still" for run_id in evidence.leases)
+    yield from (f"outbox: a job {actor} was not sent" for actor in evidence.jobs)
+    for trigger in evidence.triggers:
+        end = _end(evidence, trigger.run_id)
+        if trigger.status not in ENDS or (end is not None and trigger.status != end.status):
+            yield f"webhook {trigger.word}: its log says {trigger.status}, its run {end and end.status}"
+
+
+def streams(evidence: Evidence) -> Iterator[str]:
+    """Who follows a run sees each event of its log once and in order, and its whole text."""
+    for followed in evidence.followed:
+        events = evidence.logs.get(followed.run_id)
+        if events is None:
+            continue
+        expected = [item for item in expected_items(events) if item[1] not in ADDS and item[1] not in REPLACES]
+        seen = [(item.id, item.name) for item in followed.seen if item.name not in ADDS and item.name not in REPLACES]
+        if seen != expected:
+            yield f"stream of {followed.run_id}: {_difference(seen, expected)}"
+        yield from _text(followed, events)
+
+
+def expected_items(events: list[AnyEvent]) -> list[tuple[str, str]]:
+    """The id and the name of everything that a log is told as."""
+    mapping = api_events(events)
+    items: list[tuple[str, str]] = []
+    for event in events:
+        told = mapping.convert(event)
+        for number, item in enumerate(told, 1):
+            name = item["event"] if isinstance(item, dict) else item.event
+            items.append((event_id(event, number if number < len(told) else 0), str(name)))
+    return items
+
+
+def api_events(events: list[AnyEvent]) -> Any:
+    """The mapping of a run, as any process has it."""
+    from dify_host.runs.api_events import ApiEvents
+
+    context = read_context(events)
+    run = context.run
+    return ApiEvents(
+        task_id=run.run_id,
+        run_id=run.run_id,
+        workflow_id=run.workflow_id,
+        creator=context.creator,
+        spec=context.spec,
+        shows_workflow=context.is_workflow,
+    )
+
+
+def text_of(seen: list[Seen]) -> str:
+    """The text that a client has in the end."""
+    text = ""
+    for item in seen:
+        if item.name in REPLACES:
+            text = _at(item.data, REPLACES[item.name])
+        elif item.name in ADDS:
+            text += _at(item.data, ADDS[item.name])
+    return text
+
+
+def _text(followed: Followed, events: list[AnyEvent]) -> Iterator[str]:
+    end = events[-1]
+    if followed.mode == "workflow" or not isinstance(end, RunFinished) or end.status == "failed":
+        return
+    text = text_of(followed.seen)
+    if text != end.outputs.get("answer"):
+        yield f"stream of {followed.run_id}: its text is {text!r}, the answer {end.outputs.get('answer')!r}"
+
+
+def _at(data: dict[str, Any], path: tuple[str, ...]) -> str:
+    value: Any = data
+    for part in path:
+        value = value[part]
+    return str(value)
+
+
+def _difference(seen: list[tuple[str, str]], expected: list[tuple[str, str]]) -> str:
+    at = next((at for at, (one, other) in enumerate(zip(seen, expected, strict=False)) if one != other), -1)
+    if at < 0:
+        at = min(len(seen), len(expected))
+    there, wanted = seen[at : at + 3], expected[at : at + 3]
+    return f"from item {at} on it saw {there} of {len(seen)}, and not {wanted} of {len(expected)}"
+
+
+def _end(evidence: Evidence, run_id: str) -> RunFinished | None:
+    events = evidence.logs.get(run_id)
+    return events[-1] if events and isinstance(events[-1], RunFinished) else None
+
+
+CHECKS: list[Callable[[Evidence], Iterator[str]]] = [numbered, kept, in_rows, effects, settled, streams]

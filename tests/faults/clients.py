@@ -1,0 +1,203 @@
+"""Callers who do not give up: they try again where nobody answers, and take up a stream that broke off."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import msgspec
+
+from tests.faults.apps import FaultApp
+from tests.faults.stage import Stage
+
+__all__ = ["Callers", "Followed", "Seen", "Told"]
+
+_AGAIN = 0.2
+#: Of a stream's events, what replaces the text so far, and what adds to it.
+REPLACES = {"text_replace": ("data", "text"), "message_replace": ("answer",)}
+ADDS = {"text_chunk": ("data", "text"), "message": ("answer",)}
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """One event as a client saw it."""
+
+    id: str
+    name: str
+    data: dict[str, Any]
+
+
+class Followed(msgspec.Struct, kw_only=True):
+    """What one client saw of one run, over all its connections."""
+
+    mode: str
+    user: str
+    run_id: str = ""
+    seen: list[Seen] = []
+    reconnects: int = 0
+    ended: bool = False
+    errors: list[str] = []
+
+    def take(self, event: Seen) -> None:
+        """Note an event; the last one of a run ends it."""
+        self.run_id = self.run_id or str(event.data.get("task_id", ""))
+        if event.name == "error" and not event.id:
+            self.errors.append(json.dumps(event.data)[:300])
+            return
+        self.seen.append(event)
+        last = "workflow_finished" if self.mode == "workflow" else "message_end"
+        self.ended = event.name == last or (event.name == "error" and self.mode != "workflow")
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """How a blocking call was answered."""
+
+    run_id: str
+    status: str
+
+
+class Callers(msgspec.Struct, kw_only=True):
+    """All callers of one scenario, and what they were told."""
+
+    stage: Stage
+    web: httpx.AsyncClient
+    random: random.Random
+    followed: list[Followed] = []
+    told: list[Told] = []
+    hooked: list[str] = []
+    refused: list[str] = []
+    lost: int = 0
+    asked: int = 0
+
+    async def call(self, word: str) -> None:
+        """Start one run, of an app and in a way that chance decides, and stay with it to its end."""
+        self.asked += 1
+        pace = f"DELAY:{self.random.choice((5, 20, 60, 120))}"
+        app = self.stage.house.apps[self.random.choice(list(self.stage.house.apps))]
+        if app.name == "hook":
+            await self._hook(word, pace)
+        elif self.random.random() < 0.4:
+            await self._wait(app, word, pace)
+        else:
+            await self._follow(app, word, pace, leaves=self.random.random() < 0.3)
+
+    async def answer_form(self, token: str, comment: str) -> None:
+        """Answer a form by its link; harmless when somebody has."""
+        body = {"inputs": {"comment": comment}, "action": "approve"}
+        await self.web.post(f"{self._api()}/api/form/human_input/{token}", json=body, timeout=10)
+
+    # -- ways -------------------------------------------------------------------------------------------------
+
+    async def _hook(self, word: str, pace: str) -> None:
+        """A sender that repeats until it is told that the request was taken."""
+        while True:
+            url = f"{self._api()}/triggers/webhook/{self.stage.house.webhook_id}"
+            try:
+                answer = await self.web.post(url, json={"word": word, "pace": pace})
+            except httpx.HTTPError:
+                answer = None
+            if answer is not None and answer.status_code == 200:
+                self.hooked.append(word)
+                return
+            await asyncio.sleep(_AGAIN)
+
+    async def _wait(self, app: FaultApp, word: str, pace: str) -> None:
+        """A caller that waits for the end; one whose connection is lost may have started a run or not."""
+        while True:
+            path, body = _request(app, word, pace, "blocking")
+            try:
+                answer = await self.web.post(f"{self._api()}{path}", json=body, headers=self._key(app))
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                await asyncio.sleep(_AGAIN)
+                continue
+            except httpx.HTTPError:
+                self.lost += 1
+                return
+            if answer.status_code >= 500 or answer.status_code == 429:
+                self.refused.append(f"{app.name} blocking: {answer.status_code} {answer.text[:300]}")
+            elif answer.status_code == 200:
+                told = answer.json()
+                data = told.get("data") or {}
+                run_id = str(told.get("workflow_run_id") or data.get("workflow_run_id") or "")
+                self.told.append(Told(run_id=run_id, status=str(data.get("status", ""))))
+            else:
+                self.refused.append(f"{app.name} blocking: {answer.status_code} {answer.text[:300]}")
+            return
+
+    async def _follow(self, app: FaultApp, word: str, pace: str, *, leaves: bool) -> None:
+        """A reader who takes the stream up again until the run has ended; some also leave on their own."""
+        followed = Followed(mode=app.mode, user=word, seen=[], errors=[])
+        while not followed.run_id:
+            path, body = _request(app, word, pace, "streaming")
+            try:
+                await self._read(followed, "POST", path, app, leaves, json=body)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                await asyncio.sleep(_AGAIN)
+                continue
+            except httpx.HTTPError:
+                if not followed.run_id:
+                    self.lost += 1
+                    return
+            if not followed.run_id:
+                self.refused += followed.errors or [f"{app.name} streaming: an empty stream"]
+                return
+        self.followed.append(followed)
+        kind = "workflow" if app.mode == "workflow" else "chat-messages"
+        while not followed.ended:
+            followed.reconnects += 1
+            params = {"user": word, "continue_on_pause": "true"}
+            try:
+                await self._read(followed, "GET", f"/v1/{kind}/{followed.run_id}/events", app, leaves, params=params)
+            except httpx.HTTPError:
+                await asyncio.sleep(_AGAIN)
+
+    async def _read(
+        self, followed: Followed, method: str, path: str, app: FaultApp, leaves: bool, **request: Any
+    ) -> None:
+        """Read one connection to its end, or for a moment."""
+        headers = self._key(app)
+        if followed.seen:
+            headers["Last-Event-ID"] = followed.seen[-1].id
+        patience = self.random.uniform(0.2, 3) if leaves else 600
+        try:
+            async with (
+                asyncio.timeout(patience),
+                self.web.stream(method, f"{self._api()}{path}", headers=headers, **request) as answer,
+            ):
+                if answer.status_code != 200:
+                    text = (await answer.aread()).decode("utf-8", "replace")
+                    followed.errors.append(f"{app.name} {method}: {answer.status_code} {text[:300]}")
+                    await asyncio.sleep(_AGAIN)
+                    return
+                async for event in _events(answer):
+                    followed.take(event)
+        except TimeoutError:
+            return
+
+    def _api(self) -> str:
+        return self.random.choice(self.stage.apis)
+
+    def _key(self, app: FaultApp) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.stage.house.keys[app.name]}"}
+
+
+async def _events(answer: httpx.Response) -> AsyncIterator[Seen]:
+    """Events with data; the id of one is the last that was sent before it."""
+    last, fresh = "", False
+    async for line in answer.aiter_lines():
+        if line.startswith("id: "):
+            last, fresh = line.removeprefix("id: "), True
+        elif line.startswith("data: "):
+            data = json.loads(line.removeprefix("data: "))
+            yield Seen(last if fresh else "", str(data.get("event", "")), data)
+            fresh = False
+
+
+def _request(app: FaultApp, word: str, pace: str, mode: str) -> tuple[str, dict[str, Any]]:
+    body: dict[str, Any] = {"user": word, "response_mode": mode}
+    if app.mode == "workflow":
+        return "/v1/workflows/run", {**body, "inputs": {"word": word, "pace": pace}}
+    return "/v1/chat-messages", {**body, "inputs": {"pace": pace}, "query": word, "auto_generate_name": False}

@@ -1,0 +1,154 @@
+"""What is left when it is over: logs, rows, leases, jobs, what outsiders saw; and pictures of the logs meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from dify_host.db.engine import Database
+from dify_host.db.errors import DatabaseError
+from dify_host.db.outbox import outbox
+from dify_host.human.records import WAITING
+from dify_host.human.tables import human_input_forms
+from dify_host.runs.tables import (
+    messages,
+    workflow_node_executions,
+    workflow_run_events,
+    workflow_run_leases,
+    workflow_runs,
+    workflow_trigger_logs,
+)
+from dify_kernel.graph.events import AnyEvent, decode_events
+
+from tests.faults.clients import Followed, Told
+from tests.faults.effects import Arrival
+
+__all__ = ["Evidence", "MessageRow", "Pictures", "RunRow", "TriggerRow", "collect", "open_forms", "unsettled"]
+
+
+class RunRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `workflow_runs`."""
+
+    id: str
+    status: str
+    outputs: Any
+    error: str | None
+    finished: bool
+
+
+class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `messages`; `run_id` is that of its run."""
+
+    run_id: str
+    status: str
+    answer: str
+
+
+class TriggerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `workflow_trigger_logs`; `word` is what the request said."""
+
+    run_id: str
+    status: str
+    word: str
+
+
+class Evidence(msgspec.Struct, kw_only=True):
+    """All of it. `pictures` are rows of logs as they once were: (run, seq) -> payload."""
+
+    logs: dict[str, list[AnyEvent]] = {}
+    rows: dict[tuple[str, int], str] = {}
+    pictures: dict[tuple[str, int], str] = {}
+    runs: list[RunRow] = []
+    messages: list[MessageRow] = []
+    nodes: dict[str, str] = {}
+    triggers: list[TriggerRow] = []
+    leases: list[str] = []
+    jobs: list[str] = []
+    arrivals: list[Arrival] = []
+    followed: list[Followed] = []
+    told: list[Told] = []
+    hooked: list[str] = []
+
+
+class Pictures:
+    """Takes a picture of all logs again and again, for as long as the database answers."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self.rows: dict[tuple[str, int], str] = {}
+        self.changed: list[str] = []
+
+    async def take(self) -> None:
+        """Keep what is new, and note what is another than before."""
+        for key, payload in (await _log_rows(self._db)).items():
+            if self.rows.setdefault(key, payload) != payload:
+                self.changed.append(f"{key[0]} {key[1]}")
+
+    async def keep_taking(self, every: float = 1.0) -> None:
+        """Until cancelled."""
+        while True:
+            with suppress(DatabaseError):  # it is one of those that are killed
+                await self.take()
+            await asyncio.sleep(every)
+
+
+async def open_forms(db: Database) -> list[str]:
+    """The ids of forms that wait for an answer."""
+    forms = human_input_forms
+    async with db.read() as conn:
+        return list((await conn.execute(sa.select(forms.c.id).where(forms.c.status == WAITING))).scalars())
+
+
+async def unsettled(db: Database) -> dict[str, int]:
+    """How much of what is to come to an end has not: by kind, without what there is none of."""
+    ended = ("succeeded", "failed", "stopped", "partial-succeeded", "skipped")
+    queries = {
+        "runs": sa.select(workflow_runs.c.id).where(workflow_runs.c.finished_at.is_(None)),
+        "leases": sa.select(workflow_run_leases.c.run_id),
+        "jobs": sa.select(outbox.c.id).where(outbox.c.sent_at.is_(None)),
+        "triggers": sa.select(workflow_trigger_logs.c.id).where(workflow_trigger_logs.c.status.not_in(ended)),
+    }
+    async with db.read() as conn:
+        found = {name: len((await conn.execute(query)).all()) for name, query in queries.items()}
+    return {name: count for name, count in found.items() if count}
+
+
+async def collect(db: Database) -> Evidence:
+    """What the database says."""
+    rows = await _log_rows(db)
+    logs: dict[str, list[AnyEvent]] = {}
+    for (run_id, _), payload in sorted(rows.items()):
+        logs.setdefault(run_id, []).extend(decode_events(payload.encode()))
+    runs, said, nodes, triggers = workflow_runs.c, messages.c, workflow_node_executions.c, workflow_trigger_logs.c
+    async with db.read() as conn:
+        found = (await conn.execute(sa.select(runs.id, runs.status, runs.outputs, runs.error, runs.finished_at))).all()
+        answers = (await conn.execute(sa.select(said.id, said.workflow_run_id, said.status, said.answer))).all()
+        ended = (await conn.execute(sa.select(nodes.id, nodes.status))).all()
+        hooks = (await conn.execute(sa.select(triggers.workflow_run_id, triggers.status, triggers.inputs))).all()
+        leases = (await conn.execute(sa.select(workflow_run_leases.c.run_id))).scalars().all()
+        jobs = (await conn.execute(sa.select(outbox.c.actor).where(outbox.c.sent_at.is_(None)))).scalars().all()
+    return Evidence(
+        logs=logs,
+        rows=rows,
+        runs=[
+            RunRow(id=row.id, status=row.status, outputs=row.outputs, error=row.error, finished=bool(row.finished_at))
+            for row in found
+        ],
+        messages=[MessageRow(run_id=row[1] or row[0], status=row[2], answer=row[3]) for row in answers],
+        nodes={row.id: row.status for row in ended},
+        triggers=[
+            TriggerRow(run_id=row[0], status=row[1], word=row[2]["webhook_data"]["body"]["word"]) for row in hooks
+        ],
+        leases=list(leases),
+        jobs=list(jobs),
+    )
+
+
+async def _log_rows(db: Database) -> dict[tuple[str, int], str]:
+    events = workflow_run_events.c
+    async with db.read() as conn:
+        found = (await conn.execute(sa.select(events.run_id, events.seq, events.payload))).all()
+    return {(row.run_id, row.seq): row.payload for row in found}

@@ -1,0 +1,101 @@
+"""One scenario: runs are started at a steady rate while things die, all comes to its end, and the evidence is taken."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from contextlib import suppress
+
+import httpx
+import msgspec
+from dify_host.db.engine import Database
+from dify_host.db.errors import DatabaseError
+from dify_host.human.links import FormLinks
+
+from tests.faults.clients import Callers
+from tests.faults.evidence import Evidence, Pictures, collect, open_forms, unsettled
+from tests.faults.killer import Kill, Killer
+from tests.faults.stage import Stage
+
+__all__ = ["Outcome", "play"]
+
+
+class Outcome(msgspec.Struct, kw_only=True):
+    """What came of a scenario; `left` is what had not come to an end in time."""
+
+    evidence: Evidence
+    kills: list[Kill]
+    callers: Callers
+    changed: list[str]
+    left: dict[str, int]
+    drained: float
+    seconds: float
+
+
+async def play(stage: Stage, seed: int, seconds: float, *, rate: float, drain: float = 120) -> Outcome:
+    """Play it with the chances of a seed; `rate` is in runs a second, `drain` how long the end may take."""
+    began = time.monotonic()
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    db, killer = Database(stage.database), Killer(stage, random.Random(seed))
+    pictures, tasks = Pictures(db), asyncio.TaskGroup()
+    async with httpx.AsyncClient(timeout=httpx.Timeout(600, connect=5), limits=limits, trust_env=False) as web:
+        callers = Callers(stage=stage, web=web, random=random.Random(seed + 1))
+        async with tasks:
+            beside = [
+                tasks.create_task(pictures.keep_taking()),
+                tasks.create_task(killer.keep_alive()),
+                tasks.create_task(_answer_forms(db, callers)),
+            ]
+            killing = tasks.create_task(killer.kill(seconds))
+            calls = await _call(callers, f"s{seed}", seconds, rate)
+            await killing
+            over = time.monotonic()
+            left = await _drained(db, calls, over + drain)
+            for task in [*beside, *calls]:
+                task.cancel()
+    evidence = await collect(db)
+    await db.close()
+    evidence.pictures, evidence.arrivals = pictures.rows, stage.effects.arrivals
+    evidence.followed, evidence.told, evidence.hooked = callers.followed, callers.told, callers.hooked
+    return Outcome(
+        evidence=evidence,
+        kills=killer.kills,
+        callers=callers,
+        changed=pictures.changed,
+        left=left,
+        drained=time.monotonic() - over,
+        seconds=time.monotonic() - began,
+    )
+
+
+async def _call(callers: Callers, name: str, seconds: float, rate: float) -> list[asyncio.Task[None]]:
+    """Start calls at a steady rate, big and small in turn."""
+    calls: list[asyncio.Task[None]] = []
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        word = f"{'big' if len(calls) % 2 else 'small'} {name}n{len(calls)}"
+        calls.append(asyncio.create_task(callers.call(word)))
+        await asyncio.sleep(1 / rate)
+    return calls
+
+
+async def _answer_forms(db: Database, callers: Callers) -> None:
+    """Answer every form that waits, until cancelled."""
+    links = FormLinks(callers.stage.place.env["SECRET_KEY"], "")
+    while True:
+        with suppress(DatabaseError, httpx.HTTPError):
+            for form_id in await open_forms(db):
+                await callers.answer_form(links.token(form_id), f"fine {form_id[-4:]}")
+        await asyncio.sleep(0.5)
+
+
+async def _drained(db: Database, calls: list[asyncio.Task[None]], deadline: float) -> dict[str, int]:
+    """Wait until nothing is left to do; what is left at the deadline."""
+    while True:
+        left = await unsettled(db)
+        if under_way := sum(not call.done() for call in calls):
+            left["calls"] = under_way
+        if not left or time.monotonic() > deadline:
+            return left
+        await asyncio.sleep(0.25)
