@@ -325,6 +325,16 @@ async def test_structured_answers_are_repaired(answer, expected):
     assert result.outputs["structured_output"] == expected
 
 
+@pytest.mark.parametrize("left", [{}, {"structured_output": None}])
+async def test_a_switch_without_a_schema_is_off(left):
+    request, result, _ = await ask(
+        {"prompt_template": [say("REPLY:a text")], "structured_output_enabled": True, **left}
+    )
+    assert (request.json_schema, len(request.messages)) == (None, 1)
+    assert result.outputs["text"] == "a text"
+    assert "structured_output" not in result.outputs
+
+
 @pytest.mark.parametrize("answer", ["no json", "12", "[1, 2]"])
 async def test_an_answer_without_an_object_fails(answer):
     _, result, deltas = await ask(structured(f"REPLY:{answer}"))

@@ -141,6 +141,11 @@ class LLMConfig(NodeConfig, kw_only=True):
     reasoning_format: str | None = None
 
     @property
+    def structured(self) -> bool:
+        """Whether the answer is bound to a schema: switched on, and not without any description of one."""
+        return bool(self.structured_output_enabled) and self.structured_output is not None
+
+    @property
     def prompts(self) -> list[PromptItem]:
         """The prompt as a list, whichever form it has."""
         return self.prompt_template if isinstance(self.prompt_template, list) else [self.prompt_template]

@@ -113,7 +113,7 @@ class LLMNode(Node):
         """The request; `inputs` is filled on the way, so that a failure keeps what was known."""
         config, model = self.config, self.config.model
         require_model(model, ctx)
-        if config.structured_output_enabled and not _schema(config):
+        if config.structured and not _schema(config):
             raise NodeFailed(
                 "Please provide a valid structured output schema.", error_type="LLMNodeError", node_id=self.id
             )
@@ -133,7 +133,7 @@ class LLMNode(Node):
         return _Prepared(self._request(messages, info, ctx), record_prompts(messages), context.resources)
 
     def _request(self, messages: list[PromptMessage], info: ModelInfo, ctx: NodeContext) -> LLMRequest:
-        schema = _schema(self.config) if self.config.structured_output_enabled else None
+        schema = _schema(self.config) if self.config.structured else None
         parameters = dict(self.parameters)
         if schema and ModelFeature.STRUCTURED_OUTPUT not in info.features:
             messages, parameters, schema = with_instruction(messages, schema), json_parameters(parameters, info), None
@@ -155,7 +155,7 @@ class LLMNode(Node):
             "usage": usage,
             "finish_reason": answer.finish_reason,
         }
-        if self.config.structured_output_enabled:
+        if self.config.structured:
             outputs["structured_output"] = parse_structured(text)
         if answer.files:
             outputs["files"] = Value(ValueType.ARRAY_FILE, answer.files)
