@@ -105,8 +105,24 @@ async def test_a_given_content_type_stays():
     assert header(request, "content-type") == ["text/x-own"]
 
 
-@pytest.mark.parametrize("kind", ["json", "raw-text", "binary"])
-@pytest.mark.parametrize("data", [[], [{"value": "1"}, {"value": "2"}]])
+@pytest.mark.parametrize("kind", ["json", "raw-text"])
+@pytest.mark.parametrize("data", [[], "", None, " \n", [{"key": "", "type": "text", "value": ""}]])
+async def test_a_body_that_was_never_filled_in_is_none(kind, data):
+    request, result = await send({"method": "get", "body": {"type": kind, "data": data}})
+    assert request.content is None
+    assert result.status == "succeeded"
+
+
+async def test_a_json_body_whose_variable_is_empty_is_told():
+    body = {"type": "json", "data": [{"key": "", "type": "text", "value": "{{#v.q#}}"}]}
+    with pytest.raises(NodeFailed, match="Failed to parse JSON"):
+        await send({"method": "post", "body": body}, q="")
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [("binary", []), *((kind, [{"value": "1"}, {"value": "2"}]) for kind in ("json", "raw-text", "binary"))],
+)
 async def test_bodies_of_one_item(kind, data):
     with pytest.raises(NodeFailed, match="exactly one item") as caught:
         await send({"method": "post", "body": {"type": kind, "data": data}})

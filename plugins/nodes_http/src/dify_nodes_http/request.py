@@ -190,6 +190,8 @@ def _items(body: Body) -> list[BodyItem]:
 async def _body(body: Body, ctx: NodeContext) -> dict[str, Any]:
     """The fields of Prepared that carry the body."""
     items = _items(body)
+    if body.type in ("json", "raw-text") and not any((item.value or "").strip() for item in items):
+        return {}  # a body that was never filled in, as old exports have it beside `get`
     match body.type:
         case "json":
             return {"content": _json(ctx.render(_only(items, body, ctx).value or ""), ctx)}
