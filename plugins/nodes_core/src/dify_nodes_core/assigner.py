@@ -134,7 +134,7 @@ class AssignerNode(InlineNode):
             if source.type is ValueType.NONE or source.data is None:
                 return
             data = source.data
-        if item.operation == "set" and old.type is ValueType.OBJECT:
+        if item.operation in ("set", "over-write") and old.type is ValueType.OBJECT:
             data = parse_object(data)
         if not fits(old.type, item.operation, data):
             raise invalid(data)

@@ -114,7 +114,7 @@ def fits(kind: ValueType, operation: str, data: Any) -> bool:
 
 
 def parse_object(data: Any) -> Any:
-    """The object that a text stands for when an object variable is set."""
+    """The object that a text stands for where an object variable is written."""
     try:
         return json.loads(data) if isinstance(data, str) else data
     except ValueError:
