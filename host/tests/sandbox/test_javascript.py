@@ -55,6 +55,19 @@ async def test_the_console_is_capped(pool: SandboxPool) -> None:
     assert len(result.stdout) == pool.settings.output_limit
 
 
+@pytest.mark.parametrize("use", ["require('axios')", "fetch('http://a.test')", "new URL('a:b')", "Buffer.from('a')"])
+async def test_what_only_other_hosts_of_javascript_have_says_so(pool: SandboxPool, use: str) -> None:
+    kind, text = await failure(pool, f"function main() {{\n  return {use}\n}}\n")
+    assert kind == "ReferenceError"
+    assert f"line 2: return {use}" in text
+    assert text.splitlines()[-1].startswith("The sandbox has the JavaScript language and `console`")
+
+
+async def test_an_unknown_name_of_the_users_own_is_told_as_it_is(pool: SandboxPool) -> None:
+    _, text = await failure(pool, "function main() { return total }")
+    assert "The sandbox has" not in text
+
+
 async def test_an_error_shows_the_users_lines_only(pool: SandboxPool) -> None:
     code = "function helper(x) {\n  return x.a.b\n}\nfunction main() {\n  return helper({})\n}\n"
     kind, text = await failure(pool, code)

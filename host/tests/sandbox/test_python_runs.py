@@ -149,6 +149,15 @@ async def test_syntax_error_shows_the_line(pool: SandboxPool) -> None:
     assert "value = = 2" in text
 
 
+@pytest.mark.parametrize("line", ["import requests", "from pandas.io import json", "__import__('jieba')"])
+async def test_a_package_that_is_not_there_says_what_there_is(pool: SandboxPool, line: str) -> None:
+    kind, text = await failure(pool, f"{line}\ndef main():\n    return {{}}\n")
+    assert kind == "ModuleNotFoundError"
+    assert line in text
+    assert "No module named" in text
+    assert text.endswith("that of a tool or an API.")
+
+
 async def test_main_is_missing(pool: SandboxPool) -> None:
     assert (await failure(pool, "x = 1"))[0] == "MainMissing"
     assert (await failure(pool, "main = 3"))[0] == "MainMissing"

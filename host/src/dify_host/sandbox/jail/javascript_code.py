@@ -15,6 +15,15 @@ __all__ = ["run"]
 
 _STACK = 4 << 20
 _FRAME_NAME = "sandbox_call"
+#: Names that programs for Node.js or for browsers begin with.
+_NOT_HERE = re.compile(
+    r"ReferenceError: '?(require|module|exports|process|Buffer|fetch|XMLHttpRequest|setTimeout|setInterval|URL|"
+    r"URLSearchParams|TextEncoder|TextDecoder|atob|btoa|structuredClone|crypto|window|document)'? is not defined"
+)
+_LANGUAGE_ALONE = (
+    "The sandbox has the JavaScript language and `console`, and nothing of Node.js or a browser. Write it without, or "
+    "in Python, whose standard library is there; a request is the work of an HTTP request node."
+)
 
 # Built-ins are taken before user code can replace them. `check` names the part of a result that JSON cannot hold.
 _PRELUDE = """
@@ -105,4 +114,6 @@ def _failure(message: str, code: str) -> Failure:
     kind = re.match(r"(\w*Error)\b", message)
     if len(lines) > 60:
         lines[30:-20] = [f"    [{len(lines) - 50} frames left out]"]
+    if _NOT_HERE.match(message):
+        lines.append(_LANGUAGE_ALONE)
     return Failure(kind[1] if kind else "Error", "\n".join(lines).replace("<input>", "main.js"))

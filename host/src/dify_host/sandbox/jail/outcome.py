@@ -14,6 +14,10 @@ __all__ = ["SOURCE_NAME", "Failure", "Output", "describe"]
 SOURCE_NAME = "main.py"
 _OUTPUT_FD = 1
 _ERROR_LIMIT = 32_000
+_NO_PACKAGES = (
+    "The sandbox has the standard library of Python and no other package. Leave the import out: a request is the work "
+    "of an HTTP request node, the text of a file that of a document extractor, anything else that of a tool or an API."
+)
 
 
 class Failure(Exception):
@@ -65,6 +69,8 @@ def describe(error: BaseException, source: str) -> bytes:
             kind, text = error.kind, error.text
         elif isinstance(error, MemoryError):
             kind, text = "MemoryError", "".join(_traceback(error, source)) + "The code used more memory than it may."
+        elif isinstance(error, ModuleNotFoundError):
+            kind, text = "ModuleNotFoundError", "".join(_traceback(error, source)) + _NO_PACKAGES
         else:
             kind, text = type(error).__name__, "".join(_traceback(error, source))
         if len(text) > _ERROR_LIMIT:
