@@ -202,6 +202,69 @@ async def test_a_round_may_wait_while_the_others_are_kept(parallel: bool) -> Non
     assert len(CALLS) == len(set(CALLS)) == 3
 
 
+async def test_what_nodes_of_rounds_used_counts_once_whether_their_container_has_ended_or_not() -> None:
+    plan = make(
+        [
+            START,
+            node("box", "repeat", count=2),
+            inside("box", "b", "inside"),
+            inside("box", "f", "stream", tokens=3),
+            node("g", "stream", tokens=1),
+        ],
+        "s > box > g",
+        "b > f",
+    )
+    log = logged(await run_plan(plan))
+    used = [(await run_plan(plan, history=log[:cut])).finished.total_tokens for cut in range(1, len(log))]
+    assert set(used) == {7}
+
+
+async def test_a_failure_that_was_recorded_does_not_hide_what_ended_after_it() -> None:
+    plan = make(
+        [
+            START,
+            node("x", "stream", error="boom"),
+            node("f", "stream"),
+            node("t", "text", text="t"),
+            node("a", "answer", answer="{{#t.output#}}!"),
+        ],
+        "s > x",
+        "s > f > t > a",
+    )
+    whole = await run_plan(plan)
+    assert whole.finished.error == "boom"
+    assert whole.finished.outputs["answer"] == "t!"
+    log = logged(whole)
+    told = next(i for i, e in enumerate(log) if isinstance(e, NodeFinished) and e.node_id == "f") + 1
+    assert any(isinstance(e, NodeFinished) and e.status == "failed" for e in log[:told])
+    for cut in range(told, len(log)):
+        again = (await run_plan(plan, history=log[:cut])).finished
+        assert (again.status, again.error, again.outputs) == ("failed", "boom", whole.finished.outputs)
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+async def test_nobody_has_to_answer_what_a_round_asked_that_has_failed(parallel: bool) -> None:
+    plan = make(
+        [
+            START,
+            node("q", "ask", question="outside"),
+            node("box", "repeat", parallel=parallel, error_strategy="default-value"),
+            inside("box", "b", "inside"),
+            inside("box", "r", "ask", question="inside"),
+            inside("box", "x", "stream", pieces=["1", "2"], error="boom"),
+        ],
+        "s > q",
+        "s > box",
+        "b > r",
+        "b > x",
+    )
+    run = await run_plan(plan)
+    assert isinstance(run.last, RunPaused)
+    asked = {e.node_id: e.execution_id for e in run.events if isinstance(e, NodePaused)}
+    assert set(asked) == {"q", "r"}
+    assert run.last.waiting == [asked["q"]]
+
+
 async def test_results_of_another_run_are_adopted_and_not_worked_out_again() -> None:
     plan = make(
         [START, node("f", "stream", pieces=["x"]), node("g", "stream", pieces=["y"], error="boom", fail_first=0)],

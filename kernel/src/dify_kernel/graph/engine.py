@@ -82,8 +82,8 @@ class Engine:
         self.history = History(history)
         self.usage = Usage()
         self.resources: list[dict[str, Any]] = []
-        #: Execution ids of the nodes that wait for somebody.
-        self.waiting: list[str] = []
+        #: Execution ids of the nodes that wait for somebody, each with its scope.
+        self.waiting: dict[str, Scope] = {}
         self._sink = sink
         self._log: RunLog = log or NullLog()
         self._run_limits = run_limits or RunLimits()
@@ -132,24 +132,19 @@ class Engine:
         self.resources += history.resources
         history.answers |= dict(answers or {})
         self._quiet = True
-        broke: NodeBroke | None = None
         try:
             self._frame.replay()
-        except NodeBroke as exc:
-            broke = exc
         finally:
             self._quiet = False
         self.emit(RunResumed(cause=cause, answers=dict(answers or {}), text="".join(self._said)))
-        return await self._complete(broke=broke)
+        return await self._complete()
 
-    async def _complete(self, adopted: Iterable[NodeFinished] = (), *, broke: NodeBroke | None = None) -> RunOutcome:
+    async def _complete(self, adopted: Iterable[NodeFinished] = ()) -> RunOutcome:
         frame = self._frame
         left = max(self._run_limits.max_time - self._worked, 0.0)
         alarm = asyncio.get_running_loop().call_later(left, frame.wake)
         last: RunFinished | RunPaused
         try:
-            if broke is not None:
-                raise broke
             for event in adopted:
                 frame.adopt(event)
             await frame.drive()
@@ -197,6 +192,14 @@ class Engine:
         if self._steps > most:
             self.end(RunEnded(f"Maximum execution steps exceeded: {self._steps} > {most}", "RunLimitError"))
         return self._steps
+
+    def stop_waiting(self, scope: Scope, container: str = "") -> None:
+        """What was asked inside a scope, or inside a container of that scope, needs no answer any more: it is over."""
+        depth = len(scope)
+        for execution_id, place in list(self.waiting.items()):
+            inside = place[:depth] == scope
+            if inside and (not container or (len(place) > depth and place[depth][0] == container)):
+                del self.waiting[execution_id]
 
     @property
     def owes_barrier(self) -> bool:

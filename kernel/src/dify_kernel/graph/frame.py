@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -105,6 +106,7 @@ class Frame:
             await self._loop()
         except NodeBroke:
             self._finish_ready()
+            self.run.stop_waiting(self.scope)
             raise
         finally:
             await self._cancel_tasks()
@@ -140,13 +142,12 @@ class Frame:
             await self._wake.wait()
 
     def _finish_ready(self) -> None:
-        """Run the inline nodes that were due when one failed, so that the outcome does not hang on their order."""
-        for index in [index for index in self._ready if self.plan.nodes[index].inline]:
-            try:
-                self._start(index)
-            except NodeBroke:
-                continue  # the first failure counts
-        self._ready.clear()
+        """Run what is due without waiting when a node has failed, so that the outcome does not hang on their order."""
+        while self._ready:
+            index = self._ready.popleft()
+            if self.plan.nodes[index].inline:
+                with suppress(NodeBroke):  # the first failure counts
+                    self._start(index)
 
     async def _cancel_tasks(self) -> None:
         tasks = list(self._tasks.values())
@@ -159,12 +160,15 @@ class Frame:
     # -- what the log knows -----------------------------------------------------------------------------------
 
     def replay(self) -> None:
-        """Settle the nodes that have ended before, in the order in which they did."""
+        """Settle the nodes that have ended before, in order; `drive` then raises what broke the graph."""
         for event in self.run.history.finished(self.scope):
-            if event.scope == self.scope:
-                self._replay(event)
-            else:
-                self._set_conversation(event)
+            try:
+                if event.scope == self.scope:
+                    self._replay(event)
+                else:
+                    self._take_from_round(event)
+            except NodeBroke as exc:
+                self._broke = self._broke or exc  # others may have ended after it
 
     def adopt(self, event: NodeFinished) -> None:
         """Take over the result that the same node had in another run, as an event of this one."""
@@ -184,18 +188,24 @@ class Frame:
         self._ready.remove(node.index)
         result = recorded_result(event, self.pool)
         if event.usage:
-            self._count(msgspec.convert(event.usage, Usage, strict=False))
+            usage = msgspec.convert(event.usage, Usage, strict=False)
+            self.usage.add(usage)
+            if not self.scope:  # the run has counted those of its rounds
+                self.run.usage.add(usage)
+        self.output.restore(node.index, event.said)
         if result.status is NodeStatus.FAILED:
             self.exceptions += 1
+            self.output.pump()
             raise NodeBroke(result.error, result.error_type)
         self.exceptions += result.status is NodeStatus.EXCEPTION
         if self.scope:  # the run has set these in the order of the log
             result.updates = [item for item in result.updates if item[0][0] != _CONVERSATION]
-        self.output.restore(node.index, event.said)
         self._advance(node, result)
 
-    def _set_conversation(self, event: NodeFinished) -> None:
-        """Set what a round wrote to the conversation at its place in the log; the rest is the round's to replay."""
+    def _take_from_round(self, event: NodeFinished) -> None:
+        """Count what a node of a round used, and set what it wrote to the conversation; the rest is the round's."""
+        if event.usage:
+            self.run.usage.add(msgspec.convert(event.usage, Usage, strict=False))
         for selector, value in recorded_result(event, self.pool).updates:
             if selector[0] == _CONVERSATION:
                 self.pool.set(selector[0], selector[1], value)
@@ -329,7 +339,7 @@ class Frame:
 
     def _pause(self, node: PlanNode, ctx: NodeContext, pause: Pause) -> None:
         run = self.run
-        run.waiting.append(ctx.execution_id)
+        run.waiting[ctx.execution_id] = self.scope
         if ctx.execution_id in run.history.paused and ctx.answer is None:
             return
         run.emit(
@@ -378,6 +388,8 @@ class Frame:
         if result.usage is not None:
             self._count(result.usage)
         failed = result.status is NodeStatus.FAILED
+        if node.body is not None:
+            self.run.stop_waiting(self.scope, node.id)
         if not failed:
             self._advance(node, result)
         self.run.emit(finished_event(self, node, ctx, number, result, started))

@@ -49,10 +49,11 @@ class _Begin(InlineNode):
 
 class _TextConfig(NodeConfig):
     text: str = ""
+    error: str = ""
 
 
 class _Text(InlineNode):
-    """Renders `text` to `output`."""
+    """Renders `text` to `output`, or fails with `error`."""
 
     type = "text"
     Config = _TextConfig
@@ -65,6 +66,8 @@ class _Text(InlineNode):
         return self._template.selectors
 
     def evaluate(self, ctx: NodeContext) -> NodeResult:
+        if self.config.error:
+            raise NodeFailed(self.config.error, error_type="TextError")
         return NodeResult(outputs={"output": ctx.render(self._template)})
 
 
