@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import psutil
 import pytest
 import pytest_asyncio
 from dify_host.sandbox import SandboxPool, SandboxSettings
@@ -44,6 +46,62 @@ def outside() -> Outside:
         return json.loads(done.stdout.splitlines()[-1])
 
     return run
+
+
+# What the run after an attack sees of its world; a run that nobody came before sees the same.
+_FRESH_PYTHON = """
+import builtins, json, os, signal, sys
+def main():
+    return {
+        "value": json.loads(json.dumps({"sum": sum([1, 2]), "text": str(open)})),
+        "odd": [name for name in ("mark", "escaped") if hasattr(builtins, name) or hasattr(json, name)],
+        "scratch": os.listdir("/tmp"),
+        "folder": os.getcwd(),
+        "environment": dict(os.environ),
+        "pids": [os.getpid(), os.getppid()],
+        "descriptors": [fd for fd in range(64) if _open(fd)],
+        "timer": list(signal.getitimer(signal.ITIMER_REAL)),
+        "handlers": [int(number) for number in signal.valid_signals() if callable(signal.getsignal(number))],
+        "recursion": sys.getrecursionlimit(),
+    }
+def _open(fd):
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+"""
+_FRESH_JAVASCRIPT = """
+function main() {
+  const odd = [];
+  for (const key in {}) odd.push(key);
+  for (const key in []) odd.push(key);
+  return { odd, mark: typeof globalThis.mark, value: JSON.parse(JSON.stringify([1, 2].map((x) => x + 1))) };
+}
+"""
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def unharmed(pool: SandboxPool) -> AsyncIterator[None]:
+    """After the test: the same helper, no process left over, and next runs that find their world as new."""
+    before = await _world(pool)
+    helper = pool.helper_pid
+    yield
+    async with asyncio.timeout(10):
+        while psutil.Process(helper).children(recursive=True):
+            await asyncio.sleep(0.01)
+    assert await _world(pool) == before
+    assert pool.helper_pid == helper
+    assert psutil.Process(helper).num_fds() <= 8
+
+
+async def _world(pool: SandboxPool) -> tuple[Any, Any]:
+    python = await pool.execute("python3", _FRESH_PYTHON, {})
+    assert (python["odd"], python["scratch"], python["environment"]) == ([], [], {})
+    assert python["descriptors"] == [0, 1, 2, 3]
+    javascript = await pool.execute("javascript", _FRESH_JAVASCRIPT, {})
+    assert javascript == {"odd": [], "mark": "undefined", "value": [2, 3]}
+    return python, javascript
 
 
 def _machine_allows_namespaces() -> bool:

@@ -25,6 +25,7 @@ _MIB = 1 << 20
 _MOST_MIB = 1 << 20
 _LONGEST_SECONDS = 86_400.0
 _ERROR_ROOM = 1 << 17
+_KIND_ROOM = 200
 
 
 class SandboxPool:
@@ -99,7 +100,7 @@ class SandboxPool:
             raise CodeExecutionError(result.error or "The code failed.", error_type=result.error_type)
         try:
             return msgspec.json.decode(result.result)
-        except msgspec.MsgspecError as exc:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
             raise CodeExecutionError(f"main returned a value that is not JSON: {exc}", error_type="NotJSON") from exc
 
     async def run(
@@ -264,12 +265,12 @@ def _verdict(
         return "Killed", f"The code {why}.", None
     letter, body = answer[:1], answer[1:]
     if letter == b"S":
-        why = body.decode("utf-8", "replace")
+        why = body[:_KIND_ROOM].decode("utf-8", "replace")
         return "SandboxFailed", f"The jail could not be closed, so the code did not run: {why}", None
     if end.status == 0 and letter == b"R":
         return None, None, body
     if end.status == 0 and letter == b"E":
-        kind, _, text = body.decode("utf-8", "replace").partition("\n")
-        return kind, text, None
+        kind, _, text = body[:_ERROR_ROOM].decode("utf-8", "replace").partition("\n")
+        return kind[:_KIND_ROOM], text, None
     how = f"signal {-end.status}" if end.status < 0 else f"exit status {end.status}"
     return "NoResult", f"The code ended its process ({how}) before main returned.", None

@@ -17,8 +17,9 @@ __all__ = ["Zygote", "javascript_engine"]
 
 _START_SECONDS = 20.0
 # Standard library only, no environment, and of this project nothing but the `jail` folder, for the import alone.
+# What is imported stays, so that looking for garbage in it would only take time: `serve` turns the collector on again.
 _BOOT = (
-    "import sys; sys.path.append(sys.argv[1]); from jail.server import serve; sys.path.pop(); "
+    "import gc, sys; gc.disable(); sys.path.append(sys.argv[1]); from jail.server import serve; sys.path.pop(); "
     "serve(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])"
 )
 

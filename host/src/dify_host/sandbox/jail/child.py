@@ -8,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import os
 import resource
-import signal
 import sys
 
 from . import javascript_code, python_code, seccomp, syscalls
@@ -19,6 +18,7 @@ from .wire import LANGUAGES, Job, split_program
 __all__ = ["Limits", "run_child"]
 
 _INPUT_FD, _RESULT_FD, _PROCFS_FD = 0, 3, 4
+_MOST_DESCRIPTORS = 64
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 
 
@@ -42,7 +42,7 @@ def run_child(job: Job, fds: tuple[int, int, int], limits: Limits) -> None:
     newline and its text; S and the reason why the jail could not be closed, in which case no user code ran.
     """
     # The parent's death ends this child too: set first, and again after the ids change, which clears it.
-    syscalls.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    syscalls.prctl(_PR_SET_PDEATHSIG, syscalls.SIGKILL)
     _arrange_descriptors(fds, limits)
     try:
         program = _read_all(_INPUT_FD)
@@ -52,7 +52,7 @@ def run_child(job: Job, fds: tuple[int, int, int], limits: Limits) -> None:
         os._exit(1)
     output = Output(job.output_limit)
     sys.stdout = sys.stderr = output.text
-    ballast = bytearray(2 << 20)
+    ballast = bytes(2 << 20)  # address space alone: pages that nobody writes to are not there
     source, inputs = split_program(program)
     del program
     code = source.decode()
@@ -66,7 +66,8 @@ def run_child(job: Job, fds: tuple[int, int, int], limits: Limits) -> None:
             raise Failure("ResultTooLarge", text)
         answer = b"R" + answer
     except BaseException as exc:
-        del ballast  # room for the traceback when the memory is used up
+        del ballast  # room for the traceback when the memory is used up, and descriptors when there is none left
+        os.closerange(_RESULT_FD + 1, _MOST_DESCRIPTORS)
         answer = b"E" + describe(exc, code)
     output.close()
     _write_all(_RESULT_FD, answer)
@@ -93,7 +94,7 @@ def _confine(job: Job, limits: Limits) -> None:
     os.setsid()
     syscalls.mount("tmpfs", SCRATCH, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, _scratch_options(limits))
     _become_nobody(limits)
-    syscalls.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    syscalls.prctl(_PR_SET_PDEATHSIG, syscalls.SIGKILL)
     os.chdir(SCRATCH)
     os.close(_PROCFS_FD)
     _set_limits(job, limits)
@@ -137,7 +138,7 @@ def _set_limits(job: Job, limits: Limits) -> None:
         (resource.RLIMIT_AS, limits.base_memory + job.memory),
         (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_FSIZE, limits.scratch),
-        (resource.RLIMIT_NOFILE, 64),
+        (resource.RLIMIT_NOFILE, _MOST_DESCRIPTORS),
         (resource.RLIMIT_NPROC, 1),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_MEMLOCK, 0),

@@ -90,10 +90,16 @@ def run(code: str, inputs: bytes, memory: int) -> bytes:
             pass
         answer = driver("answer")
     except engine.JSException as exc:
+        if str(exc).strip() == "null" and context.memory()["malloc_size"] > memory * 0.9:
+            raise _out_of_memory() from None  # the engine has no room left for an error
         raise _failure(str(exc), code) from None
     if answer is None:
         raise Failure("NeverSettled", "main returned a promise that never settles.")
     return str(answer).encode()
+
+
+def _out_of_memory() -> Failure:
+    return Failure("MemoryError", "The code used more memory than it may.")
 
 
 def _failure(message: str, code: str) -> Failure:
@@ -102,8 +108,10 @@ def _failure(message: str, code: str) -> Failure:
         problem = message.partition(": ")[2].partition("\n")[0]
         return Failure("NotJSON", f"main returned a value that is not JSON: {problem}.")
     if "InternalError: out of memory" in message or "Failed obtaining QuickJS error string" in message:
-        return Failure("MemoryError", "The code used more memory than it may.")
-    lines = [line for line in message.splitlines() if line != "undefined"]
+        return _out_of_memory()
+    if message.strip() == "null":
+        return Failure("Error", "The code threw null, as the engine does for it when memory runs out.")
+    lines = [line for line in message.splitlines() if line != "undefined"] or ["undefined"]  # as it may be thrown
     for position, line in enumerate(lines):
         if line.startswith(f"    at {_FRAME_NAME} "):
             del lines[position:]

@@ -22,6 +22,7 @@ from .syscalls import (
     mount,
     pivot_root_here,
     set_attributes,
+    set_host_name,
     unshare,
 )
 
@@ -31,6 +32,7 @@ NOBODY = 65534
 SCRATCH = "/tmp"  # noqa: S108 - inside the jail, where each run has its own
 # Anything may be mounted over here: nothing that the root needs lies below it.
 _BUILDING_SITE = "/dev"
+_HOST_NAME = "sandbox"
 _LINKS = ("/lib", "/lib64", "/lib32", "/usr/lib64")
 _FILES = ("/etc/ld.so.cache", "/etc/ld-musl-x86_64.path", "/etc/ld-musl-aarch64.path")
 _DATA = ("/usr/share/zoneinfo",)
@@ -45,13 +47,14 @@ def interpreter_folders() -> list[str]:
 
 
 def enter(folders: list[str]) -> bool:
-    """Leave the host: afterwards this process sees no file but those below `folders`, no network, no user of it.
+    """Leave the host: afterwards this process sees of it no file but those below `folders`, no network, user or name.
 
     Returns whether the id of nobody exists in the new user namespace, so that children can take it; without (an
     unprivileged host user) they are nobody in name only.
     """
     has_nobody = _new_user_namespace()
     unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
+    set_host_name(_HOST_NAME)
     mount("none", "/", None, MS_REC | MS_PRIVATE)
     mount("tmpfs", _BUILDING_SITE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=256k,nr_inodes=512")
     _copy_links()

@@ -9,10 +9,8 @@ import _socket
 import gc
 import importlib
 import importlib.machinery
-import importlib.util
 import os
 import select
-import signal
 import struct
 import sys
 import time
@@ -25,9 +23,9 @@ __all__ = ["serve"]
 # Imported once here instead of in each run: what nearly every program uses, at some hundred kilobytes in all.
 _PRELOADED = ("collections", "datetime", "functools", "itertools", "json", "math", "re", "string", "time")
 _FDS = struct.Struct("3i")
-# Per run; the user namespace follows once the child has mounted its /tmp. Network and IPC namespaces are the zygote's,
-# both empty: one of each per run would cost 4 ms, and the filter refuses every call that could use them.
-_NAMESPACES = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS
+# Per run; the user namespace follows once the child has mounted its /tmp. The namespaces of network, IPC and names are
+# the zygote's, all empty: one of each per run would cost 4 ms, and the filter refuses every call that could use them.
+_NAMESPACES = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS
 
 
 class _Running:
@@ -64,9 +62,9 @@ def _prepare(scratch: int, javascript: str) -> Limits:
         importlib.import_module(name)
     if javascript:
         loader = importlib.machinery.ExtensionFileLoader("_quickjs", javascript)
-        spec = importlib.util.spec_from_file_location("_quickjs", javascript, loader=loader)
-        if spec is not None:
-            sys.modules["_quickjs"] = importlib.util.module_from_spec(spec)
+        spec = importlib.machinery.ModuleSpec("_quickjs", loader, origin=javascript)
+        sys.modules["_quickjs"] = loader.create_module(spec)
+        loader.exec_module(sys.modules["_quickjs"])
     program = seccomp.assemble(syscalls.machine())
     procfs = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
     quiet = os.open(os.devnull, os.O_RDWR)
@@ -95,8 +93,8 @@ class _Zygote:
 
     def work(self) -> None:
         """Serve until the control socket closes; children die with this process."""
-        gc.collect()
         gc.freeze()  # children that collect garbage do not copy the pages of what was here before
+        gc.enable()
         while True:
             for fd, _ in self._poll.poll(self._wait()):
                 if fd != self._control.fileno():
@@ -150,7 +148,7 @@ class _Zygote:
     def _kill(self, run: _Running, reason: int) -> None:
         """End the run with all its processes: the child is the first of its pid namespace."""
         run.reason = reason
-        os.kill(run.pid, signal.SIGKILL)
+        os.kill(run.pid, syscalls.SIGKILL)
 
     def _reap(self, pidfd: int) -> None:
         run = self._runs.pop(pidfd)

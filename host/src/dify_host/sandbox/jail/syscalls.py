@@ -23,6 +23,7 @@ __all__ = [
     "MS_NOSUID",
     "MS_PRIVATE",
     "MS_REC",
+    "SIGKILL",
     "drop_capabilities",
     "fork_into",
     "machine",
@@ -30,6 +31,7 @@ __all__ = [
     "pivot_root_here",
     "prctl",
     "set_attributes",
+    "set_host_name",
     "unshare",
 ]
 
@@ -43,6 +45,7 @@ CLONE_NEWNET = 0x40000000
 MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x1000, 0x4000, 0x40000
 ATTR_READ_ONLY, ATTR_NOSUID, ATTR_NODEV = 0x1, 0x2, 0x4
 
+SIGKILL = 9  # the module `signal` makes enumerations of all of them, which a start can do without
 _SIGCHLD = 17
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
@@ -102,6 +105,12 @@ def set_attributes(target: str, attributes: int) -> None:
     """Add attributes to the mount at `target` and to every mount under it (Linux 5.12)."""
     record = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)
     _call("mount_setattr", _AT_FDCWD, target.encode(), _AT_RECURSIVE, ctypes.addressof(record), 32)
+
+
+def set_host_name(name: str) -> None:
+    """Name this machine within the own namespace of names."""
+    if _libc.sethostname(name.encode(), ctypes.c_size_t(len(name.encode()))) != 0:
+        _fail("sethostname")
 
 
 def pivot_root_here() -> None:
