@@ -265,43 +265,28 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     call_depth: int = 0
 
 
-class NodeContext:
+class NodeContext(msgspec.Struct, kw_only=True, eq=False):
     """What a running node sees: its run, the values so far, the ports, and a stable key for side effects.
 
-    `body` is set for containers. `answer` is set when the node asked for a `Pause` and somebody has answered.
+    `inside` is set for containers. `answer` is set when the node asked for a `Pause` and somebody has answered.
     """
 
-    __slots__ = ("_body", "answer", "attempt", "execution_id", "limits", "node_id", "pool", "ports", "run")
-
-    def __init__(
-        self,
-        *,
-        run: RunInfo,
-        node_id: str,
-        execution_id: str,
-        pool: Pool,
-        ports: Ports,
-        limits: Limits,
-        attempt: int = 0,
-        body: Body | None = None,
-        answer: dict[str, Any] | None = None,
-    ) -> None:
-        self.run = run
-        self.node_id = node_id
-        self.execution_id = execution_id
-        self.pool = pool
-        self.ports = ports
-        self.limits = limits
-        self.attempt = attempt
-        self.answer = answer
-        self._body = body
+    run: RunInfo
+    node_id: str
+    execution_id: str
+    pool: Pool
+    ports: Ports
+    limits: Limits
+    attempt: int = 0
+    inside: Body | None = None
+    answer: dict[str, Any] | None = None
 
     @property
     def body(self) -> Body:
         """The nodes inside; NodeFailed when the node is no container."""
-        if self._body is None:
+        if self.inside is None:
             raise NodeFailed("The node has nothing inside to run.", node_id=self.node_id)
-        return self._body
+        return self.inside
 
     @property
     def key(self) -> str:

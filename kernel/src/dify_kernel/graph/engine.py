@@ -94,7 +94,10 @@ class Engine:
         self._quiet = False
         self._said: list[str] = []
         self._began, self._worked = time.monotonic(), 0.0
-        self._frame = Frame(self, output_map or OutputMap(plan), pool, self._send_chunk)
+        self._map = output_map or OutputMap(plan)
+        #: There while it runs; a run that is over leaves no cycle for the garbage collector to find.
+        self._frame: Frame | None = None
+        self._alarm: asyncio.TimerHandle | None = None
 
     # -- the whole run ----------------------------------------------------------------------------------------
 
@@ -114,11 +117,12 @@ class Engine:
         do not both.
         """
         self._began = time.monotonic()
+        frame = self._open()
         variables = self.pool.dump()
         self.emit(RunStarted(inputs=self.show(dict(inputs or {})), variables=variables, context=context or {}))
         if recorded_first:
             self.owe_barrier()
-        return await self._complete(adopted)
+        return await self._complete(frame, adopted)
 
     async def resume(
         self, *, cause: str = "recovered", answers: Mapping[str, dict[str, Any]] | None = None
@@ -131,34 +135,38 @@ class Engine:
         self._seq = self._durable = history.events[-1].seq
         self.resources += history.resources
         history.answers |= dict(answers or {})
+        frame = self._open()
         self._quiet = True
         try:
-            self._frame.replay()
+            frame.replay()
         finally:
             self._quiet = False
         self.emit(RunResumed(cause=cause, answers=dict(answers or {}), text="".join(self._said)))
-        return await self._complete()
+        return await self._complete(frame)
 
-    async def _complete(self, adopted: Iterable[NodeFinished] = ()) -> RunOutcome:
-        frame = self._frame
-        left = max(self._run_limits.max_time - self._worked, 0.0)
-        alarm = asyncio.get_running_loop().call_later(left, frame.wake)
+    def _open(self) -> Frame:
+        self._frame = Frame(self, self._map, self.pool, self._send_chunk)
+        return self._frame
+
+    async def _complete(self, frame: Frame, adopted: Iterable[NodeFinished] = ()) -> RunOutcome:
         last: RunFinished | RunPaused
         try:
             for event in adopted:
                 frame.adopt(event)
             await frame.drive()
-            last = self._finished("partial-succeeded" if frame.exceptions else "succeeded")
+            last = self._finished(frame, "partial-succeeded" if frame.exceptions else "succeeded")
         except NodeBroke as exc:
-            last = self._finished("failed", exc.error, exc.error_type)
+            last = self._finished(frame, "failed", exc.error, exc.error_type)
         except RunEnded as exc:
-            last = self._finished(exc.status, exc.error, exc.error_type)
+            last = self._finished(frame, exc.status, exc.error, exc.error_type)
         except FramePaused:
-            last = self._paused()
+            last = self._paused(frame)
         except LogBroken as exc:
             raise exc.cause from None
         finally:
-            alarm.cancel()
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm = self._frame = None
         last.seq, last.at = self._seq + 1, time.time()
         self._log.append(last)
         await self._log.flush()
@@ -174,7 +182,8 @@ class Engine:
     def end(self, ending: RunEnded | LogBroken) -> None:
         """End the whole run from inside; the first reason counts."""
         self.ending = self.ending or ending
-        self._frame.wake()
+        if self._frame is not None:
+            self._frame.wake()
 
     def check(self) -> None:
         """Raise what ends the run: a stop, a limit, a log that takes no more."""
@@ -219,9 +228,12 @@ class Engine:
             raise LogBroken(exc) from exc
         self._durable = max(self._durable, reached)
 
-    def push(self) -> None:
-        """Send events on their way, as nothing else is to do just now."""
+    def idle(self) -> None:
+        """Nothing else is to do just now: send events on their way, and look again when the run's time is up."""
         self._log.push()
+        if self._alarm is None and self._frame is not None:
+            left = max(self._run_limits.max_time - self._elapsed(), 0.0)
+            self._alarm = asyncio.get_running_loop().call_later(left, self._frame.wake)
 
     def body(self, frame: Frame, node: PlanNode) -> FrameBody:
         """The inside of a container."""
@@ -240,23 +252,25 @@ class Engine:
     # -- events -----------------------------------------------------------------------------------------------
 
     def emit(self, event: Event) -> None:
-        """Number an event, log it, show it."""
+        """Number an event, log it, show it; it is of now unless it says its time."""
         self._seq += 1
         self._offset = 0
-        event.seq, event.at = self._seq, time.time()
+        event.seq, event.at = self._seq, event.at or time.time()
         self._log.append(event)
         self._sink(event)
 
-    def started_event(self, node: PlanNode, execution_id: str, number: int, scope: Scope) -> NodeStarted:
-        """The event of a node that starts."""
-        return NodeStarted(
+    def node_starts(self, node: PlanNode, execution_id: str, scope: Scope) -> NodeStarted:
+        """Count the start of a node and tell of it."""
+        event = NodeStarted(
             execution_id=execution_id,
             node_id=node.id,
             node_type=node.type,
             title=node.title,
-            index=number,
+            index=self.step(scope),
             scope=scope,
         )
+        self.emit(event)
+        return event
 
     def _send_chunk(self, selector: Selector, text: str) -> None:
         text = self.show(text)
@@ -284,9 +298,8 @@ class Engine:
     def _elapsed(self) -> float:
         return self._worked + time.monotonic() - self._began
 
-    def _outputs(self) -> dict[str, Any]:
+    def _outputs(self, frame: Frame) -> dict[str, Any]:
         """Ends in document order, later ones overwrite; answers concatenate in the order in which they streamed."""
-        frame = self._frame
         outputs: dict[str, Any] = {}
         files: list[Any] = []
         answers: list[str] = []
@@ -308,24 +321,24 @@ class Engine:
     def _answers(self, index: int) -> bool:
         return self.plan.nodes[index].type == "answer"
 
-    def _paused(self) -> RunPaused:
+    def _paused(self, frame: Frame) -> RunPaused:
         return RunPaused(
             waiting=list(self.waiting),
-            outputs=self._outputs(),
+            outputs=self._outputs(frame),
             elapsed_time=self._elapsed(),
             total_tokens=self.usage.total_tokens,
             total_steps=self._shown_steps,
         )
 
-    def _finished(self, status: str, error: str = "", error_type: str = "") -> RunFinished:
+    def _finished(self, frame: Frame, status: str, error: str = "", error_type: str = "") -> RunFinished:
         return RunFinished(
             status=status,
-            outputs=self._outputs(),
+            outputs=self._outputs(frame),
             error=error,
             error_type=error_type,
             elapsed_time=self._elapsed(),
             total_tokens=self.usage.total_tokens,
             total_steps=self._shown_steps,
-            exceptions_count=self._frame.exceptions,
+            exceptions_count=frame.exceptions,
             usage=msgspec.to_builtins(self.usage),
         )

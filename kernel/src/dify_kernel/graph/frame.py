@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -60,6 +61,12 @@ _TURN = 50
 _CONVERSATION = "conversation"
 
 
+@lru_cache(4096)
+def _last_group(index: int) -> str:
+    """The last group of an execution id; runs of one plan ask for the same ones."""
+    return f"{index:012x}"
+
+
 class Frame:
     """The state of one graph. `replay` takes over what the log knows, then `drive` goes on to the end, once.
 
@@ -91,7 +98,7 @@ class Frame:
         self._ready: deque[int] = deque([self.plan.root])
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._broke: NodeBroke | None = None
-        self._wake = asyncio.Event()
+        self._idle: asyncio.Future[None] | None = None
         self._prefix = run.id_prefix(scope)
         self._fresh = not run.history.events
         self.place = (
@@ -115,7 +122,8 @@ class Frame:
 
     def wake(self) -> None:
         """Look again at what is to do."""
-        self._wake.set()
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
 
     async def _loop(self) -> None:
         run, nodes, turn = self.run, self.plan.nodes, 0
@@ -137,9 +145,9 @@ class Frame:
                 continue
             if not self._tasks:
                 return
-            run.push()
-            self._wake.clear()
-            await self._wake.wait()
+            run.idle()
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
 
     def _finish_ready(self) -> None:
         """Run what is due without waiting when a node has failed, so that the outcome does not hang on their order."""
@@ -173,14 +181,9 @@ class Frame:
     def adopt(self, event: NodeFinished) -> None:
         """Take over the result that the same node had in another run, as an event of this one."""
         node = self._due(event)
-        number = self.run.step(self.scope)
-        started = self.run.started_event(node, self.execution_id(node), number, self.scope)
-        self.run.emit(started)
-        self.run.emit(
-            msgspec.structs.replace(
-                event, execution_id=started.execution_id, index=number, started_at=started.at, elapsed_time=0.0
-            )
-        )
+        started = self.run.node_starts(node, self.execution_id(node), self.scope)
+        place = {"execution_id": started.execution_id, "index": started.index}
+        self.run.emit(msgspec.structs.replace(event, **place, at=0.0, started_at=started.at, elapsed_time=0.0))
         self._replay(event)
 
     def _replay(self, event: NodeFinished) -> None:
@@ -225,7 +228,7 @@ class Frame:
 
     def execution_id(self, node: PlanNode) -> str:
         """The same for the same node of the same run and round, whoever runs it and however often."""
-        return f"{self._prefix}{node.index:012x}"
+        return self._prefix + _last_group(node.index)
 
     def _start(self, index: int) -> None:
         node, run = self.plan.nodes[index], self.run
@@ -237,7 +240,7 @@ class Frame:
             pool=self.pool,
             ports=run.ports,
             limits=run.limits,
-            body=run.body(self, node) if node.body is not None else None,
+            inside=run.body(self, node) if node.body is not None else None,
         )
         known: NodeStarted | None = None
         if not self._fresh:
@@ -248,10 +251,8 @@ class Frame:
             self._settle_silent(node, ctx)
             return
         if known is None:
-            number = run.step(self.scope)
-            started = run.started_event(node, execution_id, number, self.scope)
-            run.emit(started)
-            began = started.at
+            started = run.node_starts(node, execution_id, self.scope)
+            number, began = started.index, started.at
         else:
             number, began = known.index, time.time()
         if node.inline:
@@ -290,7 +291,7 @@ class Frame:
             self.run.end(RunEnded(f"The engine failed at node {node.id}: {exc}", type(exc).__name__))
         finally:
             self._tasks.pop(node.index, None)
-            self._wake.set()
+            self.wake()
 
     async def _attempt(self, node: PlanNode, ctx: NodeContext) -> NodeResult | None:
         """One attempt; None when the node waits for somebody."""
@@ -335,7 +336,7 @@ class Frame:
             )
         elif isinstance(delta, RoundStarted) and (execution_id, delta.index) not in run.history.rounds:
             run.emit(RoundBegun(node_type=node.type, title=node.title, index=delta.index, **place))
-        self._wake.set()
+        self.wake()
 
     def _pause(self, node: PlanNode, ctx: NodeContext, pause: Pause) -> None:
         run = self.run
@@ -377,7 +378,7 @@ class Frame:
                 elapsed_time=time.time() - started,
             )
         )
-        self._wake.set()
+        self.wake()
 
     # -- settling ---------------------------------------------------------------------------------------------
 

@@ -53,6 +53,33 @@ class OutputMap:
             self.late[index] = {
                 piece for piece in pieces if isinstance(piece, tuple) and self._late(piece, ancestors, writers)
             }
+        #: What is certain before anything runs, and the responses and speakers in it.
+        self.certain = [False] * len(plan.nodes)
+        self.first = self.spread(self.certain, plan.root) if self.pieces or self.speakers else []
+        #: Nodes whose end may let something flow.
+        self.watched = self._watched()
+
+    def spread(self, certain: list[bool], start: int) -> list[int]:
+        """Mark a node certain, and what follows it without a decision; the responses and speakers found, in order."""
+        nodes, edges = self.plan.nodes, self.plan.edges
+        found, stack = [], [start]
+        while stack:
+            index = stack.pop()
+            if certain[index]:
+                continue
+            certain[index] = True
+            if index in self.pieces or index in self.speakers:
+                found.append(index)
+            if not self.blocking[index]:
+                stack.extend(edges[edge].target for edge in nodes[index].outgoing)
+        return sorted(found)
+
+    def _watched(self) -> set[int]:
+        watched = set(self.speakers)
+        for index, pieces in self.pieces.items():
+            sources = (self.position.get(piece[0]) for piece in pieces if isinstance(piece, tuple))
+            watched |= {index, *self.writers[index], *(source for source in sources if source is not None)}
+        return watched
 
     def _ancestors(self, index: int) -> set[int]:
         ancestors: set[int] = set()
@@ -83,10 +110,11 @@ class Output:
         self._map = map
         self._pool = pool
         self._send = send
-        self._certain = [False] * len(map.plan.nodes)
-        self._passed = [False] * len(map.plan.edges)
+        self._certain = list(map.certain)
+        self._uncertain = len(map.pieces) + len(map.speakers) - len(map.first)
         self._settled = [False] * len(map.plan.nodes)
-        self._waiting: list[int] = []
+        self._waiting = list(map.first)
+        self._news = True
         self._cursor = 0
         self._buffers: dict[tuple[str, str], list[str]] = {}
         self._seen: dict[tuple[int, Selector], Value | None] = {}
@@ -95,13 +123,16 @@ class Output:
         #: Response nodes in the order in which they stream.
         self.order: list[int] = []
         self._said: dict[int, list[tuple[Selector, str]]] = {index: [] for index in map.speakers}
-        if map.pieces or map.speakers:
-            self._spread([map.plan.root])
 
     def edge_taken(self, edge: int) -> None:
         """An edge was decided in favour; it may make responses certain."""
-        if self._map.pieces or self._said:
-            self._pass(edge)
+        if self._uncertain:
+            target = self._map.plan.edges[edge].target
+            if not self._certain[target]:
+                found = self._map.spread(self._certain, target)
+                self._uncertain -= len(found)
+                self._waiting += found
+                self._news = True
 
     def say(self, container: int, selector: Selector, text: str) -> None:
         """A round of a container said something."""
@@ -110,6 +141,7 @@ class Output:
             said[-1] = (selector, said[-1][1] + text)
         else:
             said.append((selector, text))
+        self._news = True
         self.pump()
 
     def said(self, container: int) -> list[tuple[Selector, str]]:
@@ -129,8 +161,10 @@ class Output:
     def node_settled(self, index: int) -> None:
         """A node finished or was skipped: its streams are closed."""
         self._settled[index] = True
-        for selector in self._map.late.get(index, ()):
-            self._seen[(index, selector)] = self._pool.get(selector)
+        if index in self._map.watched:
+            self._news = True
+            for selector in self._map.late.get(index, ()):
+                self._seen[(index, selector)] = self._pool.get(selector)
 
     def discard(self, node: PlanNode) -> None:
         """An attempt failed: forget what it streamed, unless a client has seen a part of it."""
@@ -149,13 +183,17 @@ class Output:
         key = (node.id, name)
         if key in self._map.wanted:
             self._buffers.setdefault(key, []).append(text)
+            self._news = True
             self.pump()
 
     def pump(self) -> None:
         """Send everything that may be sent now."""
+        if not self._news:
+            return
+        self._news = False
         while self._waiting or self._streaming:
             if not self._streaming:
-                opened = next((i for i in self._waiting if self._free(i)), None)
+                opened = self._next()
                 if opened is None:
                     return
                 self._waiting.remove(opened)
@@ -165,8 +203,12 @@ class Output:
                 return
             self._streaming, self._cursor = False, 0
 
-    def _free(self, response: int) -> bool:
-        return all(self._settled[writer] for writer in self._map.writers.get(response, ()))
+    def _next(self) -> int | None:
+        """The first response that waits for no writer."""
+        for response in self._waiting:
+            if all(self._settled[writer] for writer in self._map.writers.get(response, ())):
+                return response
+        return None
 
     def _pump_session(self, response: int) -> bool:
         """Send pieces of one response; True when it is complete."""
@@ -217,24 +259,3 @@ class Output:
         text = response.node.missing(selector) if value is None else markdown(value)
         if value is not None or text:
             self._send(selector, text)
-
-    def _pass(self, edge: int) -> None:
-        target = self._map.plan.edges[edge].target
-        self._passed[edge] = True
-        if not self._certain[target]:
-            self._spread([target])
-
-    def _spread(self, stack: list[int]) -> None:
-        """Mark nodes certain and follow the edges that need no decision."""
-        nodes, edges = self._map.plan.nodes, self._map.plan.edges
-        found = []
-        while stack:
-            index = stack.pop()
-            if self._certain[index]:
-                continue
-            self._certain[index] = True
-            if index in self._map.pieces or index in self._said:
-                found.append(index)
-            if not self._map.blocking[index]:
-                stack.extend(edges[edge].target for edge in nodes[index].outgoing)
-        self._waiting.extend(sorted(found))

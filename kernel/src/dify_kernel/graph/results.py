@@ -24,7 +24,7 @@ def finished_event(
     frame: Frame, node: PlanNode, ctx: NodeContext, number: int, result: NodeResult, started: float
 ) -> NodeFinished:
     """The event of a settled node, with all that a replay needs to settle it again."""
-    run = frame.run
+    run, now = frame.run, time.time()
     show = run.show
     event = NodeFinished(
         execution_id=ctx.execution_id,
@@ -33,18 +33,21 @@ def finished_event(
         title=node.title,
         index=number,
         scope=frame.scope,
-        status=result.status.value,
         inputs=show(result.inputs) if result.inputs else result.inputs,
         process_data=show(result.process_data) if result.process_data else result.process_data,
         outputs=show(result.outputs) if result.outputs else result.outputs,
-        error=show(result.error) if result.error else "",
-        error_type=result.error_type,
         metadata=_metadata(frame, result, node),
         handle=result.handle,
-        retries=ctx.attempt,
         started_at=started,
-        elapsed_time=time.time() - started,
+        at=now,
+        elapsed_time=now - started,
     )
+    if result.status is not NodeStatus.SUCCEEDED:
+        event.status = result.status.value
+    if result.error or result.error_type:
+        event.error, event.error_type = show(result.error), result.error_type
+    if ctx.attempt:
+        event.retries = ctx.attempt
     if result.usage is not None:
         event.usage = msgspec.to_builtins(result.usage)
     if result.updates:

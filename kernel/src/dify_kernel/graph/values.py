@@ -278,6 +278,8 @@ def markdown(value: Value) -> str:
     kind = value.type
     if data is None:
         return ""
+    if kind is ValueType.STRING:
+        return str(data)
     if kind is ValueType.OBJECT:
         return json.dumps(plain(data), ensure_ascii=False, indent=2)
     if kind is ValueType.FILE:

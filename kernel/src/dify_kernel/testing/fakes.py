@@ -416,5 +416,5 @@ def fake_context(
         limits=limits or Limits(),
         attempt=attempt,
         answer=answer,
-        body=body,
+        inside=body,
     )
