@@ -158,7 +158,6 @@ MEMORY = {
     "big number": "let a = 3n; for (;;) a *= a",
     "map": "const m = new Map(); for (let i = 0; ; i++) m.set(i, [i])",
     "closures": "let f = () => 0; for (;;) { const g = f; f = () => g }",
-    "promises": "const again = () => Promise.resolve().then(again); return again()",
     "stack": "const f = () => f() + 1; return f()",
     "nested code": "eval('['.repeat(1e6))",
     "nested data": "JSON.parse('['.repeat(1e6))",

@@ -38,7 +38,7 @@ DISK = {
     "many files": "[open(f'/tmp/{n}', 'wb').write(bytes(1 << 20)) for n in range(4096)]",
     "many names": "[os.close(os.open(f'/tmp/{n}', os.O_CREAT)) for n in range(10_000)]",
     "deep folders": "[(os.mkdir('x'), os.chdir('x')) for _ in range(10_000)]",
-    "deleted but open": "[(os.write(os.open(n, os.O_CREAT | os.O_RDWR), bytes(1 << 20)), os.unlink(n)) for n in 'x' * 99]",
+    "deleted but open": "[(os.write(os.open(n, os.O_CREAT | 2), bytes(1 << 20)), os.unlink(n)) for n in 'x' * 99]",
     "descriptors": "[os.open('/tmp', os.O_RDONLY) for _ in range(1000)]",
     "pipes": "[os.pipe() for _ in range(1000)]",
 }
