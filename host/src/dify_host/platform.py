@@ -59,6 +59,7 @@ from dify_host.runs.follower import RunFollower
 from dify_host.runs.live_apps import LiveApps
 from dify_host.runs.memory import ConversationMemory
 from dify_host.runs.owner import process_owner
+from dify_host.runs.payloads import Payloads
 from dify_host.runs.programs import Programs
 from dify_host.runs.recorder import Creator, Rows
 from dify_host.runs.recovery import Recovery
@@ -195,9 +196,15 @@ class Platform:
         return Indexer(self.db, self.storage, self.vectors, self.models_of, notify=self._document_indexed)
 
     @cached_property
+    def payloads(self) -> Payloads:
+        """The large values of all runs."""
+        return Payloads(self.storage, limit=self.settings.workflow_payload_max_inline)
+
+    @cached_property
     def run_logs(self) -> SqlRunLogStore:
         """The logs of all runs."""
-        return SqlRunLogStore(self.db, self.writer, ttl=self.settings.workflow_run_lease_seconds)
+        ttl = self.settings.workflow_run_lease_seconds
+        return SqlRunLogStore(self.db, self.writer, ttl=ttl, payloads=self.payloads)
 
     @cached_property
     def runs(self) -> RunService:

@@ -103,7 +103,14 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     workflow_run_recovery_interval: Annotated[float, Doc("Seconds between looks for such runs.", gt=0)] = 5
     workflow_call_max_depth: Annotated[int, Doc("Workflows that call each other as tools.", ge=0)] = 5
     workflow_log_retention_days: Annotated[int, Doc("Days that runs are kept when clean-up is on.", ge=1)] = 30
+    workflow_log_retention_count: Annotated[
+        int, Doc("Finished runs of an app that are kept at most when clean-up is on; 0 = no limit.", ge=0)
+    ] = 0
     workflow_log_cleanup_enabled: Annotated[bool, Doc("Delete old runs at night.")] = False
+    workflow_log_cleanup_batch_size: Annotated[int, Doc("Runs that are deleted together.", ge=1, le=1000)] = 100
+    workflow_payload_max_inline: Annotated[
+        int, Doc("Bytes of a value of a run that stay in the database, larger ones go to the storage; 0 = all.", ge=0)
+    ] = 64 * 1024
     enable_clean_embedding_cache_task: Annotated[bool, Doc("Forget cached vectors at night.")] = False
     plan_sandbox_clean_day_setting: Annotated[int, Doc("Days that cached vectors are kept then.", ge=1)] = 30
     max_variable_size: Annotated[int, Doc("Bytes of one variable.", ge=1024)] = 200 * 1024

@@ -11,9 +11,10 @@ from dify_host.db.engine import Database
 from dify_host.db.writer import BatchWriter
 from dify_host.platform import Platform
 from dify_host.runs.event_log import SqlRunLogStore
+from dify_kernel.contracts.storage import Storage
 from dify_kernel.testing.openai_server import OpenAIServer
 
-from .run_house import RunHouse
+from .run_house import REGISTRY, RunHouse
 
 
 @pytest.fixture
@@ -31,6 +32,15 @@ async def store(database: Database, writer: BatchWriter) -> AsyncIterator[SqlRun
     store = SqlRunLogStore(database, writer)
     yield store
     await store.close()
+
+
+@pytest.fixture
+async def storage(tmp_path: Path) -> AsyncIterator[Storage]:
+    """Objects in a folder."""
+    storage: Storage = REGISTRY.get("storage", "opendal").build({"DIFY_DATA": str(tmp_path)})
+    await storage.open()
+    yield storage
+    await storage.close()
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from dify_host.db.writer import BatchWriter
 from dify_host.runs.context import RunContext
 from dify_host.runs.event_log import SqlRunLogStore
 from dify_host.runs.memory import ConversationMemory
+from dify_host.runs.payloads import Payloads
 from dify_host.runs.programs import Program, Programs
 from dify_host.runs.recorder import Creator
 from dify_host.runs.recovery import Recovery
@@ -35,7 +36,7 @@ from dify_kernel.registry import Registry
 from dify_kernel.testing.fake_models import FakeModels
 from dify_kernel.testing.fakes import FakeFiles, FakeKnowledge, FakeTools, fake_ports
 
-__all__ = ["GatedModels", "RunHouse", "chat_graph", "edge", "graph", "node"]
+__all__ = ["REGISTRY", "GatedModels", "RunHouse", "chat_graph", "edge", "graph", "node"]
 
 MODEL = {"provider": "openai", "name": "gpt-4o-mini", "mode": "chat", "completion_params": {}}
 REGISTRY = Registry()
@@ -85,14 +86,16 @@ class GatedModels(FakeModels):
 class RunHouse:
     """One workspace with a run service; `knowledge` and `models` are what its nodes reach."""
 
-    def __init__(self, db: Database, writer: BatchWriter, *, owner: str = "here") -> None:
-        self.db, self.writer, self.owner = db, writer, owner
+    def __init__(
+        self, db: Database, writer: BatchWriter, *, owner: str = "here", payloads: Payloads | None = None
+    ) -> None:
+        self.db, self.writer, self.owner, self.payloads = db, writer, owner, payloads
         self.tenant = Tenant(new_id())
         self.models = GatedModels()
         self.knowledge = FakeKnowledge()
         self.files = FakeFiles()
         self.tools = FakeTools()
-        self.store = SqlRunLogStore(db, writer)
+        self.store = SqlRunLogStore(db, writer, payloads=payloads)
         self.programs = Programs(REGISTRY)
         self.made: dict[str, Program] = {}
         self.service = self.make_service()
@@ -119,9 +122,9 @@ class RunHouse:
             raise WorkflowNotFound("It is gone.")
         return self.made[context.run.workflow_id]
 
-    def neighbour(self, owner: str) -> RunHouse:
+    def neighbour(self, owner: str, *, payloads: Payloads | None = None) -> RunHouse:
         """Another process on the same database and workspace, with the same programs and models of its own."""
-        other = RunHouse(self.db, self.writer, owner=owner)
+        other = RunHouse(self.db, self.writer, owner=owner, payloads=payloads or self.payloads)
         other.tenant, other.creator, other.made = self.tenant, self.creator, self.made
         return other
 

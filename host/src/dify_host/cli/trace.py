@@ -41,9 +41,9 @@ async def _trace(call: Call, run_id: str) -> RunTrace:
     from dify_host.runs.trace import trace_run
 
     async with call.workspace() as (platform, _, owner):
-        records = RunRecords(platform.db, owner.tenant)
+        records = RunRecords(platform.db, owner.tenant, platform.payloads)
         run = await records.detail(await records.app_of(run_id), run_id)
-        return trace_run(run_id, await platform.run_logs.load(run_id), run["graph"])
+        return trace_run(run_id, await platform.run_logs.load(run_id, payloads=False), run["graph"])
 
 
 def _rows(nodes: list[NodeTrace], depth: int = 0) -> Iterator[tuple[int, str, NodeTrace]]:

@@ -213,7 +213,7 @@ async def _step(
         limits=platform.settings.limits(),
         run_limits=platform.run_limits,
         variables=DraftVariables(platform.db, caller.tenant),
-        records=NodeRecords(platform.db, caller.tenant),
+        records=NodeRecords(platform.db, caller.tenant, platform.payloads),
         creator=await caller.creator(platform),
     )
     inputs = StepInputs(
@@ -230,4 +230,5 @@ async def _files(caller: ConsoleCaller, given: list[FileObject] | None) -> list[
 
 
 def _records(caller: ConsoleCaller, request: Call) -> NodeRecords:
-    return NodeRecords(platform_of(request).db, caller.tenant)
+    platform = platform_of(request)
+    return NodeRecords(platform.db, caller.tenant, platform.payloads)

@@ -144,7 +144,8 @@ async def _before(
     if found.node_execution_id is None:
         return False, None
     name = f"{SYSTEM}.{found.name}" if found.kind == "sys" else found.name
-    records = NodeRecords(platform_of(request).db, caller.tenant)
+    platform = platform_of(request)
+    records = NodeRecords(platform.db, caller.tenant, platform.payloads)
     return await records.output(draft.app_id, found.node_execution_id, name)
 
 

@@ -88,14 +88,16 @@ class RunHistoryController(Controller):
     async def nodes(self, app_id: IdInPath, run_id: IdInPath, caller: ConsoleAccount, request: Call) -> dict[str, Any]:
         """What the nodes of a run took, did and gave."""
         app = await app_of(caller, app_id, ANY_WORKFLOW)
-        return {"data": await NodeRecords(platform_of(request).db, caller.tenant).of_run(app.id, str(run_id))}
+        platform = platform_of(request)
+        records = NodeRecords(platform.db, caller.tenant, platform.payloads)
+        return {"data": await records.of_run(app.id, str(run_id))}
 
     @get("/workflow-runs/{run_id:uuid}/trace")
     async def trace(self, app_id: IdInPath, run_id: IdInPath, caller: ConsoleAccount, request: Call) -> RunTrace:
         """Where the time of a run went, node by node and between them; also of one that is under way."""
         app = await app_of(caller, app_id, ANY_WORKFLOW)
         run = await _runs(caller, request).detail(app.id, str(run_id))
-        events = await platform_of(request).run_logs.load(run["id"])
+        events = await platform_of(request).run_logs.load(run["id"], payloads=False)
         return trace_run(run["id"], events, run["graph"])
 
     @post("/workflow-runs/{run_id:uuid}/retry", status_code=200, opt=WRITERS)
@@ -116,4 +118,5 @@ class RunHistoryController(Controller):
 
 
 def _runs(caller: ConsoleCaller, request: Call) -> RunRecords:
-    return RunRecords(platform_of(request).db, caller.tenant)
+    platform = platform_of(request)
+    return RunRecords(platform.db, caller.tenant, platform.payloads)

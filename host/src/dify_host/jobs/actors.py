@@ -21,7 +21,8 @@ from dify_host.human.rows import DELIVER_FORM, MAIL_QUEUE, RESUME_RUN
 from dify_host.human.rows import QUEUE as RESUME_QUEUE
 from dify_host.jobs.broker import JobBroker
 from dify_host.knowledge.cached_vectors import forget_embeddings
-from dify_host.runs.retention import delete_app_rows, delete_old_runs
+from dify_host.runs.payload_sweep import sweep_payloads as sweep
+from dify_host.runs.retention import Retention, clean_old_runs, delete_app_rows
 from dify_host.triggers.intake import QUEUE as TRIGGER_QUEUE
 from dify_host.triggers.intake import RUN_TRIGGER
 from dify_host.triggers.runner import settle_trigger_logs
@@ -77,12 +78,21 @@ async def annotation_reply(
 
 
 async def clean_runs(platform: Platform) -> None:
-    """Delete runs older than WORKFLOW_LOG_RETENTION_DAYS, when WORKFLOW_LOG_CLEANUP_ENABLED says so."""
-    if not platform.settings.workflow_log_cleanup_enabled:
+    """Delete finished runs that are old or too many (WORKFLOW_LOG_…), when WORKFLOW_LOG_CLEANUP_ENABLED says so."""
+    settings = platform.settings
+    if not settings.workflow_log_cleanup_enabled:
         return
-    before = utc_now() - timedelta(days=platform.settings.workflow_log_retention_days)
-    while await delete_old_runs(platform.db, before=before):
-        pass
+    kept = Retention(
+        before=utc_now() - timedelta(days=settings.workflow_log_retention_days),
+        keep=settings.workflow_log_retention_count,
+        batch=settings.workflow_log_cleanup_batch_size,
+    )
+    await clean_old_runs(platform.db, kept)
+
+
+async def sweep_payloads(platform: Platform) -> None:
+    """Delete large values in the storage whose runs are gone."""
+    await sweep(platform.db, platform.storage)
 
 
 async def clean_embeddings(platform: Platform) -> None:
@@ -145,6 +155,7 @@ ACTORS: dict[str, Actor] = {
         Actor(name="annotation_reply", queue="dataset", time_limit=60 * _MINUTE, run=annotation_reply),
         Actor(name="delete_app", queue="app_deletion", time_limit=60 * _MINUTE, run=delete_app),
         Actor(name="clean_runs", queue="retention", time_limit=180 * _MINUTE, run=clean_runs),
+        Actor(name="sweep_payloads", queue="retention", time_limit=180 * _MINUTE, run=sweep_payloads),
         Actor(name="clean_embeddings", queue="dataset", time_limit=60 * _MINUTE, run=clean_embeddings),
         Actor(name=RUN_TRIGGER, queue=TRIGGER_QUEUE, time_limit=24 * 60 * _MINUTE, run=run_trigger),
         Actor(name="poll_schedules", queue="schedule_poller", time_limit=10 * _MINUTE, run=poll_schedules),

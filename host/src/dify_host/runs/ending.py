@@ -37,7 +37,7 @@ async def end_run(
     """Take a run and end it; False when it has ended already. RunFenced while a process has it."""
     run_log = await store.open(run_id, owner)
     try:
-        events = await store.load(run_id)
+        events = await store.load(run_id, payloads=False)  # it can be ended though a value of it is lost
         if events and isinstance(events[-1], RunFinished):
             return False
         finished = _finished(events, status, error, error_type)

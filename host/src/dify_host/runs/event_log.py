@@ -1,11 +1,14 @@
 """The run log in SQL: appends of all runs of a process share transactions, a lease fences off a run's last owner.
 
 A row holds the events of one flush of one run: `seq` and `type` are those of the last, `payload` is their JSON array.
+Large values are in the storage before the row that names them is written; then `payload` is a frame (`large_values`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -19,8 +22,17 @@ from dify_host.db.engine import Database, database_now
 from dify_host.db.statements import upsert
 from dify_host.db.types import utc_now
 from dify_host.db.writer import BatchWriter, Group
+from dify_host.runs.large_values import EventFrame, PayloadLost, pack_events
 from dify_host.runs.leases import Leases
-from dify_host.runs.tables import workflow_run_events, workflow_run_leases
+from dify_host.runs.log_queue import LogQueue
+from dify_host.runs.payloads import Payloads, payload_key
+from dify_host.runs.tables import (
+    workflow_node_executions,
+    workflow_payloads,
+    workflow_run_events,
+    workflow_run_leases,
+    workflow_runs,
+)
 from dify_host.runs.well_formed import make_well_formed
 
 __all__ = ["NOBODY", "SqlRunLog", "SqlRunLogStore"]
@@ -28,27 +40,42 @@ __all__ = ["NOBODY", "SqlRunLog", "SqlRunLogStore"]
 #: Who holds a run that waits for somebody; its lease has no end, so that no sweep takes the run for lost.
 NOBODY = ""
 _NO_END = datetime(9999, 1, 1)
+#: Fields of events that are repeated in rows, and the tables of those rows.
+_REPEATED = ("inputs", "process_data", "outputs")
+_REPEATING = (workflow_node_executions, workflow_runs)
+#: Seconds that the end of a process waits for what is on its way to the storage.
+_PATIENCE = 10.0
 
 
 class SqlRunLogStore(RunLogStore):
     """All run logs of one database. `create` begins a run of this process, `open` takes over an existing one.
 
-    A log's lease of `ttl` seconds is renewed until the log has ended, is released, or the store is closed.
+    A log's lease of `ttl` seconds is renewed until the log has ended, is released, or the store is closed. Without
+    `payloads` large values stay in the database.
     """
 
-    def __init__(self, db: Database, writer: BatchWriter, *, ttl: float = 30.0) -> None:
+    def __init__(
+        self, db: Database, writer: BatchWriter, *, ttl: float = 30.0, payloads: Payloads | None = None
+    ) -> None:
         self._db = db
-        self._writer = writer
+        self.writer = writer
+        self.payloads = payloads
         self._ttl = ttl
-        self._leases = Leases(db, writer)
+        self.leases = Leases(db, writer)
+        #: What is on its way to the storage.
+        self.tasks: set[asyncio.Task[None]] = set()
 
-    def create(self, run_id: str, owner: str, *, ttl: float | None = None) -> SqlRunLog:
-        """The log of a new run; its lease is written with the first events."""
+    def create(self, run_id: str, owner: str, *, ttl: float | None = None, tenant_id: str = "") -> SqlRunLog:
+        """The log of a new run; its lease is written with the first events.
+
+        Only with its workspace can large values leave the database.
+        """
         ttl = self._ttl if ttl is None else ttl
-        log = SqlRunLog(self._writer, self._leases, run_id, token=1, last=0, ended=False)
-        row = {"run_id": run_id, "owner": owner, "token": 1, "expires_at": self._leases.until(ttl)}
+        log = SqlRunLog(self, run_id, token=1, last=0, ended=False)
+        log.serve(tenant_id)
+        row = {"run_id": run_id, "owner": owner, "token": 1, "expires_at": self.leases.until(ttl)}
         log.group.insert(workflow_run_leases, row)
-        self._leases.hold(run_id, owner, ttl)
+        self.leases.hold(run_id, owner, ttl)
         return log
 
     async def open(self, run_id: str, owner: str, *, ttl: float | None = None) -> SqlRunLog:
@@ -59,11 +86,18 @@ class SqlRunLogStore(RunLogStore):
         ttl = self._ttl if ttl is None else ttl
         try:
             token, last, ended = await self._take(run_id, owner, ttl)
+            known = await self._referred(run_id) if self.payloads is not None and not ended else ()
         except Conflict as exc:
             raise RunFenced(f"Run {run_id} was taken by another process just now.", run_id=run_id) from exc
         if not ended:
-            self._leases.hold(run_id, owner, ttl)
-        return SqlRunLog(self._writer, self._leases, run_id, token=token, last=last, ended=ended, held=True)
+            self.leases.hold(run_id, owner, ttl)
+        return SqlRunLog(self, run_id, token=token, last=last, ended=ended, held=True, referred=known)
+
+    async def _referred(self, run_id: str) -> Sequence[str]:
+        """What the run has in the storage already."""
+        mine = sa.select(workflow_payloads.c.object_key).where(workflow_payloads.c.owner_id == run_id)
+        async with self._db.read() as conn:
+            return (await conn.execute(mine)).scalars().all()
 
     async def _take(self, run_id: str, owner: str, ttl: float) -> tuple[int, int, bool]:
         """Lock the lease, then look how far the run has come: the token, the last seq, whether it has ended."""
@@ -88,10 +122,20 @@ class SqlRunLogStore(RunLogStore):
 
     async def close(self) -> None:
         """Renew no lease any more; what is still running may be taken over when its lease ends."""
-        await self._leases.close()
+        if self.tasks:
+            await asyncio.wait(set(self.tasks), timeout=_PATIENCE)
+        for task in list(self.tasks):
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.leases.close()
 
-    async def load(self, run_id: str, *, after: int = 0, until: int | None = None) -> list[AnyEvent]:
-        """The durable events with seq > after, in order; with `until` no rows beyond the one that holds that event."""
+    async def load(
+        self, run_id: str, *, after: int = 0, until: int | None = None, payloads: bool = True
+    ) -> list[AnyEvent]:
+        """The durable events with seq > after, in order; with `until` no rows beyond the one that holds that event.
+
+        Large values come from the storage; PayloadLost when one is gone. Without `payloads` they are empty.
+        """
         events = workflow_run_events
         query = (
             sa.select(events.c.payload).where(events.c.run_id == run_id, events.c.seq > after).order_by(events.c.seq)
@@ -99,8 +143,20 @@ class SqlRunLogStore(RunLogStore):
         if until is not None:
             query = query.limit(max(until - after, 1))
         async with self._db.read() as conn:
-            payloads = (await conn.execute(query)).scalars().all()
-        return [event for payload in payloads for event in decode_events(payload.encode()) if event.seq > after]
+            rows = (await conn.execute(query)).scalars().all()
+        frames = {number: EventFrame.read(row) for number, row in enumerate(rows) if row.startswith("{")}
+        values = await self._values(run_id, list(frames.values())) if frames and payloads else None
+        found: list[AnyEvent] = []
+        for number, row in enumerate(rows):
+            part = frames[number].whole(values) if number in frames else decode_events(row.encode())
+            found += [event for event in part if event.seq > after]
+        return found
+
+    async def _values(self, run_id: str, frames: Sequence[EventFrame]) -> dict[str, bytes]:
+        if self.payloads is None:
+            raise PayloadLost("Large values of the run are in a storage that is not open here.", run_id=run_id)
+        wanted = {key: {"run_id": run_id, **where} for frame in frames for key, where in frame.wanted().items()}
+        return await self.payloads.load(wanted)
 
 
 class SqlRunLog:
@@ -108,31 +164,44 @@ class SqlRunLog:
 
     def __init__(
         self,
-        writer: BatchWriter,
-        leases: Leases,
+        store: SqlRunLogStore,
         run_id: str,
         *,
         token: int,
         last: int,
         ended: bool,
         held: bool = False,
+        referred: Sequence[str] = (),
     ) -> None:
-        self._writer, self._leases = writer, leases
+        self._leases, self._payloads = store.leases, store.payloads
         self._run_id, self._token = run_id, token
         self._last, self._ended = last, ended
         self._written: asyncio.Future[None] | None = None
         self._fresh: list[bytes] = []
+        self._large: dict[int, Event] = {}
+        self._limit, self._tenant_id = sys.maxsize, ""
+        self._referred = set(referred)
         self._type = ""
-        self.group = Group(partial(self._check, None) if held else None)
+        self._queue = LogQueue(store.writer, self._check, held=held, tasks=store.tasks)
+        self.group = Group()
+
+    def serve(self, tenant_id: str) -> None:
+        """Tell whose run it is: from now on its large values go to the storage."""
+        self._tenant_id = tenant_id
+        if tenant_id and self._payloads is not None and self._payloads.limit:
+            self._limit = self._payloads.limit
 
     def append(self, event: Event) -> None:
         """Take the next event; LogError on a gap or after the end."""
         check_next(event, self._last, self._ended)
         try:
-            self._fresh.append(encode_event(event))
+            data = encode_event(event)
         except UnicodeEncodeError:
             make_well_formed(event)
-            self._fresh.append(encode_event(event))
+            data = encode_event(event)
+        if len(data) > self._limit:
+            self._large[len(self._fresh)] = event
+        self._fresh.append(data)
         self._type = str(event.__struct_config__.tag)
         self._last += 1
         self._ended = isinstance(event, RunFinished)
@@ -153,16 +222,40 @@ class SqlRunLog:
         """Send what has gathered to the writer without waiting for it; the future of what was sent, if anything."""
         group = self.group
         fresh, self._fresh = self._fresh, []
+        large, self._large = self._large, {}
+        ready = None
         if fresh:
-            payload = (b"[" + b",".join(fresh) + b"]").decode()
-            row = {"run_id": self._run_id, "seq": self._last, "type": self._type}
-            group.insert(workflow_run_events, {**row, "payload": payload, "created_at": utc_now()})
-        if not group.inserts and not group.updates and not group.statements and not group.deletes:
+            row = {"run_id": self._run_id, "seq": self._last, "type": self._type, "created_at": utc_now()}
+            if large:
+                ready = partial(self._make_ready, group, row, fresh, large, _repeats(group, large))
+            else:
+                group.insert(workflow_run_events, {**row, "payload": (b"[" + b",".join(fresh) + b"]").decode()})
+        elif not group.inserts and not group.updates and not group.statements and not group.deletes:
             return None
-        written = self._writer.put(group)
-        self.group = Group(partial(self._check, written))
-        self._written = written
-        return written
+        self.group = Group()
+        self._written = self._queue.put(group, ready)
+        return self._written
+
+    async def _make_ready(
+        self,
+        group: Group,
+        row: dict[str, Any],
+        fresh: Sequence[bytes],
+        large: Mapping[int, Event],
+        repeats: Sequence[_Repeat],
+    ) -> None:
+        """Bring the large values of a group to the storage, and let its rows name them."""
+        payloads = self._payloads
+        assert payloads is not None  # without, nothing counts as large
+        name = partial(payload_key, self._tenant_id, now=utc_now())
+        packed = await asyncio.to_thread(pack_events, fresh, list(large), limit=payloads.limit, name=name)
+        await payloads.keep(packed.values, run_id=self._run_id)
+        for values, column, place in repeats:
+            values[column] = packed.columns.get(place, values[column])
+        for key in packed.values.keys() - self._referred:
+            group.insert(workflow_payloads, {"owner_id": self._run_id, "object_key": key})
+        self._referred |= packed.values.keys()
+        group.insert(workflow_run_events, {**row, "payload": packed.payload})
 
     async def flush(self) -> None:
         """Return when everything appended is durable; RunFenced when another process took the run over."""
@@ -173,10 +266,14 @@ class SqlRunLog:
     def release(self) -> None:
         """Let the run go before its end: what was appended is sent, and another process may take it over at once."""
         self._leases.drop(self._run_id)
-        if self._ended:
-            return
-        self.group.execute(self._lease(expires_at=self._leases.until(0)))
-        self.push()
+        over = self._lease(expires_at=self._leases.until(0))
+        if self._queue.broken is not None:  # what was appended since is lost, and worked out again
+            alone = Group()
+            alone.execute(over)
+            self._queue.write(alone)
+        elif not self._ended:
+            self.group.execute(over)
+            self.push()
 
     def let_wait(self) -> None:
         """Give back a run that waits for somebody, as it was found."""
@@ -213,3 +310,25 @@ class SqlRunLog:
         token = conn.execute(query).scalar()
         if token != self._token:
             raise RunFenced(f"Run {self._run_id} was taken over by another process.", run_id=self._run_id)
+
+
+_Repeat = tuple[dict[str, Any], str, tuple[int, str]]
+"""Values of a row, the column that repeats a field of an event, and which: the event's number, the field."""
+
+
+def _repeats(group: Group, large: Mapping[int, Event]) -> list[_Repeat]:
+    """Where the rows of a group hold what large events hold."""
+    fields = {
+        id(value): (number, field)
+        for number, event in large.items()
+        for field in _REPEATED
+        if (value := getattr(event, field, None))
+    }
+    rows = [row for table, row in group.inserts if table in _REPEATING]
+    rows += [values for (table, _), values in group.updates.items() if table in _REPEATING]
+    return [
+        (row, column, fields[id(row[column])])
+        for row in rows
+        for column in _REPEATED
+        if column in row and id(row[column]) in fields
+    ]

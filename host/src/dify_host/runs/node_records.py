@@ -11,32 +11,47 @@ from dify_kernel.contracts.node import RunInfo
 from dify_kernel.errors import NotFound
 from dify_kernel.graph.events import NodeFinished
 
+from dify_host.db.engine import Database
 from dify_host.db.repository import TenantRepository
 from dify_host.db.statements import insert_many
+from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
 from dify_host.identity.tables import accounts, end_users
 from dify_host.runs.conversations import unix
+from dify_host.runs.payloads import Payloads
 from dify_host.runs.recorder import Creator, moment
-from dify_host.runs.tables import workflow_node_executions, workflow_runs
+from dify_host.runs.tables import workflow_node_executions, workflow_payloads, workflow_runs
 
 __all__ = ["NodeRecords", "maker_view", "makers"]
 
 SINGLE_STEP: Final = "single-step"
 _SHOWN: Final = (
-    "id", "index", "predecessor_node_id", "node_id", "node_type", "title", "inputs", "process_data", "outputs",
-    "status", "error", "elapsed_time", "execution_metadata", "created_by_role",
+    "id", "index", "predecessor_node_id", "node_id", "node_type", "title", "status", "error", "elapsed_time",
+    "execution_metadata", "created_by_role",
 )  # fmt: skip
+#: Columns whose values may be in the storage.
+_DATA: Final = ("inputs", "process_data", "outputs")
 _nodes = workflow_node_executions
 
 
 class NodeRecords(TenantRepository):
     """The node executions of one workspace."""
 
+    def __init__(self, db: Database, tenant: Tenant, payloads: Payloads) -> None:
+        super().__init__(db, tenant)
+        self._payloads = payloads
+
     async def add(self, run: RunInfo, creator: Creator, events: Sequence[NodeFinished]) -> None:
         """Record nodes that were tried alone, in no run."""
-        rows = [_row(run, creator, event) for event in events]
+        rows = [{**_row(run, creator, event), "tenant_id": self.tenant.id} for event in events]
+        kept = []
+        for row in rows:
+            place = {"node_execution_id": row["node_execution_id"], "node_id": row["node_id"]}
+            for key in await self._payloads.take(self.tenant.id, row, _DATA, **place):
+                kept.append({"owner_id": row["id"], "object_key": key})
         async with self.db.write() as conn:
-            await insert_many(conn, _nodes, [{**row, "tenant_id": self.tenant.id} for row in rows])
+            await insert_many(conn, _nodes, rows)
+            await insert_many(conn, workflow_payloads, kept)
 
     async def of_run(self, app_id: str, run_id: str) -> list[dict[str, Any]]:
         """The executions of a run in the order of their starts; NotFound for a run of somebody else."""
@@ -48,7 +63,7 @@ class NodeRecords(TenantRepository):
             if (await conn.execute(this)).first() is None:
                 raise NotFound("Workflow run not found", run_id=run_id)
             rows = (await conn.execute(query)).all()
-        return [_view(row) for row in rows]
+        return await self._views(rows)
 
     async def last(self, app_id: str, workflow_id: str, node_id: str) -> dict[str, Any]:
         """The newest execution of a node of that workflow; NotFound when there is none."""
@@ -57,7 +72,7 @@ class NodeRecords(TenantRepository):
             row = (await conn.execute(query.order_by(_nodes.c.created_at.desc(), _nodes.c.id.desc()).limit(1))).first()
         if row is None:
             raise NotFound("last run not found", node_id=node_id)
-        return _view(row)
+        return (await self._views([row]))[0]
 
     async def one(self, app_id: str, execution_id: str) -> dict[str, Any]:
         """The record of an execution; NotFound."""
@@ -65,7 +80,7 @@ class NodeRecords(TenantRepository):
             row = (await conn.execute(self._of(app_id).where(_nodes.c.node_execution_id == execution_id))).first()
         if row is None:
             raise NotFound("Node execution not found", execution_id=execution_id)
-        return _view(row)
+        return (await self._views([row]))[0]
 
     async def output(self, app_id: str, execution_id: str, name: str) -> tuple[bool, Any]:
         """What an execution gave under a name: whether there is such an output, and its value."""
@@ -74,8 +89,15 @@ class NodeRecords(TenantRepository):
         )
         async with self.db.read() as conn:
             row = (await conn.execute(query.order_by(_nodes.c.created_at.desc()).limit(1))).first()
-        outputs = (row.outputs or {}) if row is not None else {}
+        if row is None:
+            return False, None
+        outputs = (await self._payloads.fill({"outputs": row.outputs}, node_execution_id=execution_id))["outputs"] or {}
         return name in outputs, outputs.get(name)
+
+    async def _views(self, rows: Sequence[sa.Row[Any]]) -> list[dict[str, Any]]:
+        columns = [({name: getattr(row, name) for name in _DATA}, _place(row)) for row in rows]
+        data = await self._payloads.fill_all(columns)
+        return [_view(row, shown) for row, shown in zip(rows, data, strict=True)]
 
     def _of(self, app_id: str) -> sa.Select[Any]:
         joined, columns = makers(_nodes)
@@ -102,10 +124,16 @@ def maker_view(row: sa.Row[Any]) -> dict[str, Any]:
     }
 
 
-def _view(row: sa.Row[Any]) -> dict[str, Any]:
-    cut = {f"{name}_truncated": False for name in ("inputs", "outputs", "process_data")}
+def _place(row: sa.Row[Any]) -> dict[str, Any]:
+    place = {"run_id": row.workflow_run_id, "node_id": row.node_id, "node_execution_id": row.node_execution_id}
+    return {name: value for name, value in place.items() if value}
+
+
+def _view(row: sa.Row[Any], data: dict[str, Any]) -> dict[str, Any]:
+    cut = {f"{name}_truncated": False for name in _DATA}
     return {
         **{name: getattr(row, name) for name in _SHOWN},
+        **data,
         **maker_view(row),
         **cut,
         "extras": {},

@@ -80,7 +80,7 @@ class Recovery:
         Only when it is the app's (and the user's, where one is named); nothing happens to any other.
         """
         run_id, leases = command.task_id, workflow_run_leases
-        begun = await self._store.load(run_id, until=1)
+        begun = await self._store.load(run_id, until=1, payloads=False)
         if not begun or not _belongs(read_context(begun), command):
             return
         await self._stops.set(run_id)

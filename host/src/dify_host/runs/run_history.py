@@ -8,10 +8,13 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from dify_host.db.engine import Database
 from dify_host.db.repository import TenantRepository
+from dify_host.db.tenant import Tenant
 from dify_host.db.types import encode_json
 from dify_host.identity.tables import accounts, end_users
 from dify_host.runs.conversations import unix
+from dify_host.runs.payloads import Payloads
 from dify_host.runs.tables import workflow_app_logs, workflow_runs
 
 __all__ = ["LogFilter", "LogPage", "RunDetail", "RunHistory"]
@@ -57,6 +60,10 @@ class LogPage(msgspec.Struct, frozen=True, kw_only=True):
 class RunHistory(TenantRepository):
     """Runs of one tenant."""
 
+    def __init__(self, db: Database, tenant: Tenant, payloads: Payloads) -> None:
+        super().__init__(db, tenant)
+        self._payloads = payloads
+
     async def get(self, app_id: str, run_id: str) -> RunDetail:
         """One run of an app."""
         table = workflow_runs
@@ -65,12 +72,13 @@ class RunHistory(TenantRepository):
             row = (await conn.execute(query)).one_or_none()
         if row is None:
             return RunDetail()
+        shown = await self._payloads.fill({"inputs": row.inputs, "outputs": row.outputs}, run_id=run_id)
         return RunDetail(
             id=row.id,
             workflow_id=row.workflow_id,
             status=row.status,
-            inputs=encode_json(row.inputs) if row.inputs is not None else None,
-            outputs=encode_json(row.outputs) if row.outputs is not None else None,
+            inputs=encode_json(shown["inputs"]) if row.inputs is not None else None,
+            outputs=encode_json(shown["outputs"]) if row.outputs is not None else None,
             error=row.error,
             total_steps=row.total_steps,
             total_tokens=row.total_tokens,

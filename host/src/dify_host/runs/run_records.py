@@ -12,10 +12,13 @@ import sqlalchemy as sa
 from dify_kernel.errors import BadInput, NotFound
 
 from dify_host.apps.tables import workflows
+from dify_host.db.engine import Database
 from dify_host.db.repository import TenantRepository
+from dify_host.db.tenant import Tenant
 from dify_host.db.types import utc_now
 from dify_host.runs.conversations import unix
 from dify_host.runs.node_records import maker_view, makers
+from dify_host.runs.payloads import Payloads
 from dify_host.runs.tables import messages, workflow_runs
 
 __all__ = ["RunFilter", "RunList", "RunRecords"]
@@ -46,6 +49,10 @@ class RunList(msgspec.Struct, frozen=True, kw_only=True):
 
 class RunRecords(TenantRepository):
     """The runs of one workspace."""
+
+    def __init__(self, db: Database, tenant: Tenant, payloads: Payloads) -> None:
+        super().__init__(db, tenant)
+        self._payloads = payloads
 
     async def page(self, app_id: str, wanted: RunFilter, *, last_id: str | None, limit: int, chat: bool) -> RunList:
         """The runs after `last_id`; of a chat with conversation and message. NotFound for an unknown `last_id`."""
@@ -90,8 +97,7 @@ class RunRecords(TenantRepository):
         return {
             **{name: getattr(row, name) for name in _BOTH},
             "graph": graph or {},
-            "inputs": row.inputs,
-            "outputs": row.outputs,
+            **await self._payloads.fill({"inputs": row.inputs, "outputs": row.outputs}, run_id=run_id),
             "error": row.error,
             "created_by_role": row.created_by_role,
             **maker_view(row),

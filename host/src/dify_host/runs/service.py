@@ -152,7 +152,8 @@ class RunService:
         )
         started = self._started(context, created_at)
         rows = self._rows(context, variables, missing, started.handle, program.graph)
-        log = RecordedLog(self._log_store.create(run.run_id, self._owner), rows, durable=started.handle.durable)
+        created = self._log_store.create(run.run_id, self._owner, tenant_id=run.tenant_id)
+        log = RecordedLog(created, rows, durable=started.handle.durable)
         engine = self._engine(started.handle, program, pool, log, request.creator)
         shown = shown_inputs(pool, program.root_id)
         decided = request.run_id is not None
@@ -209,6 +210,7 @@ class RunService:
             started.events.convert(event)
             for part in rows:
                 part.record(event, written)
+        log.serve(context.run.tenant_id)
         recorded = RecordedLog(log, rows, durable=started.handle.durable)
         engine = self._engine(started.handle, program, pool, recorded, context.creator, history=events)
         self._active[context.run.app_id] = self._active.get(context.run.app_id, 0) + 1

@@ -35,10 +35,10 @@ __all__ = [
     "saved_messages",
     "workflow_app_logs",
     "workflow_conversation_variables",
-    "workflow_node_execution_offload",
     "workflow_node_executions",
     "workflow_pause_reasons",
     "workflow_pauses",
+    "workflow_payloads",
     "workflow_run_events",
     "workflow_run_leases",
     "workflow_runs",
@@ -324,16 +324,12 @@ workflow_node_executions = table(
     updated=False,
 )
 
-# Large values of a node execution kept in storage; `type` is inputs, process_data or outputs.
-workflow_node_execution_offload = table(
-    "workflow_node_execution_offload",
-    ref("tenant_id"),
-    ref("app_id"),
-    ref("node_execution_id"),
-    string("type", 20),
-    ref("file_id"),
-    unique("node_execution_id", "type"),
-    updated=False,
+# Which run, or node that was tried alone, has which large values in the storage. One that nobody has is deleted there.
+workflow_payloads = bare_table(
+    "workflow_payloads",
+    ref("owner_id", primary_key=True),
+    string("object_key", 160, primary_key=True),
+    index("object_key"),
 )
 
 workflow_app_logs = table(

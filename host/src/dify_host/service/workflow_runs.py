@@ -32,7 +32,8 @@ class WorkflowRunController(Controller):
         app = await platform.live_apps.record(caller.workspace.app_repository, caller.app_id)
         if app.mode not in ("workflow", "advanced-chat"):
             raise NotWorkflowApp("Please check if your app mode matches the right API route.", app_id=app.id)
-        return await RunHistory(platform.db, caller.tenant).get(caller.app_id, str(workflow_run_id))
+        history = RunHistory(platform.db, caller.tenant, platform.payloads)
+        return await history.get(caller.app_id, str(workflow_run_id))
 
     @get("/logs")
     async def logs(
@@ -57,7 +58,8 @@ class WorkflowRunController(Controller):
             session_id=created_by_end_user_session_id,
             account_email=created_by_account,
         )
-        history = RunHistory(platform_of(request).db, caller.tenant)
+        platform = platform_of(request)
+        history = RunHistory(platform.db, caller.tenant, platform.payloads)
         return await history.logs(caller.app_id, wanted, page=page, limit=limit)
 
 

@@ -105,24 +105,6 @@ def workflow_conversation_variables() -> None:
     )
 
 
-def workflow_node_execution_offload() -> None:
-    """Create `workflow_node_execution_offload`."""
-    create_table(
-        "workflow_node_execution_offload",
-        sa.Column("id", types.Id(), nullable=False),
-        sa.Column("tenant_id", types.Id(), nullable=False),
-        sa.Column("app_id", types.Id(), nullable=False),
-        sa.Column("node_execution_id", types.Id(), nullable=False),
-        sa.Column("type", sa.String(length=20), nullable=False),
-        sa.Column("file_id", types.Id(), nullable=False),
-        sa.Column("created_at", types.Moment(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint(
-            "node_execution_id", "type", name=op.f("uq_workflow_node_execution_offload_node_execution_id_type")
-        ),
-    )
-
-
 def workflow_node_executions() -> None:
     """Create `workflow_node_executions`."""
     create_table(
@@ -209,6 +191,17 @@ def workflow_pauses() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("workflow_run_id", name=op.f("uq_workflow_pauses_workflow_run_id")),
     )
+
+
+def workflow_payloads() -> None:
+    """Create `workflow_payloads`."""
+    create_table(
+        "workflow_payloads",
+        sa.Column("owner_id", types.Id(), nullable=False),
+        sa.Column("object_key", sa.String(length=160), nullable=False),
+        sa.PrimaryKeyConstraint("owner_id", "object_key"),
+    )
+    op.create_index(op.f("ix_workflow_payloads_object_key"), "workflow_payloads", ["object_key"], unique=False)
 
 
 def workflow_run_events() -> None:
@@ -348,10 +341,10 @@ TABLES = (
     human_input_forms,
     workflow_app_logs,
     workflow_conversation_variables,
-    workflow_node_execution_offload,
     workflow_node_executions,
     workflow_pause_reasons,
     workflow_pauses,
+    workflow_payloads,
     workflow_run_events,
     workflow_run_leases,
     workflow_runs,
