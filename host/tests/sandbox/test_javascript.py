@@ -68,6 +68,21 @@ async def test_an_unknown_name_of_the_users_own_is_told_as_it_is(pool: SandboxPo
     assert "The sandbox has" not in text
 
 
+@pytest.mark.parametrize(
+    ("zone", "hour"), [("Asia/Shanghai", "08"), ("Asia/Tokyo", "09"), ("UTC", "12"), ("America/New_York", "08")]
+)
+async def test_a_date_is_shown_in_the_zone_that_is_asked_for(pool: SandboxPool, zone: str, hour: str) -> None:
+    code = f"function main() {{ return new Date('1970-06-01T12:00Z').toLocaleTimeString('en-US', {{ timeZone: '{zone}' }}) }}"
+    assert (await pool.execute("javascript", code, {})).partition(":")[0] == hour
+
+
+async def test_an_unknown_zone_is_an_error(pool: SandboxPool) -> None:
+    code = "function main() { return new Date().toLocaleString('en-US', { timeZone: '../../etc/passwd' }) }"
+    kind, text = await failure(pool, code)
+    assert kind == "RangeError"
+    assert "Invalid time zone specified" in text
+
+
 async def test_an_error_shows_the_users_lines_only(pool: SandboxPool) -> None:
     code = "function helper(x) {\n  return x.a.b\n}\nfunction main() {\n  return helper({})\n}\n"
     kind, text = await failure(pool, code)

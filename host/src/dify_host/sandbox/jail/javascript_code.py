@@ -27,7 +27,7 @@ _LANGUAGE_ALONE = (
 
 # Built-ins are taken before user code can replace them. `check` names the part of a result that JSON cannot hold.
 _PRELUDE = """
-(function (print) {
+(function (print, zoneOffset) {
   "use strict";
   const stringify = JSON.stringify, parse = JSON.parse, text = String, isArray = Array.isArray;
   const repair = (s) => s.replace(/\\p{Surrogate}/gu, "\\ufffd");
@@ -38,6 +38,16 @@ _PRELUDE = """
   };
   const log = (...values) => { print(repair(values.map(show).join(" ")) + "\\n"); };
   globalThis.console = { log, info: log, debug: log, warn: log, error: log };
+  for (const name of ["toLocaleString", "toLocaleDateString", "toLocaleTimeString"]) {
+    const plain = Date.prototype[name];
+    Date.prototype[name] = function (locales, options) {
+      const zone = options?.timeZone, time = +this;
+      if (zone === undefined || Number.isNaN(time)) return plain.call(this, locales, options);
+      const offset = zoneOffset(text(zone), time);
+      if (offset === null) throw new RangeError(`Invalid time zone specified: ${zone}`);
+      return plain.call(new Date(time + offset), locales, options);
+    };
+  }
   class NotJSON extends Error { get name() { return "NotJSON"; } }
   const refuse = (where, what) => { throw new NotJSON(`${where} ${what}`); };
   const check = (value, where, depth) => {
@@ -65,7 +75,7 @@ _PRELUDE = """
   };
   const sandbox_answer = () => { if (failed) throw error; return answer; };
   return (what, ...values) => what === "call" ? sandbox_call(...values) : sandbox_answer();
-})(__print)
+})(__print, __zoneOffset)
 """
 
 
@@ -78,9 +88,10 @@ def run(code: str, inputs: bytes, memory: int) -> bytes:
     context.set_memory_limit(memory)
     context.set_max_stack_size(_STACK)
     context.add_callable("__print", sys.stdout.write)
+    context.add_callable("__zoneOffset", _zone_offset)
     try:
         driver = context.eval(_PRELUDE)
-        context.eval("delete globalThis.__print")
+        context.eval("delete globalThis.__print; delete globalThis.__zoneOffset")
         context.eval(code)
         main = context.eval("typeof main === 'function' ? main : null")
         if main is None:
@@ -100,6 +111,18 @@ def run(code: str, inputs: bytes, memory: int) -> bytes:
 
 def _out_of_memory() -> Failure:
     return Failure("MemoryError", "The code used more memory than it may.")
+
+
+def _zone_offset(name: str, time: float) -> float | None:
+    """How far a zone is ahead of UTC at a time, in milliseconds as JavaScript counts; None for an unknown zone."""
+    import zoneinfo  # both only now: few programs ask
+    from datetime import UTC, datetime
+
+    try:
+        offset = datetime.fromtimestamp(time / 1000, UTC).astimezone(zoneinfo.ZoneInfo(name)).utcoffset()
+    except (OSError, ValueError, OverflowError, zoneinfo.ZoneInfoNotFoundError):
+        return None
+    return offset.total_seconds() * 1000 if offset is not None else None
 
 
 def _failure(message: str, code: str) -> Failure:
