@@ -76,6 +76,8 @@ def draw_level(
         if data.get("error_strategy") == "fail-branch":
             leaves = ["source", "fail-branch"]
         own = [("conversation", f"v{id}")] if kind == "write" else [(id, GIVES[kind])] if kind in GIVES else []
+        if kind == "repeat" and not (data["isolated"] or data["parallel"]):
+            own += [(id, "item"), tuple(data["collect"])]
         placed.append((id, leaves, known + own))
         given_here += own
     return given_here

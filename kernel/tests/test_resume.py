@@ -74,10 +74,14 @@ SHARED = make(
         inside("box", "b", "inside"),
         inside("box", "f", "stream", pieces=["r"]),
         inside("box", "w", "write", target=["box", "carry"], value="{{later}}"),
-        node("a", "answer", answer="{{#box.output#}}"),
+        inside("box", "deep", "repeat", isolated=False, collect=["h", "output"]),
+        inside("deep", "d", "inside"),
+        inside("deep", "h", "text", text="h{{#box.item#}}"),
+        node("a", "answer", answer="{{#box.output#}} {{#f.text#}} {{#h.output#}} {{#box.item#}} {{#deep.item#}}"),
     ],
     "s > box > a",
-    "b > f > w",
+    "b > f > w > deep",
+    "d > h",
 )
 PARALLEL = make(
     [

@@ -29,6 +29,7 @@ class FrameBody:
         pool = outer.pool.copy() if isolated else outer.pool
         map = outer.map.bodies[node.index]
         if not isolated:
+            outer.shared.add(node.index)
             pool.remove(map.inner_ids)
         pool.update(node.id, variables)
         frame = Frame(

@@ -117,7 +117,8 @@ class NodeFinished(Event, kw_only=True, tag="node_finished", gc=False, omit_defa
     `handle`, `updates` and `types` repeat what the run did with the result, so that a replay does the same: `types`
     names the type of an output where its data does not tell it (of an update under `@owner.name`), `masked` tells that
     secrets are hidden in them (`yes`), or might be mistaken for what a user wrote (`ambiguous`). `said` is what answers
-    inside a container have streamed.
+    inside a container have streamed. `left` is there for a container whose rounds share the values outside: what stands
+    under its id beside its outputs.
     """
 
     execution_id: str
@@ -138,6 +139,7 @@ class NodeFinished(Event, kw_only=True, tag="node_finished", gc=False, omit_defa
     types: dict[str, str] = {}
     masked: str = ""
     said: list[tuple[tuple[str, ...], str]] = []
+    left: dict[str, Any] | None = None
     usage: dict[str, Any] = {}
     retries: int = 0
     started_at: float = 0.0

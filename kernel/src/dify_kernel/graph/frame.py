@@ -91,6 +91,8 @@ class Frame:
         self.results: dict[int, dict[str, Any]] = {}
         self.ran: set[str] = set()
         self.exceptions = 0
+        #: Containers whose rounds share the pool of this frame.
+        self.shared: set[int] = set()
         self.usage = Usage()
         self._waiting = False
         self._pending = [len(node.incoming) for node in self.plan.nodes]
@@ -201,6 +203,8 @@ class Frame:
             self.output.pump()
             raise NodeBroke(result.error, result.error_type)
         self.exceptions += result.status is NodeStatus.EXCEPTION
+        if event.left is not None:
+            self._take_left(event)
         if self.scope:  # the run has set these in the order of the log
             result.updates = [item for item in result.updates if item[0][0] != _CONVERSATION]
         self._advance(node, result)
@@ -212,6 +216,21 @@ class Frame:
         for selector, value in recorded_result(event, self.pool).updates:
             if selector[0] == _CONVERSATION:
                 self.pool.set(selector[0], selector[1], value)
+
+    def _take_left(self, container: NodeFinished) -> None:
+        """Set what the last round of a container left among the values that it shared."""
+        for event in self.run.history.last_round(container):
+            if event.status == NodeStatus.FAILED.value:
+                continue
+            if event.left is not None:
+                self._take_left(event)
+            result = recorded_result(event, self.pool)
+            self.pool.update(event.node_id, result.outputs)
+            for selector, value in result.updates:
+                if selector[0] != _CONVERSATION:
+                    self.pool.set(selector[0], selector[1], value)
+        left = container.left or {}
+        self.pool.update(container.node_id, self.pool.unmask(left) if container.masked else left)
 
     def _due(self, event: NodeFinished) -> PlanNode:
         while True:

@@ -41,6 +41,7 @@ class History:
         self.resources: list[dict[str, Any]] = []
         self.steps = self.shown_steps = 0
         self._finished: dict[Scope, list[NodeFinished]] = {}
+        self._last_round: dict[tuple[Scope, str], int] = {}
         for event in self.events:
             self._sort(event)
 
@@ -49,6 +50,9 @@ class History:
             self._finished.setdefault((), []).append(event)
             if event.scope:
                 self._finished.setdefault(event.scope, []).append(event)
+                *outer, (container, index) = event.scope
+                place = (tuple(outer), container)
+                self._last_round[place] = max(index, self._last_round.get(place, 0))
         elif isinstance(event, NodeStarted):
             self.started[event.execution_id] = event
             self._count(event.scope)
@@ -73,6 +77,11 @@ class History:
     def finished(self, scope: Scope) -> list[NodeFinished]:
         """The nodes of a scope that have ended, in the order in which they did; at the top also those of all rounds."""
         return self._finished.get(scope, [])
+
+    def last_round(self, container: NodeFinished) -> list[NodeFinished]:
+        """The nodes that have ended in the last round of a container, in the order in which they did."""
+        index = self._last_round.get((container.scope, container.node_id))
+        return [] if index is None else self.finished((*container.scope, (container.node_id, index)))
 
     @property
     def started_at(self) -> float:

@@ -55,8 +55,13 @@ def finished_event(
     event.types = _types(result)
     if node.body is not None:
         event.said = frame.output.said(node.index)
+    left: dict[str, Any] = {}
+    if node.index in frame.shared:
+        named = frame.pool.node(node.id)
+        left = {name: value.data for name, value in named.items() if name not in result.outputs}
+        event.left = show(left)
     if frame.pool.secrets:
-        event.masked = run.masking([result.outputs, [value for _, value in result.updates]])
+        event.masked = run.masking([result.outputs, [value for _, value in result.updates], left])
     return event
 
 
