@@ -22,7 +22,7 @@ from .figures import command_cpu, percentile, show
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(600)]
 
 COLD_MS, WARM_MS = 40.0, 10.0
-COLD_STARTS, WARM_RUNS, ROUNDS = 5, 100, 3
+COLD_STARTS, WARM_RUNS, ROUNDS = 20, 100, 3
 CODE = {
     "python3": "def main(x):\n    return {'r': x * 2}\n",
     "javascript": "function main({ x }) { return { r: x * 2 } }",
