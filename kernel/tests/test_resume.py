@@ -206,6 +206,24 @@ async def test_a_round_may_wait_while_the_others_are_kept(parallel: bool) -> Non
     assert len(CALLS) == len(set(CALLS)) == 3
 
 
+async def test_an_answer_waits_for_a_value_that_a_container_leaves() -> None:
+    plan = make(
+        [
+            START,
+            node("box", "repeat", count=2, isolated=False),
+            inside("box", "b", "inside"),
+            inside("box", "f", "stream", pieces=["x"]),
+            inside("box", "t", "text", text="{{#f.text#}}{{#box.item#}}"),
+            node("a", "answer", answer="{{#t.output#}}!"),
+        ],
+        "s > box > a",
+        "s > a",
+        "b > f > t",
+    )
+    run = await run_plan(plan)
+    assert run.streamed == run.finished.outputs["answer"] == "x1!"
+
+
 async def test_what_nodes_of_rounds_used_counts_once_whether_their_container_has_ended_or_not() -> None:
     plan = make(
         [
