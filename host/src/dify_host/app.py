@@ -111,8 +111,7 @@ def _operation_id(_handler: HTTPRouteHandler, method: Method, path: list[str | P
 @asynccontextmanager
 async def _running(platform: Platform) -> AsyncIterator[None]:
     """What belongs to the time in which the application answers."""
-    platform.commands.start()
-    platform.recovery.start()
+    platform.watch_runs()
     try:
         yield
     finally:

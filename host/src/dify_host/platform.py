@@ -46,6 +46,8 @@ from dify_host.knowledge.services import Knowledge
 from dify_host.knowledge.settings import KnowledgeSettings
 from dify_host.knowledge.vectors import VectorStores
 from dify_host.models.runtime import ModelRuntime, ProviderPool
+from dify_host.moderation.judge import Judge
+from dify_host.moderation.rules import ModerationRules
 from dify_host.net.client import GuardedClient, OutboundSettings
 from dify_host.net.crypto import KeyRing
 from dify_host.net.mail import Mailer, MailSettings
@@ -56,10 +58,12 @@ from dify_host.runs.context import RunContext
 from dify_host.runs.draft_runs import DraftRuns
 from dify_host.runs.event_log import SqlRunLogStore
 from dify_host.runs.follower import RunFollower
+from dify_host.runs.last_word import OutputChecks
 from dify_host.runs.live_apps import LiveApps
 from dify_host.runs.memory import ConversationMemory
 from dify_host.runs.owner import process_owner
 from dify_host.runs.payloads import Payloads
+from dify_host.runs.places import Places
 from dify_host.runs.programs import Programs
 from dify_host.runs.recorder import Creator, Rows
 from dify_host.runs.recovery import Recovery
@@ -149,6 +153,8 @@ class Platform:
             await self.runs.close()
         if "calls" in self.__dict__:
             await self.calls.close()
+        if "places" in self.__dict__:
+            await self.places.close()
         if "draft_runs" in self.__dict__:
             await self.draft_runs.close()
         if "run_streams" in self.__dict__:
@@ -218,13 +224,28 @@ class Platform:
             limits=settings.limits(),
             run_limits=self.run_limits,
             owner=self.owner,
-            max_active=settings.app_max_active_requests or settings.app_default_active_requests,
+            max_active=settings.app_max_active_requests,
+            default_active=settings.app_default_active_requests,
+            places=self.places,
+            checks=OutputChecks(self._judge, buffer=settings.moderation_buffer_size),
+            recovered=self._recovered,
             programs=ProgramSources(self.db, self.programs, self._apps_of),
             more_rows=self._more_rows,
             form_token=self.form_links.token,
             watcher=self.run_streams,
             elsewhere=self.follower,
         )
+
+    async def _judge(self, tenant: Tenant, app_id: str, rules: ModerationRules) -> Judge:
+        return (await self.workspace(tenant)).before.judge(app_id, rules)
+
+    def _recovered(self, started: StartedRun, context: RunContext) -> None:
+        self.calls.recovered(started, context)
+
+    @cached_property
+    def places(self) -> Places:
+        """Counts the runs of apps that may have only so many."""
+        return Places(self.redis)
 
     @cached_property
     def run_streams(self) -> RunStreams:
@@ -235,6 +256,11 @@ class Platform:
     def follower(self) -> RunFollower:
         """Follows runs of all processes."""
         return RunFollower(self.redis, self.run_logs)
+
+    def watch_runs(self) -> None:
+        """Begin to obey stops of other processes, and to take up runs whose process is gone."""
+        self.commands.start()
+        self.recovery.start()
 
     @cached_property
     def recovery(self) -> Recovery:
@@ -348,7 +374,6 @@ class Platform:
             Answers(self.writer, lambda tenant: ConversationMemory(self.db, tenant)),
             self.writer,
             rooms=self.workspace,
-            moderation_buffer=self.settings.moderation_buffer_size,
         )
 
     def annotation_index(self, tenant: Tenant) -> AnnotationIndex:

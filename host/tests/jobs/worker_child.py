@@ -54,7 +54,8 @@ def main(url: str, redis_url: str, namespace: str, heartbeat: str) -> None:
     async def opened() -> AsyncIterator[Any]:
         db, client = Database(url), redis.Redis.from_url(redis_url, socket_timeout=None)
         await client.rpush(f"{namespace}:up", os.getpid())
-        yield SimpleNamespace(db=db, redis=client, settings=HostSettings(), owner=str(os.getpid()))
+        settings = HostSettings()
+        yield SimpleNamespace(db=db, redis=client, settings=settings, owner=str(os.getpid()), watch_runs=lambda: None)
         await client.aclose()
         await db.close()
 

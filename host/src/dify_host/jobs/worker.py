@@ -136,8 +136,7 @@ class WorkerProcess:
             async with self._opener() as platform:
                 announce_jobs(platform.db, platform.redis, namespace=self.broker.namespace)
                 declare(self.broker, self.platform)
-                platform.commands.start()
-                platform.recovery.start()
+                platform.watch_runs()
                 tasks: list[asyncio.Task[Any]] = [
                     asyncio.create_task(Relay(platform.db, platform.redis, self.broker).run())
                 ]
