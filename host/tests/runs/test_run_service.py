@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from dify_host.db.errors import DatabaseError
 from dify_host.db.types import new_id
 from dify_host.db.writer import Group
-from dify_host.runs.service import StartedRun, TooManyRequests
-from dify_host.runs.tables import messages, workflow_node_executions, workflow_run_leases, workflow_runs
-from dify_kernel.errors import BadInput, DifyError, NotFound, RunFenced
+from dify_host.runs.service import StartedRun
+from dify_host.runs.tables import workflow_node_executions, workflow_run_leases, workflow_runs
+from dify_kernel.errors import DifyError, NotFound, RunFenced
 from dify_kernel.graph.engine import RunLimits
 from dify_kernel.graph.events import Event, NodeFinished, RunFinished, RunStarted, StreamChunk
 
@@ -75,34 +75,7 @@ async def test_a_run_goes_on_without_anybody(house: RunHouse) -> None:
         house.service.get(run_id)
 
 
-# -- how many --------------------------------------------------------------------------------------------------------
-
-
-async def test_an_app_has_as_many_runs_as_it_may(house: RunHouse) -> None:
-    house.models.gate.clear()
-    program, app = house.workflow(chat_graph()), await house.app("advanced-chat", max_active_requests=3)
-    started = await asyncio.gather(*[house.start(program, app, query="hi") for _ in range(8)], return_exceptions=True)
-    refused = [item for item in started if isinstance(item, BaseException)]
-    assert {type(item) for item in refused} == {TooManyRequests}
-    assert len(refused) == 5
-    assert (TooManyRequests.status, TooManyRequests.code) == (429, "rate_limit_error")
-    await house.start(program, await house.app("advanced-chat"), query="another app has its own")
-    house.models.gate.set()
-    await asyncio.gather(*[item.handle.wait() for item in started if not isinstance(item, BaseException)])
-    await house.run(program, app, query="there is room again")
-
-
-async def test_a_start_that_fails_takes_no_room(house: RunHouse) -> None:
-    service = house.make_service(max_active=1)
-    app = await house.app("advanced-chat")
-    program = house.workflow(chat_graph())
-    for _ in range(3):
-        with pytest.raises(NotFound):
-            await house.start(program, app, query="hi", conversation_id=new_id(), service=service)
-    with pytest.raises(BadInput):
-        await house.start(house.workflow(NAMED), app, service=service)
-    await house.run(program, app, query="hi", service=service)
-    assert len(await house.rows(messages)) == 1
+# -- whose -----------------------------------------------------------------------------------------------------------
 
 
 async def test_a_conversation_of_somebody_else_is_not_found(house: RunHouse) -> None:

@@ -120,12 +120,16 @@ class AgentThoughts:
 
 
 class ThoughtRows:
-    """`message_agent_thoughts` of one message, written when the agent has ended; and the files that it made."""
+    """`message_agent_thoughts` of one message, written when the agent has ended; and the files that it made.
 
-    def __init__(self, message_id: str, creator: Creator) -> None:
-        self._message_id, self._creator = message_id, creator
+    With `judged` they are written at the end of the run, and say no more than the answer that is kept does.
+    """
+
+    def __init__(self, message_id: str, creator: Creator, *, judged: bool = False) -> None:
+        self._message_id, self._creator, self._judged = message_id, creator, judged
         self._thoughts = AgentThoughts(message_id)
         self._open: dict[str, Thought] = {}
+        self._ended: list[Thought] = []
 
     def record(self, event: Event, group: Group) -> None:
         """Follow the agent: nothing is written before its node, or the run, has ended."""
@@ -136,13 +140,21 @@ class ThoughtRows:
         elif isinstance(event, RunResumed):
             self._open.clear()  # an agent that has not ended begins anew
         elif isinstance(event, NodeFinished):
-            self._write([item for item in self._open.values() if item.execution_id == event.execution_id], group)
+            self._ended += [item for item in self._open.values() if item.execution_id == event.execution_id]
+            self._open = {item.id: item for item in self._open.values() if item.execution_id != event.execution_id}
+            if not self._judged:
+                self._write(group)
         elif isinstance(event, RunFinished):
-            self._write(list(self._open.values()), group)
+            self._ended += self._open.values()
+            kept = str(event.outputs.get("answer", ""))
+            for thought in self._ended:
+                if self._judged and thought.thought not in kept:
+                    thought.thought = ""
+            self._write(group)
 
-    def _write(self, thoughts: Sequence[Thought], group: Group) -> None:
+    def _write(self, group: Group) -> None:
+        thoughts, self._ended = self._ended, []
         for thought in thoughts:
-            del self._open[thought.id]
             ids = self._thoughts.file_ids(thought)
             group.insert(message_agent_thoughts, self._row(thought, ids))
             for file_id, file in zip(ids, thought.files, strict=True):

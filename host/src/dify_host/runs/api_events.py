@@ -14,6 +14,7 @@ from dify_kernel.graph.events import (
     NodeStarted,
     Resources,
     RunFinished,
+    RunPaused,
     RunResumed,
     RunStarted,
     StreamChunk,
@@ -89,7 +90,7 @@ class ApiEvents:
 
     `shows_workflow` adds the events of the graph (workflow and advanced-chat); without it the steps of an agent are
     told as thoughts. Node inputs and outputs are never cut. `form_token` makes the tokens of the forms of a run that
-    waits.
+    waits. `judged` says that an end may have another answer than was told on the way: then it tells the whole of it.
     """
 
     def __init__(
@@ -103,11 +104,14 @@ class ApiEvents:
         shows_workflow: bool = True,
         annotation: dict[str, Any] | None = None,
         form_token: FormToken | None = None,
+        judged: bool = False,
     ) -> None:
         self._task_id, self._run_id, self._workflow_id = task_id, run_id, workflow_id
         self._creator, self._spec, self._shows = creator, spec, shows_workflow
         self._annotation = annotation
         self._started = self._skipped = 0
+        self._judged, self._said = judged, ""
+        self._replacement: dict[str, Any] | None = None
         self._citations = Citations()
         self._containers = ApiContainers()
         self._pauses = PauseEvents(run_id, form_token)
@@ -123,14 +127,26 @@ class ApiEvents:
         envelope = self._envelope if self._spec is not None else {**self._envelope, "workflow_run_id": self._run_id}
         return {"event": name, **envelope, **fields}
 
+    def replace(self, answer: str) -> dict[str, Any]:
+        """The event by which the verdict on an answer takes the place of what was told of it."""
+        self._said = answer
+        return self.beside("message_replace", answer=answer, reason="output_moderation")
+
     def encode(self, events: Iterable[Event]) -> bytes:
-        """What a batch of events puts on the wire, each item with its id; may be empty."""
+        """What a batch of events puts on the wire, each item with its id; may be empty.
+
+        A replacement has none: it comes again for a client that has the item before it.
+        """
         out = []
         for event in events:
             items = self.convert(event)
-            for number, item in enumerate(items, 1):
-                if number > self._skipped:
-                    out.append(server_sent(item, event_id(event, number if number < len(items) else 0)))
+            count, number = sum(item is not self._replacement for item in items), 0
+            for item in items:
+                number += item is not self._replacement
+                if item is self._replacement:
+                    out.append(server_sent(item))
+                elif number > self._skipped:
+                    out.append(server_sent(item, event_id(event, number if number < count else 0)))
             self._skipped = 0
         return b"".join(out)
 
@@ -151,8 +167,13 @@ class ApiEvents:
             self._started = int(event.at)
         waits = [self._wrap(*told) for told in self._pauses.convert(event)] if self._shows else []
         graph = [self._graph(event)] if self._shows else []
-        tail = self._end(event) if isinstance(event, RunFinished) and self._spec is not None else []
-        return [item for item in [*waits, *graph, *tail] if item is not None]
+        if isinstance(event, RunPaused):
+            return [*self._verdict(event), *waits]
+        if isinstance(event, RunFinished) and self._spec is not None:
+            graph += [*self._verdict(event), *self._end(event)]
+        elif isinstance(event, RunResumed | TextReplaced):
+            graph += self._replaced(event)
+        return [item for item in [*waits, *graph] if item is not None]
 
     @property
     def paused(self) -> dict[str, Any]:
@@ -163,6 +184,8 @@ class ApiEvents:
 
     def _chunk(self, event: StreamChunk) -> Any:
         spec = self._spec
+        if self._judged:
+            self._said += event.text
         if spec is None:
             data = {"text": event.text, "from_variable_selector": event.selector}
             return _Chunk(workflow_run_id=self._run_id, task_id=self._task_id, data=data)
@@ -179,12 +202,24 @@ class ApiEvents:
         )
 
     def _replaced(self, event: RunResumed | TextReplaced) -> list[Any]:
-        """The text from its beginning, when a client may have seen more, or less; an answered run is where it was."""
-        if isinstance(event, RunResumed) and event.cause != "recovered":
+        """The text from its beginning, when a client may have seen more, or less; an answered run is where it was.
+
+        One whose answer is judged tells the whole of it at its end.
+        """
+        if self._judged or (isinstance(event, RunResumed) and event.cause != "recovered"):
             return []
         if self._spec is None:
             return [self._wrap("text_replace", {"text": event.text})]
         return [self.beside("message_replace", answer=event.text, reason="")]
+
+    def _verdict(self, event: RunFinished | RunPaused) -> list[dict[str, Any]]:
+        """The whole answer, when it is another than was told; a run that failed without one has none."""
+        answer = str(event.outputs.get("answer", ""))
+        failed = isinstance(event, RunFinished) and event.status == "failed"
+        if not self._judged or answer == self._said or (failed and not answer):
+            return []
+        self._replacement = self.replace(answer)
+        return [self._replacement]
 
     # -- graph ------------------------------------------------------------------------------------------------
 

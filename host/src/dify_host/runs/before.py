@@ -20,7 +20,7 @@ from dify_host.knowledge.side_by_side import side_by_side
 from dify_host.models.providers import ProviderService
 from dify_host.models.runtime import ModelRuntime
 from dify_host.moderation.judge import Judge
-from dify_host.moderation.rules import read_rules
+from dify_host.moderation.rules import ModerationRules, read_rules
 from dify_host.runs.live_apps import LiveApp
 from dify_host.runs.service import RunRequest
 
@@ -56,17 +56,15 @@ class Before:
         self._models, self._providers = models, providers
         self._extensions, self._annotations = extensions, annotations
 
-    def judge(self, live: LiveApp) -> Judge | None:
-        """Who judges the texts of an app; None when nobody does. Workflow apps are not judged, as in Dify."""
-        rules = read_rules(live.program.features.get("sensitive_word_avoidance"))
-        if rules is None or live.app.mode == "workflow":
-            return None
-        return Judge(live.app.id, rules, models=self._models, providers=self._providers, extensions=self._extensions)
+    def judge(self, app_id: str, rules: ModerationRules) -> Judge:
+        """Who judges the texts of an app by its rules."""
+        return Judge(app_id, rules, models=self._models, providers=self._providers, extensions=self._extensions)
 
     async def prepare(self, live: LiveApp, request: RunRequest) -> Go | Answered:
         """Whether and with what to run. BadInput for inputs that do not fit, the errors of who is asked."""
-        judge = self.judge(live)
         features = live.program.features
+        rules = read_rules(features.get("sensitive_word_avoidance"))
+        judge = self.judge(live.app.id, rules) if rules is not None else None
         tools = data_tools(features.get("external_data_tools") or (), features.get("user_input_form") or ())
         if live.app.mode == "workflow" or (judge is None and live.annotations is None and not tools):
             return Go(request)

@@ -15,18 +15,18 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from dify_host.db.tenant import Tenant
-from dify_host.db.writer import BatchWriter, Group
-from dify_host.moderation.judge import Judge
+from dify_host.db.writer import BatchWriter
+from dify_host.moderation.output_check import OutputCheck
 from dify_host.runs.answer_stream import AnswerStream, Followed
-from dify_host.runs.answered import Answers
+from dify_host.runs.answered import Answers, GivenAnswer
 from dify_host.runs.api_events import PING, ApiEvents
 from dify_host.runs.asides import Asides
 from dify_host.runs.before import Answered, Before
+from dify_host.runs.context import RunContext
 from dify_host.runs.live_apps import LiveApp
 from dify_host.runs.message_rows import MessageSpec
 from dify_host.runs.naming import Naming
-from dify_host.runs.service import RunRequest, RunService
-from dify_host.runs.tables import messages
+from dify_host.runs.service import RunRequest, RunService, StartedRun
 from dify_host.speech.service import Speak, Speech
 
 __all__ = ["AppCall", "AppCalls", "Rooms", "opening"]
@@ -60,14 +60,14 @@ def opening(statement: str, inputs: Mapping[str, Any]) -> str:
 
 
 class _Begun(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that was started, or an answer that was given; `judge` is who judges what it says."""
+    """A run that was started, or an answer that was given; `check` judges what it says."""
 
     run: Followed
     task_id: str
     spec: MessageSpec | None
     events: ApiEvents
     created_at: float
-    judge: Judge | None = None
+    check: OutputCheck | None = None
 
 
 class AppCall:
@@ -124,10 +124,8 @@ class AppCalls:
         writer: BatchWriter,
         *,
         rooms: Callable[[Tenant], Awaitable[Rooms]],
-        moderation_buffer: int,
     ) -> None:
-        self._runs, self._answers, self._writer = runs, answers, writer
-        self._rooms, self._buffer = rooms, moderation_buffer
+        self._runs, self._answers, self._rooms = runs, answers, rooms
         self._naming = Naming(writer)
         self._streams: set[AnswerStream] = set()
 
@@ -139,12 +137,26 @@ class AppCalls:
         Raises what `Before.prepare` and `RunService.start` raise.
         """
         rooms = await self._rooms(request.tenant)
-        request = msgspec.structs.replace(request, introduction=opening(live.introduction, request.inputs))
-        begun = await self._begin(rooms, live, request)
+        introduction = opening(live.introduction, request.inputs)
+        request = msgspec.structs.replace(request, introduction=introduction, names=auto_name)
+        begun = await self._begin(live, request)
         speak = await rooms.speech.reader_of(live.program.features) if plays else None
         stream = self._stream(live, begun, speak)
-        naming = self._naming.begin(rooms.asides, begun.run, begun.spec) if auto_name else None
+        naming = self._naming.begin(rooms.asides.name, begun.run, begun.spec) if auto_name else None
         return AppCall(begun, stream, naming)
+
+    async def prepare(self, live: LiveApp, request: RunRequest) -> GivenAnswer | RunRequest:
+        """What comes before a run that somebody else starts: the answer that takes its place, or what to run."""
+        prepared = await (await self._rooms(request.tenant)).before.prepare(live, request)
+        return await self._answers.give(live, prepared) if isinstance(prepared, Answered) else prepared.request
+
+    def recovered(self, started: StartedRun, context: RunContext) -> None:
+        """Do here what the lost process of a run was about to do beside it."""
+        if context.names:
+            self._naming.begin(partial(self._name, context.tenant), started.handle, started.spec)
+
+    async def _name(self, tenant: Tenant, query: str) -> str | None:
+        return await (await self._rooms(tenant)).asides.name(query)
 
     async def close(self) -> None:
         """Pass nothing more on; what runs goes on without."""
@@ -152,43 +164,33 @@ class AppCalls:
         for stream in list(self._streams):
             await stream.close()
 
-    async def _begin(self, rooms: Rooms, live: LiveApp, request: RunRequest) -> _Begun:
-        prepared = await rooms.before.prepare(live, request)
-        if isinstance(prepared, Answered):
-            given = await self._answers.give(live, prepared)
+    async def _begin(self, live: LiveApp, request: RunRequest) -> _Begun:
+        given = await self.prepare(live, request)
+        if isinstance(given, GivenAnswer):
             spec = given.spec
             return _Begun(run=given, task_id=given.task_id, spec=spec, events=given.events, created_at=spec.created_at)
-        started = await self._runs.start(live.program, prepared.request)
+        started = await self._runs.start(live.program, given)
         return _Begun(
             run=started.handle,
             task_id=started.handle.run.run_id,
             spec=started.spec,
             events=started.events,
             created_at=started.created_at,
-            judge=rooms.before.judge(live),
+            check=started.check,
         )
 
     def _stream(self, live: LiveApp, begun: _Begun, speak: Speak | None) -> AnswerStream | None:
         """What the answer passes through; None when nobody judges it or reads it out."""
-        judge = begun.judge if begun.judge is not None and begun.judge.rules.outputs.enabled else None
-        if judge is None and speak is None:
+        if begun.check is None and speak is None:
             return None
         stream = AnswerStream(
             begun.run,
             begun.events,
             app_id=live.app.id,
-            judge=judge,
-            buffer=self._buffer,
+            check=begun.check,
             speak=speak,
-            keep=partial(self._keep, begun.spec),
             stops=not live.program.is_workflow,
         )
         self._streams.add(stream)
         stream.when_done(lambda: self._streams.discard(stream))
         return stream
-
-    async def _keep(self, spec: MessageSpec | None, values: dict[str, Any]) -> None:
-        if spec is not None:
-            group = Group()
-            group.update(messages, spec.message_id, values)
-            await self._writer.put(group)

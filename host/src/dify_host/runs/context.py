@@ -20,7 +20,9 @@ __all__ = ["RunContext", "lost_in_a_row", "read_context", "unanswered"]
 class RunContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whose run it is and what it runs; `spec` is the message that it answers, None for a workflow.
 
-    The version is found again by the run's `workflow_id`; the graph of a draft is in the row of the run.
+    `judged` says that its answer is judged before it is kept, `names` that it finds a name for the conversation that
+    it begins; `most` is how many runs the app may have at a time, 0 any number. The version is found again by the run's
+    `workflow_id`; the graph of a draft is in the row of the run.
     """
 
     run: RunInfo
@@ -31,6 +33,9 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_workflow: bool = True
     triggered_from: str = "app-run"
     spec: MessageSpec | None = None
+    judged: bool = False
+    names: bool = False
+    most: int = 0
 
     @property
     def tenant(self) -> Tenant:

@@ -82,7 +82,7 @@ class MessageRows:
     """`conversations`, `messages` and `workflow_conversation_variables` of one run.
 
     `missing` are the ids of variables that have no row yet; `streamed` tells the text so far, which is the answer of a
-    message that was stopped.
+    message that was stopped. With `judged` the end alone says what may be kept.
     """
 
     def __init__(
@@ -92,12 +92,13 @@ class MessageRows:
         *,
         missing: set[str],
         streamed: Callable[[], str] = str,
+        judged: bool = False,
     ) -> None:
         self._spec, self._streamed = spec, streamed
         self._variables = {variable.name: variable for variable in variables}
         self._missing = missing
         self._citations = Citations()
-        self._thoughts = None if spec.workflow_run_id else ThoughtRows(spec.message_id, spec.creator)
+        self._thoughts = None if spec.workflow_run_id else ThoughtRows(spec.message_id, spec.creator, judged=judged)
 
     def record(self, event: Event, group: Group) -> None:
         """Follow the run: the message at the start, variables as they change, the answer at the end."""

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 import sqlalchemy as sa
 from dify_kernel.errors import DifyError
 
 from dify_host.db.writer import BatchWriter, Group
-from dify_host.runs.asides import Asides
 from dify_host.runs.message_rows import MessageSpec, conversation_name
 from dify_host.runs.tables import conversations
 
@@ -22,6 +22,10 @@ __all__ = ["Naming"]
 log = logging.getLogger(__name__)
 
 _SECONDS: Final = 30.0
+
+
+Find = Callable[[str], Awaitable[str | None]]
+"""Finds a name for the conversation that a question begins."""
 
 
 class _Ends(Protocol):
@@ -35,11 +39,11 @@ class Naming:
         self._writer = writer
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def begin(self, asides: Asides, run: _Ends, spec: MessageSpec | None) -> asyncio.Task[None] | None:
+    def begin(self, find: Find, run: _Ends, spec: MessageSpec | None) -> asyncio.Task[None] | None:
         """Find a name beside the run; None when the message begins no conversation that people see."""
         if spec is None or not spec.fresh or spec.mode == "completion" or not spec.query.strip():
             return None
-        task = asyncio.create_task(self._name(asides, run, spec), name="conversation-name")
+        task = asyncio.create_task(self._name(find, run, spec), name="conversation-name")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -50,10 +54,10 @@ class Naming:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _name(self, asides: Asides, run: _Ends, spec: MessageSpec) -> None:
+    async def _name(self, find: Find, run: _Ends, spec: MessageSpec) -> None:
         try:
             async with asyncio.timeout(_SECONDS):
-                name = await asides.name(spec.query)
+                name = await find(spec.query)
             if name is not None:
                 await run.wait()  # the conversation's row is written by then
                 await self._keep(spec, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -47,22 +47,40 @@ class Rows(Protocol):
 
 
 class RecordedLog(RunLog):
-    """A run log whose events also become rows; both are durable together. `durable` is told up to which event."""
+    """A run log whose events also become rows; both are durable together. `durable` is told up to which event.
 
-    def __init__(self, log: SqlRunLog, rows: list[Rows], *, durable: Callable[[int], None] = lambda _seq: None) -> None:
+    `last_word` may change an end, or a pause, before it is written.
+    """
+
+    def __init__(
+        self,
+        log: SqlRunLog,
+        rows: list[Rows],
+        *,
+        durable: Callable[[int], None] = lambda _seq: None,
+        last_word: Callable[[RunFinished | RunPaused], Awaitable[None]] | None = None,
+    ) -> None:
         self._log = log
         self._rows = rows
         self._durable = durable
+        self._last_word = last_word
+        self._last: RunFinished | RunPaused | None = None
 
     def append(self, event: Event) -> None:
         """Keep the event and what follows from it."""
-        self._log.append(event)
-        for rows in self._rows:
-            rows.record(event, self._log.group)
+        if self._last_word is not None and isinstance(event, RunFinished | RunPaused):
+            self._last = event
+            return
+        self._keep(event)
 
     async def flush(self) -> None:
         """Return when everything is durable."""
         self.push()
+        if self._last_word is not None and self._last is not None:
+            await self._last_word(self._last)
+            self._keep(self._last)
+            self._last = None
+            self.push()
         await self._log.flush()
 
     def push(self) -> None:
@@ -79,6 +97,11 @@ class RecordedLog(RunLog):
     def release(self) -> None:
         """Let the run go before its end; another process may take it over."""
         self._log.release()
+
+    def _keep(self, event: Event) -> None:
+        self._log.append(event)
+        for rows in self._rows:
+            rows.record(event, self._log.group)
 
 
 def moment(at: float) -> datetime:

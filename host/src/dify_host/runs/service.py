@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 from dify_kernel.contracts.node import Limits, RunInfo
 from dify_kernel.contracts.ports import Ports
-from dify_kernel.errors import DifyError, NotFound
+from dify_kernel.errors import BadInput, DifyError, NotFound
 from dify_kernel.graph.engine import Engine, RunLimits, RunOutcome
 from dify_kernel.graph.events import Event, NodeFinished, RunFinished, RunPaused, RunStarted, StreamChunk
 from dify_kernel.graph.inputs import prepare_inputs
@@ -21,15 +21,18 @@ from dify_host.apps.records import AppRecord, Variable
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
 from dify_host.db.writer import Group
+from dify_host.moderation.output_check import OutputCheck
 from dify_host.runs.api_events import ApiEvents
 from dify_host.runs.beginning import begin_message, fill_pool, set_environment, shown_inputs
 from dify_host.runs.context import RunContext, lost_in_a_row, read_context, unanswered
 from dify_host.runs.ending import MoreRows
 from dify_host.runs.event_log import SqlRunLog, SqlRunLogStore
 from dify_host.runs.handle import Elsewhere, RunHandle, Watcher
+from dify_host.runs.last_word import LastWord, OutputChecks
 from dify_host.runs.memory import ConversationMemory
 from dify_host.runs.message_rows import MessageRows, MessageSpec
 from dify_host.runs.pause_events import FormToken
+from dify_host.runs.places import Places
 from dify_host.runs.programs import Program
 from dify_host.runs.recorder import Creator, RecordedLog, Rows, WorkflowRows
 from dify_host.runs.request import RunRequest
@@ -41,19 +44,18 @@ _MOST_LOSSES = 5
 
 
 class StartedRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A run under way: follow its handle, map its events."""
+    """A run under way: follow its handle, map its events. `check` judges its answer, where somebody does."""
 
     handle: RunHandle
     events: ApiEvents
     spec: MessageSpec | None
     created_at: float
+    check: OutputCheck | None = None
 
 
-class TooManyRequests(DifyError):
-    """The app has as many runs as it may have at a time."""
+class TooManyRequests(BadInput):
+    """The app has as many runs as it may have at a time. Dify answers this with 400, too."""
 
-    code = "rate_limit_error"
-    status = 429
     retryable = True
 
 
@@ -76,6 +78,10 @@ class RunService:
 
     `more_rows` adds what other domains keep of a run; `watcher` is told of all that followers may see, `elsewhere`
     follows runs that this process had to let go. `form_token` makes the tokens of the forms that runs wait for.
+    `checks` judges answers, `recovered` is told of each run that was lost and goes on here.
+
+    `places` counts the runs of apps that may have only so many at a time: as the app says, or else `default_active`,
+    and never more than `max_active`; 0 is any number.
     """
 
     def __init__(
@@ -89,6 +95,10 @@ class RunService:
         run_limits: RunLimits,
         owner: str,
         max_active: int = 0,
+        default_active: int = 0,
+        places: Places | None = None,
+        checks: OutputChecks | None = None,
+        recovered: Callable[[StartedRun, RunContext], None] = lambda _started, _context: None,
         programs: ProgramsOf | None = None,
         more_rows: MoreRows = lambda _context: [],
         watcher: Watcher | None = None,
@@ -98,13 +108,13 @@ class RunService:
         self._log_store, self._registry = log_store, registry
         self._ports, self._memory = ports, memory
         self._limits, self._run_limits = limits, run_limits
-        self._owner, self._max_active = owner, max_active
+        self._owner, self._max_active, self._default_active = owner, max_active, default_active
+        self._places, self._checks, self._recovered = places, checks, recovered
         self._programs, self._more_rows = programs, more_rows
         self._watcher, self._elsewhere = watcher, elsewhere
         self._form_token = form_token
         self._handles: dict[str, RunHandle] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._active: dict[str, int] = {}
 
     # -- start ------------------------------------------------------------------------------------------------
 
@@ -115,19 +125,27 @@ class RunService:
         inputs that do not fit, NotFound for a conversation of somebody else, TooManyRequests.
         """
         inputs = prepare_inputs(program.form, request.inputs)
-        self._enter(request.app)
+        run_id, most = request.run_id or new_id(), self._most(request.app)
+        await self._enter(request.app.id, run_id, most)
         try:
-            return await self._begin(program, request, inputs, adopted)
+            return await self._begin(program, request, inputs, adopted, run_id=run_id, most=most)
         except BaseException:
-            self._leave(request.app.id)
+            self._leave(request.app.id, run_id, most)
             raise
 
     async def _begin(
-        self, program: Program, request: RunRequest, inputs: dict[str, Any], adopted: Sequence[NodeFinished]
+        self,
+        program: Program,
+        request: RunRequest,
+        inputs: dict[str, Any],
+        adopted: Sequence[NodeFinished],
+        *,
+        run_id: str,
+        most: int,
     ) -> StartedRun:
         chat = request.app.mode != "workflow"
         run = RunInfo(
-            run_id=request.run_id or new_id(),
+            run_id=run_id,
             tenant_id=request.tenant.id,
             app_id=request.app.id,
             workflow_id=program.source_id,
@@ -140,6 +158,7 @@ class RunService:
         memory = self._memory(request.tenant)
         spec, variables, missing = await begin_message(memory, program, request, run, inputs, created_at)
         pool = fill_pool(program, request, run, inputs, variables, spec)
+        check = await self._check(run, request.app.mode, program)
         context = RunContext(
             run=run,
             mode=request.app.mode,
@@ -149,16 +168,19 @@ class RunService:
             is_workflow=program.is_workflow,
             triggered_from=request.triggered_from,
             spec=spec,
+            judged=check is not None,
+            names=request.names,
+            most=most,
         )
-        started = self._started(context, created_at)
+        started = self._started(context, created_at, check)
         rows = self._rows(context, variables, missing, started.handle, program.graph)
         created = self._log_store.create(run.run_id, self._owner, tenant_id=run.tenant_id)
-        log = RecordedLog(created, rows, durable=started.handle.durable)
+        log = _recorded(created, rows, started)
         engine = self._engine(started.handle, program, pool, log, request.creator)
         shown = shown_inputs(pool, program.root_id)
         decided = request.run_id is not None
         work = engine.run(shown, context=context.encode(), adopted=adopted, recorded_first=decided)
-        self._launch(started.handle, log, work)
+        self._launch(started, log, work, most)
         return started
 
     # -- take up ----------------------------------------------------------------------------------------------
@@ -203,7 +225,8 @@ class RunService:
             )
         pool = Pool.load(begun.variables)
         set_environment(pool, program)
-        started = self._started(context, context.spec.created_at if context.spec else begun.at)
+        check = await self._check(context.run, context.mode, program) if context.judged else None
+        started = self._started(context, context.spec.created_at if context.spec else begun.at, check)
         rows = self._rows(context, variables, set(), started.handle, None)
         written = Group()
         for event in events:
@@ -211,18 +234,20 @@ class RunService:
             for part in rows:
                 part.record(event, written)
         log.serve(context.run.tenant_id)
-        recorded = RecordedLog(log, rows, durable=started.handle.durable)
+        recorded = _recorded(log, rows, started)
         engine = self._engine(started.handle, program, pool, recorded, context.creator, history=events)
-        self._active[context.run.app_id] = self._active.get(context.run.app_id, 0) + 1
-        self._launch(
-            started.handle, recorded, engine.resume(cause="answered" if answers else "recovered", answers=answers)
-        )
+        if context.most and self._places is not None:
+            await self._places.take(context.run.app_id, run_id, 0)
+        cause = "answered" if answers else "recovered"
+        self._launch(started, recorded, engine.resume(cause=cause, answers=answers), context.most)
+        if not answers:
+            self._recovered(started, context)
         return started
 
     # -- parts ------------------------------------------------------------------------------------------------
 
-    def events_of(self, context: RunContext) -> ApiEvents:
-        """The mapping of a run onto the API's events, whoever has the run."""
+    def events_of(self, context: RunContext, *, judged: bool | None = None) -> ApiEvents:
+        """The mapping of a run onto the API's events, whoever has the run; `judged` false when the verdict is known."""
         run = context.run
         return ApiEvents(
             task_id=run.run_id,
@@ -232,12 +257,17 @@ class RunService:
             spec=context.spec,
             shows_workflow=context.is_workflow,
             form_token=self._form_token,
+            judged=context.judged if judged is None else judged,
         )
 
-    def _started(self, context: RunContext, created_at: float) -> StartedRun:
+    def _started(self, context: RunContext, created_at: float, check: OutputCheck | None) -> StartedRun:
         creator = context.creator.id
         handle = RunHandle(context.run, user_id=creator, held=True, watcher=self._watcher, elsewhere=self._elsewhere)
-        return StartedRun(handle=handle, events=self.events_of(context), spec=context.spec, created_at=created_at)
+        events, spec = self.events_of(context), context.spec
+        return StartedRun(handle=handle, events=events, spec=spec, created_at=created_at, check=check)
+
+    async def _check(self, run: RunInfo, mode: str, program: Program) -> OutputCheck | None:
+        return None if self._checks is None else await self._checks.of(run, mode, program.features)
 
     def _rows(
         self,
@@ -260,7 +290,9 @@ class RunService:
                 )
             )
         if context.spec is not None:
-            rows.append(MessageRows(context.spec, variables, missing=missing, streamed=handle.text))
+            # What a judged run has said is in its end, as far as it may be kept.
+            streamed = str if context.judged else handle.text
+            rows.append(MessageRows(context.spec, variables, missing=missing, streamed=streamed, judged=context.judged))
         return [*rows, *self._more_rows(context)]
 
     def _engine(
@@ -295,37 +327,39 @@ class RunService:
         )
         return handle.engine
 
-    def _launch(self, handle: RunHandle, log: RecordedLog, work: Any) -> None:
-        run_id = handle.run.run_id
+    def _launch(self, started: StartedRun, log: RecordedLog, work: Any, most: int) -> None:
+        run_id = started.handle.run.run_id
         task: asyncio.Task[RunOutcome] = asyncio.create_task(work, name=f"run-{run_id}")
-        self._handles[run_id] = handle
+        self._handles[run_id] = started.handle
         self._tasks.add(task)
-        task.add_done_callback(lambda done: self._ended(handle, log, done))
+        task.add_done_callback(lambda done: self._ended(started, log, done, most))
 
-    def _ended(self, handle: RunHandle, log: RecordedLog, task: asyncio.Task[RunOutcome]) -> None:
+    def _ended(self, started: StartedRun, log: RecordedLog, task: asyncio.Task[RunOutcome], most: int) -> None:
+        handle = started.handle
         self._tasks.discard(task)
         self._handles.pop(handle.run.run_id, None)
-        self._leave(handle.run.app_id)
+        self._leave(handle.run.app_id, handle.run.run_id, most)
+        if started.check is not None:
+            started.check.stop()
         handle.finish(task)
         if handle.outcome is None:
             log.release()
 
-    def _enter(self, app: AppRecord) -> None:
-        """Count a run of the app before anything is awaited, so that many at once do not slip through."""
-        limit = app.max_active_requests or self._max_active
-        if limit and self._active.get(app.id, 0) >= limit:
+    def _most(self, app: AppRecord) -> int:
+        """How many runs the app may have at a time; 0 is any number."""
+        bounds = [app.max_active_requests or self._default_active, self._max_active]
+        return min((bound for bound in bounds if bound), default=0)
+
+    async def _enter(self, app_id: str, run_id: str, most: int) -> None:
+        if most and self._places is not None and not await self._places.take(app_id, run_id, most):
             raise TooManyRequests(
                 "Too many requests. Please try again later. The current maximum concurrent requests allowed "
-                f"for {app.id} is {limit}."
+                f"for {app_id} is {most}."
             )
-        self._active[app.id] = self._active.get(app.id, 0) + 1
 
-    def _leave(self, app_id: str) -> None:
-        left = self._active.get(app_id, 1) - 1
-        if left:
-            self._active[app_id] = left
-        else:
-            self._active.pop(app_id, None)
+    def _leave(self, app_id: str, run_id: str, most: int) -> None:
+        if most and self._places is not None:
+            self._places.give_back(app_id, run_id)
 
     # -- while it runs ----------------------------------------------------------------------------------------
 
@@ -359,3 +393,8 @@ class RunService:
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await asyncio.sleep(0)  # their ends are noted in callbacks
+
+
+def _recorded(log: SqlRunLog, rows: list[Rows], started: StartedRun) -> RecordedLog:
+    last_word = LastWord(started.check) if started.check is not None else None
+    return RecordedLog(log, rows, durable=started.handle.durable, last_word=last_word)

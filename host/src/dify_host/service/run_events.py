@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from dify_kernel.errors import BadInput, NotFound
-from dify_kernel.graph.events import RunFinished
+from dify_kernel.graph.events import Event, RunFinished
 from litestar import Controller, get
 from litestar.params import FromQuery
 from litestar.response import Stream
@@ -16,8 +17,8 @@ from dify_host.http.callers import AppKey, Call, platform_of
 from dify_host.http.sse import PING_EVERY, STREAM_HEADERS, told
 from dify_host.runs.api_events import PING, ApiEvents
 from dify_host.runs.context import RunContext, read_context
-from dify_host.runs.follower import RunFollower
 from dify_host.runs.run_streams import ALL_PIECES, Position
+from dify_host.runs.withheld import Withheld, has_passed
 from dify_host.service.shapes import IdInPath
 
 __all__ = ["RunEventController"]
@@ -51,7 +52,8 @@ class RunEventController(Controller):
         """Go on with the stream of a run of this user behind `Last-Event-ID` (or `last_event_id`).
 
         Without one it begins now: with the end alone when the run is over. `include_state_snapshot` begins at the
-        beginning. It closes when the run waits for somebody, unless `continue_on_pause`.
+        beginning. It closes when the run waits for somebody, unless `continue_on_pause`. An answer that is judged comes
+        whole at its end, as `message_replace`.
         """
         platform = platform_of(request)
         creator = await caller.creator(user, required=True)
@@ -63,21 +65,30 @@ class RunEventController(Controller):
         after, items = _position(request.headers.get("last-event-id") or last_event_id)
         if after is None:
             after = (0, 0) if include_state_snapshot else _now(log)
-        events = platform.runs.events_of(context)
+        held_back = Withheld(log) if context.judged and not has_passed(log) else None
+        events = platform.runs.events_of(context, judged=held_back is not None)
         for event in log:
             if event.seq <= after[0]:
                 events.convert(event)
         events.skip(items)
-        stream = _stream(platform.follower, events, run_id, after, continue_on_pause)
+        batches = platform.follower.follow(run_id, after=after, idle=PING_EVERY, through_pauses=continue_on_pause)
+        stream = _stream(batches, events, held_back)
         return Stream(stream, media_type="text/event-stream", headers=STREAM_HEADERS)
 
 
 async def _stream(
-    follower: RunFollower, events: ApiEvents, run_id: str, after: Position, through_pauses: bool
+    batches: AsyncIterator[list[Event]], events: ApiEvents, held_back: Withheld | None
 ) -> AsyncIterator[bytes]:
-    batches = follower.follow(run_id, after=after, idle=PING_EVERY, through_pauses=through_pauses)
-    async for data in told(batches, lambda batch: events.encode(batch) if batch else PING):
-        yield data
+    """The batches as they are sent; of an answer that is judged only what may be seen."""
+    if held_back is None:
+        async for data in told(batches, lambda batch: events.encode(batch) if batch else PING):
+            yield data
+        return
+    sent = time.monotonic()
+    async for data in told(batches, lambda batch: events.encode(held_back.shown(batch)) or PING):
+        if data != PING or time.monotonic() - sent >= PING_EVERY:
+            sent = time.monotonic()
+            yield data
 
 
 def _owned(context: RunContext, app_id: str, user_id: str) -> bool:
