@@ -135,6 +135,20 @@ async def test_a_round_with_a_tool_and_the_answer():
     assert result.usage.total_price == "1.0"
 
 
+async def test_a_call_has_a_key_that_is_its_own_and_the_same_when_the_node_runs_again():
+    rounds = [
+        ("", ("find", '{"q": "a"}'), ("find", '{"q": "a"}')),
+        ("", ("find", '{"q": "b"}')),
+        ("done",),
+    ]
+    keys = [[call.key for call in (await work(config(), *rounds))[1].calls] for _ in range(2)]
+    assert keys[0] == keys[1]
+    assert len(set(keys[0])) == 3
+    assert all(key.startswith("r:node-1:") for key in keys[0])
+    other = (await work(config(), ("", ("find", '{"q": "c"}')), ("done",)))[1].calls
+    assert other[0].key not in keys[0]
+
+
 async def test_what_the_model_is_told_of_a_tool():
     models, *_ = await work(config(), ("done",))
     (spec,) = models.requests[0].tools

@@ -6,6 +6,7 @@ import json
 import mimetypes
 import re
 from collections.abc import AsyncIterator, Sequence
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -76,6 +77,7 @@ class Toolbox:
 
     def __init__(self, tools: Sequence[Tool]) -> None:
         self._tools = {tool.spec.name: tool for tool in tools}
+        self._calls = 0
 
     @classmethod
     async def open(cls, choices: Sequence[ToolChoice], ctx: NodeContext) -> Toolbox:
@@ -127,7 +129,8 @@ class Toolbox:
             if tool.choice.type == KNOWLEDGE:
                 await _search(tool, seen, ctx)
             else:
-                await _gather(_invoke(tool, seen.parameters, ctx), seen, ctx)
+                self._calls += 1
+                await _gather(_invoke(tool, seen.parameters, self._calls, ctx), seen, ctx)
         except DifyError as exc:
             return _failed(seen, f"the tool {call.name} failed: {exc}")
         return seen
@@ -211,11 +214,22 @@ async def _search(tool: Tool, seen: Observation, ctx: NodeContext) -> None:
     seen.resources = RetrieverResources.of(pieces).resources
 
 
-def _invoke(tool: Tool, parameters: dict[str, Any], ctx: NodeContext) -> AsyncIterator[Any]:
+def _invoke(tool: Tool, parameters: dict[str, Any], number: int, ctx: NodeContext) -> AsyncIterator[Any]:
     choice = tool.choice
     return ctx.ports.tools.invoke(
-        choice.type, choice.provider_name, choice.tool_name, parameters, credential_id=choice.credential_id
+        choice.type,
+        choice.provider_name,
+        choice.tool_name,
+        parameters,
+        credential_id=choice.credential_id,
+        key=_key(tool, parameters, number, ctx),
     )
+
+
+def _key(tool: Tool, parameters: dict[str, Any], number: int, ctx: NodeContext) -> str:
+    """The key of the n-th call: the same when the node runs again, but not when the model then asks something else."""
+    asked = json.dumps([tool.choice.place, parameters], sort_keys=True, default=str)
+    return f"{ctx.key}:{number}:{blake2b(asked.encode(), digest_size=8).hexdigest()}"
 
 
 async def _gather(messages: AsyncIterator[ToolMessage], seen: Observation, ctx: NodeContext) -> None:
