@@ -111,3 +111,11 @@ def test_a_graph_without_a_start_does_not_compile(graph: dict[str, object]) -> N
     with pytest.raises(InvalidGraph) as caught:
         compile_plan(graph, resolve)
     assert caught.value.problems
+
+
+@pytest.mark.parametrize("data", [None, [], "text", 3])
+def test_a_node_whose_data_is_no_mapping_is_named_once(data: object) -> None:
+    graph = {"nodes": [node("s", "begin"), {"id": "b", "data": data}], "edges": edges("s > b")}
+    found = inspect_graph(graph, resolve)
+    assert [(problem.code, problem.node_id) for problem in found] == [("invalid_node", "b")]
+    assert "`data` must be a mapping" in found[0].message

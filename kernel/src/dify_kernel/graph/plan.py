@@ -157,7 +157,7 @@ class _Reader:
             self.problem("invalid_graph", "`nodes` must be a list.")
             return
         for item in nodes:
-            if not isinstance(item, Mapping) or not isinstance(item.get("data", {}), Mapping):
+            if not isinstance(item, Mapping):
                 self.problem("invalid_node", "A node must be a mapping with `id` and `data`.")
             elif item.get("type") != "custom-note":
                 self._read_node(item)
@@ -182,11 +182,14 @@ class _Reader:
 
     def _read_node(self, item: Mapping[str, Any]) -> None:
         node_id = str(item.get("id") or "")
-        data = item.get("data") or {}
+        data = item.get("data", {})
         if not node_id:
             self.problem("invalid_node", "A node has no `id`.")
         elif node_id in self.drafts:
             self.problem("duplicate_node", f"The node id {node_id!r} is used twice.", node_id)
+        elif not isinstance(data, Mapping):
+            self.problem("invalid_node", "`data` must be a mapping.", node_id)
+            self.drafts[node_id] = _Draft(node_id, {}, str(item.get("parentId") or ""))
         else:
             named = (item.get("parentId"), data.get("loop_id"), data.get("iteration_id"))
             self.drafts[node_id] = draft = _Draft(node_id, data, next((str(name) for name in named if name), ""))
