@@ -26,6 +26,9 @@ APP_INDEX = [
     ("GET", "/workflows/run/{workflow_run_id}"),
     ("POST", "/workflows/tasks/{task_id}/stop"),
     ("GET", "/workflows/logs"),
+    ("GET", "/workflow/{task_id}/events"),
+    ("GET", "/chat-messages/{task_id}/events"),
+    ("GET", "/completion-messages/{task_id}/events"),
     ("GET", "/form/human_input/{form_token}"),
     ("POST", "/form/human_input/{form_token}"),
     ("POST", "/files/upload"),
@@ -175,6 +178,18 @@ async def test_openapi(web: httpx.AsyncClient) -> None:
     assert document["paths"]["/v1/chat-messages"]["post"]["operationId"] == "post:/v1/chat-messages"
     assert document["components"]["securitySchemes"]["ApiKey"]["scheme"] == "bearer"
     assert all(path.startswith("/v1/") for path in document["paths"])
+    for path in ("workflow", "chat-messages", "completion-messages"):
+        again = document["paths"][f"/v1/{path}/{{task_id}}/events"]["get"]
+        told = {(item["in"], item["name"]): item.get("required", False) for item in again["parameters"]}
+        assert told == {
+            ("path", "task_id"): True,
+            ("query", "user"): True,
+            ("query", "include_state_snapshot"): False,
+            ("query", "continue_on_pause"): False,
+            ("query", "last_event_id"): False,
+            ("header", "Last-Event-ID"): False,
+        }
+        assert set(again["responses"]["200"]["content"]) == {"text/event-stream"}
     for path, field in (
         ("/v1/files/upload", "user"),
         ("/v1/datasets/{dataset_id}/document/create-by-file", "data"),

@@ -26,7 +26,10 @@ _FAILED: Final[dict[str, Any]] = {
 }
 _ANY_BYTES: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 _EVENTS: Final[dict[str, Any]] = {
-    "schema": {"description": "Server-sent events: one `data:` line of JSON each; `event: ping` while nothing comes."}
+    "schema": {
+        "description": "Server-sent events: one `data:` line of JSON each; `event: ping` while nothing comes. "
+        "The `id:` of a ping is that of the event behind it."
+    }
 }
 _OBJECT: Final[dict[str, Any]] = {"schema": {"type": "object"}}
 #: Whom a call is for, where a route cannot do without.
@@ -36,6 +39,7 @@ _USER: Final[dict[str, Any]] = {
 }
 #: Bodies that need a `user`; the routes miss it in Dify's words, so their structs let it be absent.
 _NEED_USER: Final = frozenset(("RunBody", "CompletionBody", "ChatBody", "StopBody", "FeedbackBody"))
+_NEED_USER_IN_QUERY: Final = ("/suggested", "/events")
 #: A conversation is named by its id; a blank text, or none, begins one.
 _ID: Final[dict[str, Any]] = {
     "anyOf": [{"type": "string", "format": "uuid"}, {"type": "string", "pattern": "^\\s*$"}, {"type": "null"}]
@@ -46,6 +50,7 @@ _BODIES: Final[dict[str, dict[str, Any]]] = {
     "/completion-messages": {"application/json": _OBJECT, "text/event-stream": _EVENTS},
     "/workflows/run": {"application/json": _OBJECT, "text/event-stream": _EVENTS},
     "/workflows/{workflow_id}/run": {"application/json": _OBJECT, "text/event-stream": _EVENTS},
+    "/events": {"text/event-stream": _EVENTS},
     "/text-to-audio": {"audio/mpeg": _ANY_BYTES, "application/json": {"schema": {"type": "null"}}},
     "/preview": {"*/*": _ANY_BYTES},
 }
@@ -77,7 +82,7 @@ def _describe(path: str, operation: dict[str, Any]) -> None:
     if body is not None and "200" in responses:
         responses["200"] = {**responses["200"], "content": body}
     for parameter in operation.get("parameters", ()):
-        if parameter["name"] == "user" and path.endswith("/suggested"):
+        if parameter["name"] == "user" and path.endswith(_NEED_USER_IN_QUERY):
             parameter |= {"required": True, "schema": {"type": "string", "minLength": 1, "maxLength": 255}}
 
 

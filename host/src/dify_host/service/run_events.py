@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from dify_kernel.errors import BadInput, NotFound
 from dify_kernel.graph.events import Event, RunFinished
 from litestar import Controller, get
-from litestar.params import FromQuery
+from litestar.params import FromQuery, HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from dify_host.http.callers import AppKey, Call, platform_of
@@ -23,6 +23,12 @@ from dify_host.service.shapes import IdInPath
 
 __all__ = ["RunEventController"]
 
+Snapshot = Annotated[bool, QueryParameter(description="Begin at the beginning of the run, unless an id is given.")]
+ThroughPauses = Annotated[bool, QueryParameter(description="Go on when the run waits for somebody, to its end.")]
+LastId = Annotated[str | None, QueryParameter(description="As `Last-Event-ID`, for clients that send no such header.")]
+LastSeen = Annotated[
+    str | None, HeaderParameter(name="Last-Event-ID", description="The id of the last event that the client has seen.")
+]
 _POSITION: Final = re.compile(r"(\d{1,15})(?:-(\d{1,15})(?:\.(\d))?)?")
 
 
@@ -45,9 +51,10 @@ class RunEventController(Controller):
         caller: AppKey,
         request: Call,
         user: FromQuery[str],
-        include_state_snapshot: FromQuery[bool] = False,
-        continue_on_pause: FromQuery[bool] = False,
-        last_event_id: FromQuery[str | None] = None,
+        include_state_snapshot: Snapshot = False,
+        continue_on_pause: ThroughPauses = False,
+        last_event_id: LastId = None,
+        last_event: LastSeen = None,
     ) -> Stream:
         """Go on with the stream of a run of this user behind `Last-Event-ID` (or `last_event_id`).
 
@@ -62,7 +69,7 @@ class RunEventController(Controller):
         context = read_context(log) if log else None
         if context is None or not _owned(context, caller.app_id, creator.id):
             raise NotFound("Workflow run not found.", workflow_run_id=run_id)
-        after, items = _position(request.headers.get("last-event-id") or last_event_id)
+        after, items = _position(last_event or last_event_id)
         if after is None:
             after = (0, 0) if include_state_snapshot else _now(log)
         held_back = Withheld(log) if context.judged and not has_passed(log) else None
