@@ -1,6 +1,6 @@
 """Runs a JavaScript program in QuickJS: defines its names, calls `main` with one object, encodes what it returns.
 
-The language is ES2020 without any host object but `console`. Time is limited by the zygote's clock, memory by the
+The language is ES2023 without any host object but `console`. Time is limited by the zygote's clock, memory by the
 engine's own limit (typed arrays included) under the process's limit.
 """
 
@@ -14,7 +14,9 @@ from .outcome import Failure
 __all__ = ["run"]
 
 _STACK = 4 << 20
-_FRAME_NAME = "sandbox_call"
+#: What frames of ours are called; below the first of them is nothing of the user's.
+_OUR_FRAME = "    at sandbox_"
+_FIRST_FRAME = "    at sandbox_call "
 #: Names that programs for Node.js or for browsers begin with.
 _NOT_HERE = re.compile(
     r"ReferenceError: '?(require|module|exports|process|Buffer|fetch|XMLHttpRequest|setTimeout|setInterval|URL|"
@@ -30,20 +32,23 @@ _PRELUDE = """
 (function (print, zoneOffset) {
   "use strict";
   const stringify = JSON.stringify, parse = JSON.parse, text = String, isArray = Array.isArray;
+  const join = Array.prototype.join, consoleNames = ["log", "info", "debug", "warn", "error"];
+  // The engine keeps long sums of texts in parts, which the binding does not take; a joined text is whole.
+  const flat = (...parts) => join.call(parts, "");
   const repair = (s) => s.replace(/\\p{Surrogate}/gu, "\\ufffd");
   const show = (v) => {
     if (typeof v === "string") return v;
     if (v instanceof Error) return `${v}\\n${v.stack}`;
     try { const shown = stringify(v); return shown === undefined ? text(v) : shown; } catch (e) { return text(v); }
   };
-  const log = (...values) => { print(repair(values.map(show).join(" ")) + "\\n"); };
-  globalThis.console = { log, info: log, debug: log, warn: log, error: log };
+  const sandbox_log = (...values) => { print(flat(repair(values.map(show).join(" ")), "\\n")); };
+  globalThis.console = Object.fromEntries(consoleNames.map((name) => [name, sandbox_log]));
   for (const name of ["toLocaleString", "toLocaleDateString", "toLocaleTimeString"]) {
     const plain = Date.prototype[name];
-    Date.prototype[name] = function (locales, options) {
+    Date.prototype[name] = function sandbox_shown(locales, options) {
       const zone = options?.timeZone, time = +this;
       if (zone === undefined || Number.isNaN(time)) return plain.call(this, locales, options);
-      const offset = zoneOffset(text(zone), time);
+      const offset = zoneOffset(flat(zone), time);
       if (offset === null) throw new RangeError(`Invalid time zone specified: ${zone}`);
       return plain.call(new Date(time + offset), locales, options);
     };
@@ -83,7 +88,9 @@ def run(code: str, inputs: bytes, memory: int) -> bytes:
     """Return the JSON text of what `main` returned, or of what its promise became."""
     engine = sys.modules.get("_quickjs")
     if engine is None:
-        raise Failure("LanguageMissing", "JavaScript needs the distribution `quickjs`. Install it: pip install quickjs")
+        raise Failure(
+            "LanguageMissing", "JavaScript needs the distribution `quickjs-ng`. Install it: pip install quickjs-ng"
+        )
     context = engine.Context()
     context.set_memory_limit(memory)
     context.set_max_stack_size(_STACK)
@@ -136,9 +143,10 @@ def _failure(message: str, code: str) -> Failure:
         return Failure("Error", "The code threw null, as the engine does for it when memory runs out.")
     lines = [line for line in message.splitlines() if line != "undefined"] or ["undefined"]  # as it may be thrown
     for position, line in enumerate(lines):
-        if line.startswith(f"    at {_FRAME_NAME} "):
+        if line.startswith(_FIRST_FRAME):
             del lines[position:]
             break
+    lines = [line for line in lines if not line.startswith(_OUR_FRAME)]
     place = re.search(r"<input>:(\d+)", "\n".join(lines))
     if place and 0 < (number := int(place[1])) <= len(source := code.splitlines()):
         lines.insert(1, f"  line {number}: {source[number - 1].strip()}")
