@@ -36,6 +36,11 @@ class MemoryConfig(msgspec.Struct, frozen=True):
 
     window: WindowConfig | None = None
 
+    @property
+    def turns(self) -> int | None:
+        """The size of the window; None when all turns are remembered."""
+        return self.window.size if self.window and self.window.enabled else None
+
 
 class VisionSettings(msgspec.Struct, frozen=True):
     """Which files the model sees, and in what detail."""

@@ -93,6 +93,11 @@ class MemoryConfig(msgspec.Struct, frozen=True):
     window: WindowConfig | None = None
     query_prompt_template: str | None = None
 
+    @property
+    def turns(self) -> int | None:
+        """The size of the window; None when all turns are remembered."""
+        return self.window.size if self.window and self.window.enabled else None
+
 
 class ContextConfig(msgspec.Struct, frozen=True):
     """The variable that `{{#context#}}` stands for."""

@@ -1,65 +1,18 @@
-"""Files as content of a message, and how a prompt is written into the run record."""
+"""Files that a model made, and how a prompt is written into the run record."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Any
 
-from dify_kernel.contracts.model import (
-    AudioPart,
-    Content,
-    DocumentPart,
-    ImagePart,
-    ModelFeature,
-    PromptMessage,
-    TextPart,
-    VideoPart,
-)
+from dify_kernel.contracts.model import AudioPart, DocumentPart, ImagePart, PromptMessage, TextPart, VideoPart
 from dify_kernel.contracts.node import NodeContext
-from dify_kernel.contracts.ports import FilesPort
 from dify_kernel.graph.values import File, FileTransfer, FileType
 
-__all__ = ["file_parts", "files_of", "keep_file", "record_prompts"]
+__all__ = ["keep_file", "record_prompts"]
 
-_FEATURES = {
-    FileType.IMAGE: ModelFeature.VISION,
-    FileType.DOCUMENT: ModelFeature.DOCUMENT,
-    FileType.AUDIO: ModelFeature.AUDIO,
-    FileType.VIDEO: ModelFeature.VIDEO,
-}
-_PARTS: dict[FileType, type[AudioPart] | type[DocumentPart] | type[VideoPart]] = {
-    FileType.DOCUMENT: DocumentPart,
-    FileType.AUDIO: AudioPart,
-    FileType.VIDEO: VideoPart,
-}
 _TYPES = {ImagePart: FileType.IMAGE, AudioPart: FileType.AUDIO, VideoPart: FileType.VIDEO}
-
-
-def files_of(selector: Sequence[str], ctx: NodeContext) -> list[File]:
-    """The files of a variable, one or a list; none when it is missing or something else."""
-    value = ctx.get(selector) if selector else None
-    data = value.data if value is not None else None
-    return [item for item in (data if isinstance(data, list) else [data]) if isinstance(item, File)]
-
-
-async def file_parts(
-    files: Iterable[File], features: Collection[ModelFeature], detail: str | None, port: FilesPort
-) -> list[Content]:
-    """The files that the model can take, loaded; what it has no feature for is left out without being loaded."""
-    parts: list[Content] = []
-    for file in files:
-        if _FEATURES.get(file.type) not in features:
-            continue
-        data = base64.b64encode(await port.load(file)).decode()
-        mime = file.mime_type or "application/octet-stream"
-        name = file.filename or ""
-        if file.type is FileType.IMAGE:
-            sharpness: Literal["low", "high"] = "low" if detail == "low" else "high"
-            parts.append(ImagePart(base64_data=data, mime_type=mime, filename=name, detail=sharpness))
-        else:
-            parts.append(_PARTS[file.type](base64_data=data, mime_type=mime, filename=name))
-    return parts
 
 
 async def keep_file(part: ImagePart | AudioPart | VideoPart | DocumentPart, ctx: NodeContext) -> File:

@@ -9,10 +9,10 @@ from dify_kernel.contracts.model import Content, ModelInfo, PromptMessage, Role,
 from dify_kernel.contracts.node import NodeContext
 from dify_kernel.errors import NodeFailed
 from dify_kernel.graph.values import File
+from dify_kernel.prompts import file_parts, fit, recall, room_for_history
 
 from dify_nodes_llm.config import LLMConfig, VisionConfig
-from dify_nodes_llm.content import file_parts
-from dify_nodes_llm.memory import as_text, fit, recall, room_for_history
+from dify_nodes_llm.memory import as_text, tokens_of
 from dify_nodes_llm.prompt import Prompts
 
 __all__ = ["build_messages", "with_files"]
@@ -68,8 +68,8 @@ async def _chat(
     if config.memory is not None:
         query = prompts.fill_query(ctx)
         asked = await _message("user", query.text, query.files, config, info, ctx)
-        history = await recall(config.memory, ctx)
-        messages += fit(history, room_for_history(info, parameters, messages + asked))
+        history = await recall(config.memory.turns, ctx)
+        messages += fit(history, room_for_history(info, parameters, tokens_of(messages + asked)))
         messages += asked
     return messages
 
@@ -97,8 +97,8 @@ async def _completion(
     text = "".join(filled.text for _, filled in prompts.fill(ctx, context))
     if config.memory is not None:
         query = prompts.fill_query(ctx).text
-        prompt = [PromptMessage(role="user", content=text + query)]
-        history = fit(await recall(config.memory, ctx), room_for_history(info, parameters, prompt))
+        room = room_for_history(info, parameters, tokens_of([PromptMessage(role="user", content=text + query)]))
+        history = fit(await recall(config.memory.turns, ctx), room)
         told = as_text(history, config.memory.role_prefix)
         text = text.replace("#sys.query#", query) if query else text
         text = text.replace("#histories#", told) if "#histories#" in text else f"{told}\n{text}"

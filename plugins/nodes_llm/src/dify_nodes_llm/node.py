@@ -11,10 +11,11 @@ from dify_kernel.contracts.node import Delta, Node, NodeContext, NodeResult, Nod
 from dify_kernel.errors import DifyError, NodeFailed
 from dify_kernel.graph.pool import Selector
 from dify_kernel.graph.values import File, Value, ValueType
+from dify_kernel.prompts import files_of
 
 from dify_nodes_llm.call import close_stream, require_model
 from dify_nodes_llm.config import LLMConfig
-from dify_nodes_llm.content import files_of, keep_file, record_prompts
+from dify_nodes_llm.content import keep_file, record_prompts
 from dify_nodes_llm.context import read_context
 from dify_nodes_llm.messages import build_messages
 from dify_nodes_llm.prompt import Prompts

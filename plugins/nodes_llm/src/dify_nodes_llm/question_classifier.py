@@ -11,11 +11,12 @@ from dify_kernel.contracts.node import Delta, Node, NodeConfig, NodeContext, Nod
 from dify_kernel.errors import DifyError, NodeFailed
 from dify_kernel.graph.pool import Selector, Template
 from dify_kernel.graph.values import plain, text
+from dify_kernel.prompts import files_of
 
 from dify_nodes_llm.call import WholeAnswer, ask, require_model
 from dify_nodes_llm.choice import Category, ask_to_choose, read_choice
 from dify_nodes_llm.config import MemoryConfig, ModelConfig, VisionConfig
-from dify_nodes_llm.content import files_of, record_prompts
+from dify_nodes_llm.content import record_prompts
 from dify_nodes_llm.memory import history_text
 from dify_nodes_llm.messages import with_files
 
