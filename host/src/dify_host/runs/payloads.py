@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
@@ -58,10 +58,14 @@ def day_of(key: str) -> date:
 
 
 class Payloads:
-    """Keeps and loads the large values of all runs. `limit` is in bytes of JSON; 0 keeps everything in the database."""
+    """Keeps and loads the large values of all runs. `limit` is in bytes of JSON; 0 keeps everything in the database.
 
-    def __init__(self, storage: Storage, *, limit: int = LIMIT) -> None:
+    What the storage does not take just now is tried again after each of these `pauses`.
+    """
+
+    def __init__(self, storage: Storage, *, limit: int = LIMIT, pauses: Sequence[float] = _PAUSES) -> None:
         self._storage = storage
+        self._pauses = pauses
         self.limit = limit
         self._kept: OrderedDict[str, None] = OrderedDict()
         self._gate = asyncio.Semaphore(_AT_ONCE)
@@ -85,7 +89,7 @@ class Payloads:
 
     async def _save(self, key: str, data: bytes) -> None:
         async with self._gate:
-            for pause in (*_PAUSES, None):
+            for pause in (*self._pauses, None):
                 try:
                     await self._storage.save(key, data)
                 except StorageError as exc:
