@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
-from dify_kernel.errors import BadInput, NotFound
+from dify_kernel.errors import NotFound
 
 from dify_host.apps.tables import workflows
 from dify_host.db.engine import Database
@@ -19,14 +17,13 @@ from dify_host.db.types import utc_now
 from dify_host.runs.conversations import unix
 from dify_host.runs.node_records import maker_view, makers
 from dify_host.runs.payloads import Payloads
+from dify_host.runs.spans import read_span
 from dify_host.runs.tables import messages, workflow_runs
 
 __all__ = ["RunFilter", "RunList", "RunRecords"]
 
 #: As callers spell them; a status that is not listed still counts in the total.
 _STATUSES: Final = ("running", "succeeded", "failed", "stopped", "partial-succeeded")
-_RANGE: Final = re.compile(r"([1-9][0-9]{0,4})([dhms])")
-_UNITS: Final = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _BOTH: Final = ("id", "version", "status", "elapsed_time", "total_tokens", "total_steps", "exceptions_count")
 _runs = workflow_runs
 
@@ -123,17 +120,8 @@ class RunRecords(TenantRepository):
         if wanted.status:
             found.append(_runs.c.status == wanted.status)
         if wanted.time_range:
-            found.append(_runs.c.created_at >= utc_now() - _span(wanted.time_range))
+            found.append(_runs.c.created_at >= utc_now() - read_span(wanted.time_range, "time_range"))
         return found
-
-
-def _span(text: str) -> timedelta:
-    match = _RANGE.fullmatch(text)
-    if match is None:
-        raise BadInput(
-            f"time_range is {text[:20]!r}.", hint="Use a number and d, h, m or s, as 7d.", field="time_range"
-        )
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def _item(row: sa.Row[Any], message: sa.Row[Any] | None, *, chat: bool) -> dict[str, Any]:
