@@ -137,7 +137,6 @@ def test_an_app_that_cannot_be_is_refused_by_place_and_leaves_nothing(dify: Dify
     circle = (EDGE, "{source: start, target: step}", "{source: step, target: step}")
     cases: list[tuple[bytes, str, str]] = [
         (app_text(step, edges=circle).encode(), "invalid_graph", "step"),
-        (app_text("{id: far, data: {type: teleport, title: Far}}").encode(), "invalid_graph", "teleport"),
         (app_text("{id: odd, data: {type: 9}}").encode(), "invalid_graph", "odd"),
         (b"app: {name: x\n  - : [", "invalid_param", "line 2"),
         (b"- 1\n", "invalid_param", "mapping"),
@@ -152,6 +151,18 @@ def test_an_app_that_cannot_be_is_refused_by_place_and_leaves_nothing(dify: Dify
             assert (done.status, done.result["code"]) == (1, code), done.out
             assert place in done.result["message"]
     assert dify("app", "list", "--json").result["total"] == 0
+
+
+def test_an_app_that_needs_a_plugin_is_kept_and_does_not_run(dify: Dify, tmp_path: Path) -> None:
+    file = tmp_path / "far.yml"
+    far = "{id: far, data: {type: teleport, title: Far}}"
+    file.write_text(app_text(far, edges=(EDGE, "{source: start, target: far}")))
+    kept = dify("app", "import", str(file), "--json")
+    assert kept.status == 0, kept.out
+    assert "teleport" in str(kept.result["missing"])
+    refused = dify("run", str(file), "--json")
+    assert (refused.status, refused.result["code"]) == (1, "invalid_graph"), refused.out
+    assert "teleport" in refused.result["message"]
 
 
 def test_a_program_named_as_a_text_is_no_document(dify: Dify, tmp_path: Path) -> None:
