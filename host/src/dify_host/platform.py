@@ -35,6 +35,7 @@ from dify_host.human.rows import FormRows
 from dify_host.human.runner import FormRunner
 from dify_host.human.service import FormService
 from dify_host.identity.authentication import AuthService
+from dify_host.identity.gate import InitGate
 from dify_host.identity.secret_key import read_secret_key
 from dify_host.identity.tenant_keys import TenantKeys
 from dify_host.identity.workspaces import Members
@@ -396,7 +397,7 @@ class Platform:
 
     def tools_of(self, tenant: Tenant, files: FileService, caller: WorkflowCaller | None = None) -> Tools:
         """The tools of a workspace; with a caller, workflows run as tools of its run."""
-        most = self.settings.workflow_call_max_depth
+        runner = self._workflow_runner(tenant, caller) if caller else None
         return Tools(
             db=self.db,
             tenant=tenant,
@@ -405,8 +406,12 @@ class Platform:
             http=self.http,
             files=files,
             programs=self.programs,
-            runner=WorkflowRunner(self.runs, tenant, caller, max_depth=most) if caller else None,
+            runner=runner,
         )
+
+    def _workflow_runner(self, tenant: Tenant, caller: WorkflowCaller) -> WorkflowRunner:
+        most = self.settings.workflow_call_max_depth
+        return WorkflowRunner(self.runs, tenant, caller, logs=self.run_logs, elsewhere=self.follower, max_depth=most)
 
     def knowledge_of(self, tenant: Tenant, models: ModelsPort, default: DefaultEmbedding | None = None) -> Knowledge:
         """The knowledge bases of a workspace."""

@@ -25,16 +25,17 @@ from dify_host.runs.tables import workflow_runs
 from dify_host.tools.errors import ToolProviderNotFound
 from dify_host.tools.workflow_tools import NewWorkflowTool, WorkflowParameter
 from dify_host.workspace import Workspace
-from dify_kernel.errors import BadInput, Conflict
+from dify_kernel.contracts.node import RunInfo
+from dify_kernel.errors import BadInput, Conflict, ToolError
 from dify_kernel.graph.events import RunFinished
 
 from .tools_house import Answer, Asked, loopback
 
 
 @pytest.fixture
-async def platform(redis_url: str, sqlite_url: str, tmp_path: Path) -> AsyncIterator[Platform]:
+def env(redis_url: str, sqlite_url: str, tmp_path: Path) -> dict[str, str]:
     redis = urlsplit(redis_url)
-    env = {
+    return {
         "DIFY_DATA": str(tmp_path / "data"),
         "DATABASE_URL": sqlite_url,
         "MIGRATION_ENABLED": "false",
@@ -44,6 +45,10 @@ async def platform(redis_url: str, sqlite_url: str, tmp_path: Path) -> AsyncIter
         "WORKFLOW_CALL_MAX_DEPTH": "3",
         "SSRF_ALLOWED_HOSTS": "127.0.0.1",
     }
+
+
+@pytest.fixture
+async def platform(env: dict[str, str]) -> AsyncIterator[Platform]:
     async with Platform.opened(env, role="worker") as platform:
         yield platform
 
@@ -263,6 +268,70 @@ async def test_a_run_that_is_stopped_stops_what_it_called(platform: Platform, sh
     async with platform.db.read() as conn:
         statuses = (await conn.execute(sa.select(workflow_runs.c.status))).scalars().all()
     assert list(statuses) == ["stopped", "stopped"]
+
+
+async def asked(platform: Platform, shop: Shop, tool: str, key: str, name: str = "Ada") -> list[Any]:
+    """What a node of a run gets that calls the tool under a key."""
+    run = RunInfo(run_id=new_id(), tenant_id=shop.workspace.tenant.id, app_id=new_id(), user_id=shop.owner)
+    ports = platform.ports(shop.workspace.tenant, run, Creator(role="account", id=shop.owner, name="Owner"))
+    parameters = {"name": name, "n": 1}
+    return [message async for message in ports.tools.invoke("workflow", tool, "greeter", parameters, key=key)]
+
+
+async def statuses(platform: Platform) -> list[str]:
+    """How all runs stand."""
+    async with platform.db.read() as conn:
+        return list((await conn.execute(sa.select(workflow_runs.c.status))).scalars())
+
+
+async def test_a_call_that_is_made_again_finds_the_run_that_it_began(platform: Platform, shop: Shop) -> None:
+    tool = await shop.publish(await shop.app(*GREETS), "greeter")
+    first = await asked(platform, shop, tool, "k")
+    assert await asked(platform, shop, tool, "k") == first
+    assert await statuses(platform) == ["succeeded"]
+    assert await asked(platform, shop, tool, "other") == first
+    assert await asked(platform, shop, tool, "") == first
+    assert await statuses(platform) == ["succeeded"] * 3
+
+
+async def test_a_call_that_is_tried_again_after_a_failure_begins_another_run(platform: Platform, shop: Shop) -> None:
+    answers = [(500, {}, b""), (200, {}, b"now")]
+    with loopback(lambda _: answers.pop(0)) as server:
+        retry = {"retry_enabled": True, "max_retries": 0}  # with it a bad status is an error
+        asks = node("asks", "http-request", url=server.url, method="get", retry_config=retry)
+        tool = await shop.publish(await shop.app(GREETS[0], asks, end(o=["asks", "body"])), "greeter")
+        with pytest.raises(ToolError, match="Reached maximum retries"):
+            await asked(platform, shop, tool, "k")
+        again = await asked(platform, shop, tool, "k")
+        assert await asked(platform, shop, tool, "k") == again
+    assert "now" in repr(again)
+    assert sorted(await statuses(platform)) == ["failed", "succeeded"]
+
+
+async def test_a_call_from_another_process_waits_for_the_run_that_goes_on(
+    platform: Platform, shop: Shop, env: dict[str, str]
+) -> None:
+    reached, over = threading.Event(), threading.Event()
+
+    def answer(_: Asked) -> Answer:
+        reached.set()
+        over.wait(20)
+        return 200, {}, b"done"
+
+    async with Platform.opened(env, role="worker") as other:
+        with loopback(answer) as server:
+            asks = node("asks", "http-request", url=server.url, method="get")
+            tool = await shop.publish(await shop.app(GREETS[0], asks, end(o=["asks", "body"])), "greeter")
+            first = asyncio.create_task(asked(platform, shop, tool, "k"))
+            assert await asyncio.to_thread(reached.wait, 20)
+            second = asyncio.create_task(asked(other, shop, tool, "k"))
+            third = asyncio.create_task(asked(platform, shop, tool, "k"))
+            done, _ = await asyncio.wait([second, third], timeout=0.2)
+            assert not done
+            over.set()
+            assert await first == await second == await third
+            assert len(server.asked) == 1
+    assert await statuses(platform) == ["succeeded"]
 
 
 async def test_what_cannot_be_a_tool_is_refused(platform: Platform, shop: Shop) -> None:

@@ -156,11 +156,11 @@ class WorkflowTools(TenantRepository):
         return ResolvedTool(info, partial(self._call, app, program))
 
     async def _call(
-        self, app: AppRecord, program: Program, parameters: Mapping[str, Any], _key: str
+        self, app: AppRecord, program: Program, parameters: Mapping[str, Any], key: str
     ) -> AsyncIterator[ToolMessage]:
         if self._runner is None:
             raise BadInput("A workflow runs as a tool only inside a run.", hint="Run the app itself.", app=app.id)
-        outputs = await self._runner.run(program, app, dict(parameters))
+        outputs = await self._runner.run(program, app, dict(parameters), key=key)
         for message in _messages(outputs):
             yield message
 
