@@ -22,8 +22,9 @@ from litestar.types.internal_types import PathParameterDefinition
 from dify_host.console import console_routes
 from dify_host.http.callers import app_caller, app_route, dataset_caller, dataset_route, require_caller, require_json
 from dify_host.http.console_callers import CONSOLE, console_caller, console_route
+from dify_host.http.cors import Cors, cors_rules
 from dify_host.http.errors import exception_handlers
-from dify_host.http.headers import VersionHeaders, cors
+from dify_host.http.headers import VersionHeaders
 from dify_host.platform import Platform
 from dify_host.service import app_routes, app_uploads, dataset_routes, dataset_uploads
 from dify_host.service.root import openapi, root
@@ -64,18 +65,19 @@ def create_app(platform: Platform) -> Litestar:
     )
     links = [webhook_routes(platform.settings), form_routes(platform.settings)]
     handlers: list[ControllerRouterHandler] = [*_PUBLIC, *links, apps, knowledge, console, *_mounted(platform)]
-    return Litestar(
+    app = Litestar(
         route_handlers=handlers,
         guards=[require_caller],
         lifespan=[_running(platform)],
         exception_handlers=exception_handlers(),
         middleware=[DefineMiddleware(VersionHeaders, version=VERSION, environment=platform.settings.deploy_env)],
-        cors_config=cors(platform.settings.web_api_cors_allow_origins),
         openapi_config=_openapi(),
         request_max_body_size=platform.settings.request_body_max_size,
         state=State({"platform": platform}),
         logging_config=None,
     )
+    app.asgi_handler = Cors(app.asgi_handler, cors_rules(platform.settings, CONSOLE))
+    return app
 
 
 def _uploads(handlers: list[ControllerRouterHandler], settings: HostSettings) -> Router:

@@ -178,6 +178,11 @@ class Platform:
         )
 
     @cached_property
+    def init_gate(self) -> InitGate:
+        """Who may make the first account."""
+        return InitGate(self.settings.init_password, self.secret_key, self.redis)
+
+    @cached_property
     def programs(self) -> Programs:
         """Compiled apps."""
         return Programs(self.registry)

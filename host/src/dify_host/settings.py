@@ -60,12 +60,16 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     storage_type: Annotated[str, Doc("Name of the storage plugin.")] = "opendal"
     vector_store: Annotated[str, Doc("Name of the vector store plugin for new knowledge bases.")] = "sqlite"
 
+    init_password: Annotated[Secret, Doc("Asked for before the first account can be made.")] = Secret()
     console_api_url: Annotated[str, Doc("Public base of the console API.")] = ""
     console_web_url: Annotated[str, Doc("Public base of the console pages.")] = ""
     app_web_url: Annotated[str, Doc("Public base of the pages for people who use apps: links to forms.")] = ""
     cookie_domain: Annotated[str, Doc("Domain of the session cookies, when console and API differ in theirs.")] = ""
     files_url: Annotated[str, Doc("Public base of signed file links.")] = ""
     files_access_timeout: Annotated[int, Doc("Seconds that a signed file link is valid.", ge=1)] = 300
+    console_cors_allow_origins: Annotated[
+        list[str], Doc("Origins of console pages elsewhere; unset means that of CONSOLE_WEB_URL.")
+    ] = []
     web_api_cors_allow_origins: Annotated[list[str], Doc("Origins allowed to call the app APIs.")] = msgspec.field(
         default_factory=lambda: ["*"]
     )

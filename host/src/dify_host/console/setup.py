@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Controller, get, post
+from litestar import Controller, Response, get, post
 from litestar.params import FromQuery, JSONBody
 
 from dify_host.http.callers import Call, platform_of
 from dify_host.http.console_callers import EVERYBODY, MEMBERS, ConsoleAccount
+from dify_host.http.cookies import SessionCookies
 from dify_host.identity.accounts import Accounts, ProfileChange
-from dify_host.identity.setup import set_up, setup_time
+from dify_host.identity.errors import AlreadySetUp
+from dify_host.identity.setup import is_set_up, set_up, setup_time
 from dify_host.service.shapes import Success
 from dify_host.version import VERSION
 
@@ -28,6 +30,15 @@ class SetupBody(msgspec.Struct, kw_only=True):
 
     def __repr__(self) -> str:
         return f"SetupBody(email={self.email!r}, name={self.name!r})"
+
+
+class InitBody(msgspec.Struct, kw_only=True):
+    """Body of `/init`."""
+
+    password: Annotated[str, msgspec.Meta(max_length=1000)]
+
+    def __repr__(self) -> str:
+        return "InitBody()"
 
 
 class Progress(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -51,8 +62,10 @@ class SetupController(Controller):
 
     @post("/setup", status_code=201)
     async def set_up(self, data: JSONBody[SetupBody], request: Call) -> Success:
-        """Make the first account and its workspace; refused ever after."""
+        """Make the first account and its workspace; refused ever after, and before the installation's password."""
         platform = platform_of(request)
+        if not await is_set_up(platform.db):
+            platform.init_gate.check(request.cookies.get(SessionCookies(platform.settings).init) or "")
         owner = await set_up(platform.db, platform.keyring, email=data.email, name=data.name, password=data.password)
         if data.language:
             change = ProfileChange(interface_language=data.language)
@@ -60,9 +73,24 @@ class SetupController(Controller):
         return Success()
 
     @get("/init")
-    async def initialised(self) -> dict[str, str]:
-        """Whether a password of the installation has to be entered before; there is none here."""
-        return {"status": "finished"}
+    async def initialised(self, request: Call) -> dict[str, str]:
+        """Whether the password of the installation has been entered, where there is one."""
+        platform = platform_of(request)
+        shown = request.cookies.get(SessionCookies(platform.settings).init) or ""
+        done = platform.init_gate.is_open(shown) or await is_set_up(platform.db)
+        return {"status": "finished" if done else "not_started"}
+
+    @post("/init", status_code=201)
+    async def initialise(self, data: JSONBody[InitBody], request: Call) -> Response[Success]:
+        """Enter the password of the installation; this browser may then make the first account."""
+        platform = platform_of(request)
+        if await is_set_up(platform.db):
+            raise AlreadySetUp("The platform is set up already.", hint="Log in.")
+        client = request.client.host if request.client else ""
+        response = Response(Success())
+        shown = await platform.init_gate.enter(data.password, client=client)
+        SessionCookies(platform.settings).let_in(response, shown)
+        return response
 
     @get("/ping")
     async def ping(self) -> dict[str, str]:

@@ -75,7 +75,7 @@ ConsoleAccount = NamedDependency[ConsoleCaller]
 
 
 async def console_principal(connection: Connection, platform: Platform, template: str) -> Principal:
-    """The account of the session cookie, else of the bearer token; Unauthorized, NotSetUp.
+    """The account of the session cookie, else of the bearer token; Unauthorized, NotSetUp, NotInitValidated.
 
     A cookie comes along with whatever page sends the request, so that a change by cookie needs the CSRF token too.
     """
@@ -91,6 +91,7 @@ async def console_principal(connection: Connection, platform: Platform, template
         principal = await platform.auth.principal_of(token)
     except Unauthorized as exc:
         if not await is_set_up(platform.db):
+            platform.init_gate.check(connection.cookies.get(cookies.init) or "")
             raise NotSetUp("Dify has not been initialized and installed yet.", hint="Make the first account.") from exc
         raise
     method = str(connection.scope.get("method") or "")

@@ -26,6 +26,7 @@ class SessionCookies:
         self.access = f"{prefix}access_token"
         self.refresh = f"{prefix}refresh_token"
         self.csrf = f"{prefix}csrf_token"
+        self.init = f"{prefix}init_token"
 
     def set(self, response: Response[Any], session: Session) -> None:
         """Put the tokens of a session into a response."""
@@ -33,13 +34,17 @@ class SessionCookies:
         self._put(response, self.refresh, session.refresh_token, session.refresh_seconds)
         self._put(response, self.csrf, session.csrf_token, session.access_seconds, hidden=False)
 
+    def let_in(self, response: Response[Any], shown: str) -> None:
+        """Put in the pass of who has entered the password of the installation; it ends with the browser."""
+        self._put(response, self.init, shown, None)
+
     def clear(self, response: Response[Any]) -> None:
         """Take them away."""
         for name in (self.access, self.refresh):
             self._put(response, name, "", 0)
         self._put(response, self.csrf, "", 0, hidden=False)
 
-    def _put(self, response: Response[Any], name: str, value: str, seconds: int, *, hidden: bool = True) -> None:
+    def _put(self, response: Response[Any], name: str, value: str, seconds: int | None, *, hidden: bool = True) -> None:
         response.set_cookie(
             key=name,
             value=value,

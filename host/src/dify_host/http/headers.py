@@ -1,14 +1,11 @@
-"""Headers of every answer: version and environment, and CORS for browsers on allowed origins."""
+"""Headers of every answer: version and environment."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from litestar.config.cors import CORSConfig
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["VersionHeaders", "cors"]
+__all__ = ["VersionHeaders"]
 
 
 class VersionHeaders:
@@ -30,13 +27,3 @@ class VersionHeaders:
             await send(message)
 
         await self._app(scope, receive, with_headers)
-
-
-def cors(origins: Sequence[str]) -> CORSConfig:
-    """Who may call the app APIs from a browser."""
-    return CORSConfig(
-        allow_origins=list(origins),
-        allow_methods=["GET", "PUT", "POST", "DELETE", "OPTIONS", "PATCH"],
-        allow_headers=["Content-Type", "X-App-Code", "X-App-Passport", "Authorization", "Last-Event-ID"],
-        expose_headers=["X-Version", "X-Env", "X-Trace-Id"],
-    )
