@@ -245,7 +245,7 @@ class Engine:
         The same node of the same run and round gets the same id whoever runs it and however often: a UUID of version 8
         (RFC 9562).
         """
-        place = "/".join(f"{node_id}:{index}" for node_id, index in scope)
+        place = "/".join([f"{node_id}:{index}" for node_id, index in scope])
         digest = blake2b(f"{self.run_info.run_id}/{place}".encode(), digest_size=10).hexdigest()
         return f"{digest[:8]}-{digest[8:12]}-8{digest[12:15]}-a{digest[15:18]}-"
 
@@ -273,7 +273,8 @@ class Engine:
         return event
 
     def _send_chunk(self, selector: Selector, text: str) -> None:
-        text = self.show(text)
+        if self.pool.secrets:
+            text = self.pool.mask(text)
         self._said.append(text)
         if self._quiet:
             return

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -59,6 +59,9 @@ Send = Callable[[Selector, str], None]
 #: Inline nodes in a row before other tasks of the process get their turn.
 _TURN = 50
 _CONVERSATION = "conversation"
+#: Members by a name of their own: finding one in its enumeration takes longer than all else that is done with it.
+_FAILED: Final = NodeStatus.FAILED
+_RESPONSE: Final = NodeKind.RESPONSE
 
 
 @lru_cache(4096)
@@ -118,7 +121,8 @@ class Frame:
             self.run.stop_waiting(self.scope)
             raise
         finally:
-            await self._cancel_tasks()
+            if self._tasks:
+                await self._cancel_tasks()
         if self._waiting:
             raise FramePaused
 
@@ -163,8 +167,7 @@ class Frame:
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
 
     # -- what the log knows -----------------------------------------------------------------------------------
@@ -198,7 +201,7 @@ class Frame:
             if not self.scope:  # the run has counted those of its rounds
                 self.run.usage.add(usage)
         self.output.restore(node.index, event.said)
-        if result.status is NodeStatus.FAILED:
+        if result.status is _FAILED:
             self.exceptions += 1
             self.output.pump()
             raise NodeBroke(result.error, result.error_type)
@@ -281,7 +284,7 @@ class Frame:
 
     def _settle_silent(self, node: PlanNode, ctx: NodeContext) -> None:
         result = evaluate(node.node, ctx)
-        if result.status is NodeStatus.FAILED:
+        if result.status is _FAILED:
             raise NodeBroke(result.error, result.error_type)
         self._advance(node, result)
 
@@ -294,7 +297,7 @@ class Frame:
                 if result is None:
                     self._waiting = True
                     return
-                if result.status is not NodeStatus.FAILED or ctx.attempt + 1 >= node.retry.attempts:
+                if result.status is not _FAILED or ctx.attempt + 1 >= node.retry.attempts:
                     break
                 self._retry(node, ctx, number, result, started)
                 await asyncio.sleep(max(node.retry.retry_interval, 0) / 1000)
@@ -403,11 +406,11 @@ class Frame:
 
     def _settle(self, node: PlanNode, ctx: NodeContext, number: int, result: NodeResult, started: float) -> None:
         """Take a node's result: values, streams, edges, then its event."""
-        if result.status is NodeStatus.FAILED:
+        if result.status is _FAILED:
             self._apply_strategy(node, result)
         if result.usage is not None:
             self._count(result.usage)
-        failed = result.status is NodeStatus.FAILED
+        failed = result.status is _FAILED
         if node.body is not None:
             self.run.stop_waiting(self.scope, node.id)
         if not failed:
@@ -444,14 +447,17 @@ class Frame:
             if selector[0] == _CONVERSATION:
                 for pool in self.outer:
                     pool.set(selector[0], selector[1], value)
-        if node.node.kind is NodeKind.RESPONSE:
+        if node.node.kind is _RESPONSE:
             self.results[node.index] = result.outputs
-        self.output.node_settled(node.index)
-        self.output.pump()
+        output = self.output
+        output.node_settled(node.index)
+        if output.news:
+            output.pump()
         edges = self.plan.edges
         for edge in node.outgoing:
             self._decide(edge, taken=not node.branching or edges[edge].handle == result.handle)
-        self.output.pump()
+        if output.news:
+            output.pump()
 
     def _decide(self, edge: int, *, taken: bool) -> None:
         """Settle an edge; a node whose last edge is settled starts, or is skipped with all that hangs on it."""

@@ -118,7 +118,8 @@ class Output:
         self._uncertain = len(map.pieces) + len(map.speakers) - len(map.first)
         self._settled = [False] * len(map.plan.nodes)
         self._waiting = list(map.first)
-        self._news = True
+        #: Whether something has happened since the last `pump` that may let text flow.
+        self.news = True
         self._cursor = 0
         self._buffers: dict[tuple[str, str], list[str]] = {}
         self._seen: dict[tuple[int, Selector], Value | None] = {}
@@ -136,7 +137,7 @@ class Output:
                 found = self._map.spread(self._certain, target)
                 self._uncertain -= len(found)
                 self._waiting += found
-                self._news = True
+                self.news = True
 
     def say(self, container: int, selector: Selector, text: str) -> None:
         """A round of a container said something."""
@@ -145,7 +146,7 @@ class Output:
             said[-1] = (selector, said[-1][1] + text)
         else:
             said.append((selector, text))
-        self._news = True
+        self.news = True
         self.pump()
 
     def said(self, container: int) -> list[tuple[Selector, str]]:
@@ -166,7 +167,7 @@ class Output:
         """A node finished or was skipped: its streams are closed."""
         self._settled[index] = True
         if index in self._map.watched:
-            self._news = True
+            self.news = True
             for selector in self._map.late.get(index, ()):
                 self._seen[(index, selector)] = self._pool.get(selector)
 
@@ -187,14 +188,14 @@ class Output:
         key = (node.id, name)
         if key in self._map.wanted:
             self._buffers.setdefault(key, []).append(text)
-            self._news = True
+            self.news = True
             self.pump()
 
     def pump(self) -> None:
         """Send everything that may be sent now."""
-        if not self._news:
+        if not self.news:
             return
-        self._news = False
+        self.news = False
         while self._waiting or self._streaming:
             if not self._streaming:
                 opened = self._next()

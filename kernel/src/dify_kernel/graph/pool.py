@@ -19,6 +19,7 @@ REFERENCE: Final = re.compile(r"\{\{#([a-zA-Z0-9_]{1,50}(?:\.[a-zA-Z_][a-zA-Z0-9
 
 #: How the name of a secret begins where its value is hidden.
 HIDDEN: Final = "[secret:"
+_SECRET: Final = ValueType.SECRET
 
 
 class Template:
@@ -67,7 +68,7 @@ class Pool:
         names = self._nodes.setdefault(node_id, {})
         for name, data in values.items():
             names[name] = value = infer(data)
-            if value.type is ValueType.SECRET and value.data:
+            if value.type is _SECRET and value.data:
                 self.secrets[str(value.data)] = name
 
     def get(self, selector: Sequence[str]) -> Value | None:

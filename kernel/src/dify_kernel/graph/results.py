@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -12,12 +12,14 @@ from dify_kernel.errors import DifyError
 from dify_kernel.graph.events import NodeFinished
 from dify_kernel.graph.plan import PlanNode
 from dify_kernel.graph.replay import update_name
-from dify_kernel.graph.values import Value
+from dify_kernel.graph.values import Value, plain
 
 if TYPE_CHECKING:
     from dify_kernel.graph.frame import Frame
 
 __all__ = ["evaluate", "failure", "finished_event"]
+
+_SUCCEEDED: Final = NodeStatus.SUCCEEDED
 
 
 def finished_event(
@@ -25,7 +27,8 @@ def finished_event(
 ) -> NodeFinished:
     """The event of a settled node, with all that a replay needs to settle it again."""
     run, now = frame.run, time.time()
-    show = run.show
+    show = run.show if frame.pool.secrets else plain
+    simple = not frame.place and result.usage is None and result.status is _SUCCEEDED
     event = NodeFinished(
         execution_id=ctx.execution_id,
         node_id=node.id,
@@ -36,13 +39,13 @@ def finished_event(
         inputs=show(result.inputs) if result.inputs else result.inputs,
         process_data=show(result.process_data) if result.process_data else result.process_data,
         outputs=show(result.outputs) if result.outputs else result.outputs,
-        metadata=_metadata(frame, result, node),
+        metadata=result.metadata if simple else _metadata(frame, result, node),
         handle=result.handle,
         started_at=started,
         at=now,
         elapsed_time=now - started,
     )
-    if result.status is not NodeStatus.SUCCEEDED:
+    if result.status is not _SUCCEEDED:
         event.status = result.status.value
     if result.error or result.error_type:
         event.error, event.error_type = show(result.error), result.error_type
@@ -66,8 +69,6 @@ def finished_event(
 
 
 def _metadata(frame: Frame, result: NodeResult, node: PlanNode) -> dict[str, Any]:
-    if not frame.place and result.usage is None and result.status is not NodeStatus.EXCEPTION:
-        return result.metadata
     metadata = {**result.metadata, **frame.place}
     if result.usage is not None:
         metadata["total_tokens"] = result.usage.total_tokens

@@ -137,6 +137,9 @@ class Value(msgspec.Struct, frozen=True, gc=False):
 
 
 NONE: Final = Value(ValueType.NONE, None)
+#: Looked up for every value of a run.
+_OBJECT: Final = ValueType.OBJECT
+_STRING: Final = ValueType.STRING
 
 _SCALARS: Final = {
     str: ValueType.STRING,
@@ -163,7 +166,7 @@ def infer(data: Any) -> Value:
     """
     kind = _SCALARS.get(type(data))
     if kind is not None:
-        if kind is ValueType.OBJECT and data.get("dify_model_identity") == FILE_IDENTITY:
+        if kind is _OBJECT and data.get("dify_model_identity") == FILE_IDENTITY:
             return Value(ValueType.FILE, as_file(data))
         return Value(kind, data)
     if isinstance(data, Value):
@@ -259,7 +262,7 @@ def text(value: Value) -> str:
     """How a value prints in a template."""
     data = value.data
     kind = value.type
-    if kind is ValueType.STRING or kind is ValueType.SECRET:
+    if kind is _STRING or kind is ValueType.SECRET:
         return str(data if data is not None else "")
     if data is None or kind in (ValueType.FILE, ValueType.ARRAY_FILE):
         return ""
@@ -278,7 +281,7 @@ def markdown(value: Value) -> str:
     kind = value.type
     if data is None:
         return ""
-    if kind is ValueType.STRING:
+    if kind is _STRING:
         return str(data)
     if kind is ValueType.OBJECT:
         return json.dumps(plain(data), ensure_ascii=False, indent=2)
