@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ..service.service_house import Workshop, answers_with, edge, graph, names, node
+from ..service.service_house import House, Workshop, answers_with, edge, graph, names, node
+from ..service.test_service_annotations import switch, write
 from .console_house import Browser, greeting
 
 COUNT = {"name": "count", "value_type": "number", "value": 3}
@@ -77,6 +78,36 @@ async def test_a_chat_draft_keeps_its_conversation_and_writes_to_it(owner: Brows
     assert "".join(item["answer"] for item in again if item["event"] == "message") == "then 11"
     (run, *_) = (await owner.ok("GET", f"/apps/{app_id}/advanced-chat/workflow-runs"))["data"]
     assert (run["conversation_id"], run["message_id"]) == (again[0]["conversation_id"], again[0]["message_id"])
+
+
+async def test_a_chat_draft_is_moderated_and_answered_by_annotations(owner: Browser, house: House) -> None:
+    sides = {"inputs_config": {"enabled": True, "preset_response": "Not here."}}
+    sides["outputs_config"] = {"enabled": True, "preset_response": "Not that."}
+    words = {"enabled": True, "type": "keywords", "config": {**sides, "keywords": "badger\nwolf"}}
+    body = graph(
+        node("start", "start", variables=[]),
+        node("turn", "template-transform", template="{{ q | reverse }}", variables=[
+            {"variable": "q", "value_selector": ["sys", "query"]}
+        ]),
+        node("answer", "answer", answer="{{#turn.output#}}"),
+    )  # fmt: skip
+    features = {"sensitive_word_avoidance": words, "opening_statement": "Hello"}
+    app_id = await owner.draft(body, "advanced-chat", features=features)
+    path = f"/apps/{app_id}/advanced-chat/workflows/draft/run"
+    said = await owner.stream(path, {"query": "a wolf", "inputs": {}})
+    assert [(item["event"], item.get("answer")) for item in said] == [("message", "Not here."), ("message_end", None)]
+    said = await owner.stream(path, {"query": "regdab", "inputs": {}})
+    assert names(said)[-3:] == ["workflow_finished", "message_replace", "message_end"]
+    assert said[-2]["answer"] == said[-3]["data"]["outputs"]["answer"] == "Not that."
+    fine = await owner.stream(path, {"query": "xof", "inputs": {}})
+    assert "".join(item["answer"] for item in fine if item["event"] == "message") == "fox"
+    assert names(fine)[-2:] == ["workflow_finished", "message_end"]
+    key = await house.key_of(app_id)
+    await write(key, "What costs a fox?", "Nothing.")
+    await switch(house, key)
+    known = await owner.stream(path, {"query": "What costs a fox?", "inputs": {}})
+    assert [item.get("answer") for item in known] == ["Nothing.", None]
+    assert known[-1]["metadata"]["annotation_reply"]["account"]["name"]
 
 
 async def test_a_conversation_variable_begins_with_what_it_was_declared_with(owner: Browser) -> None:

@@ -19,6 +19,7 @@ from dify_host.console.workflows import draft_of
 from dify_host.http.callers import Call, platform_of
 from dify_host.http.console_callers import MEMBERS, WRITERS, ConsoleAccount, ConsoleCaller
 from dify_host.platform import Platform
+from dify_host.runs.answered import GivenAnswer
 from dify_host.runs.api_events import ApiEvents
 from dify_host.runs.commands import StopCommand
 from dify_host.runs.node_records import NodeRecords
@@ -26,7 +27,7 @@ from dify_host.runs.service import RunRequest
 from dify_host.runs.single_step import SingleSteps, Step, StepInputs
 from dify_host.service.shapes import FileObject, IdInPath, Success
 
-__all__ = ["DraftRunController"]
+__all__ = ["DraftRunController", "NodeRunBody", "prepared_step"]
 
 
 class DraftRunBody(msgspec.Struct, kw_only=True):
@@ -84,7 +85,7 @@ class DraftRunController(Controller):
     ) -> dict[str, Any]:
         """Run one node and answer with its record."""
         app, draft = await app_of(caller, app_id, ANY_WORKFLOW), await draft_of(caller, app_id)
-        steps, step = await _step(caller, platform_of(request), app, draft, node_id, data)
+        steps, step = await prepared_step(caller, platform_of(request), app, draft, node_id, data)
         return await _records(caller, request).one(app.id, await steps.run(step))
 
     @post("/workflows/draft/iteration/nodes/{node_id:str}/run", status_code=200, opt=WRITERS)
@@ -165,9 +166,12 @@ async def _run(caller: ConsoleCaller, request: Call, app: AppRecord, data: Draft
         invoke_from="debugger",
         from_source="console",
         triggered_from="debugging",
-        introduction=str(draft.features.get("opening_statement") or ""),
     )
-    watched = await platform.draft_runs.start(platform.programs.workflow(draft), wanted, variables)
+    live = await platform.live_apps.version(caller.workspace.app_repository, app, draft)
+    given = await platform.calls.prepare(live, wanted)
+    if isinstance(given, GivenAnswer):
+        return stream_of(given.events, given.follow(idle=PING_EVERY))
+    watched = await platform.draft_runs.start(live.program, given, variables)
     return stream_of(watched.started.events, watched.follow(idle=PING_EVERY))
 
 
@@ -186,7 +190,7 @@ async def _container(
 ) -> Stream:
     platform = platform_of(request)
     app, draft = await app_of(caller, app_id, modes), await draft_of(caller, app_id)
-    steps, step = await _step(caller, platform, app, draft, node_id, data)
+    steps, step = await prepared_step(caller, platform, app, draft, node_id, data)
     found = step.plan.nodes[step.plan.root].type
     if found != kind:
         raise BadInput(f"The node {node_id!r} is of type {found}, not {kind}.", node_id=node_id)
@@ -199,7 +203,7 @@ async def _container(
     return stream_of(events, steps.stream(step, idle=PING_EVERY))
 
 
-async def _step(
+async def prepared_step(
     caller: ConsoleCaller,
     platform: Platform,
     app: AppRecord,
@@ -207,6 +211,7 @@ async def _step(
     node_id: str,
     data: NodeRunBody,
 ) -> tuple[SingleSteps, Step]:
+    """A node of a draft with the values that were sent for it, and what runs it."""
     steps = SingleSteps(
         registry=platform.registry,
         ports=lambda run, creator: platform.ports(caller.tenant, run, creator),

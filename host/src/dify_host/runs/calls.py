@@ -137,9 +137,7 @@ class AppCalls:
         Raises what `Before.prepare` and `RunService.start` raise.
         """
         rooms = await self._rooms(request.tenant)
-        introduction = opening(live.introduction, request.inputs)
-        request = msgspec.structs.replace(request, introduction=introduction, names=auto_name)
-        begun = await self._begin(live, request)
+        begun = await self._begin(live, msgspec.structs.replace(request, names=auto_name))
         speak = await rooms.speech.reader_of(live.program.features) if plays else None
         stream = self._stream(live, begun, speak)
         naming = self._naming.begin(rooms.asides.name, begun.run, begun.spec) if auto_name else None
@@ -147,6 +145,7 @@ class AppCalls:
 
     async def prepare(self, live: LiveApp, request: RunRequest) -> GivenAnswer | RunRequest:
         """What comes before a run that somebody else starts: the answer that takes its place, or what to run."""
+        request = msgspec.structs.replace(request, introduction=opening(live.introduction, request.inputs))
         prepared = await (await self._rooms(request.tenant)).before.prepare(live, request)
         return await self._answers.give(live, prepared) if isinstance(prepared, Answered) else prepared.request
 

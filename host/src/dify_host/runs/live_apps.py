@@ -10,7 +10,7 @@ from dify_kernel.errors import BadInput, Forbidden
 from dify_host.annotations.records import ReplySetting
 from dify_host.annotations.repository import AnnotationRepository
 from dify_host.apps.errors import AppUnavailable
-from dify_host.apps.records import AppRecord
+from dify_host.apps.records import AppRecord, WorkflowRecord
 from dify_host.apps.repository import AppRepository
 from dify_host.fresh import Fresh
 from dify_host.runs.programs import Program, Programs
@@ -74,16 +74,19 @@ class LiveApps:
             return await self._load(repository, app, workflow_id)
         return await self._live.get((repository.tenant.id, app_id), lambda: self._load(repository, app, None))
 
-    async def _load(self, repository: AppRepository, app: AppRecord, workflow_id: str | None) -> LiveApp:
+    async def version(self, repository: AppRepository, app: AppRecord, record: WorkflowRecord) -> LiveApp:
+        """The app as this version of its workflow answers, be it a draft."""
+        program = self._programs.workflow(record)
         if app.mode == "workflow":
-            record = await repository.published_workflow(app.id, workflow_id)
-            return LiveApp(app=app, program=self._programs.workflow(record))
-        annotations = await AnnotationRepository(repository.db, repository.tenant).setting(app.id)
-        if app.mode == "advanced-chat":
-            record = await repository.published_workflow(app.id, workflow_id)
-            opening = str(record.features.get("opening_statement") or "")
-            program = self._programs.workflow(record)
-            return LiveApp(app=app, program=program, introduction=opening, annotations=annotations)
+            return LiveApp(app=app, program=program)
+        opening = str(record.features.get("opening_statement") or "")
+        annotations = await _annotations(repository, app)
+        return LiveApp(app=app, program=program, introduction=opening, annotations=annotations)
+
+    async def _load(self, repository: AppRepository, app: AppRecord, workflow_id: str | None) -> LiveApp:
+        if app.mode in ("workflow", "advanced-chat"):
+            return await self.version(repository, app, await repository.published_workflow(app.id, workflow_id))
+        annotations = await _annotations(repository, app)
         config = await repository.model_config(app.id)
         if config is None:
             raise AppUnavailable("App unavailable, please check your app configurations.", app_id=app.id)
@@ -95,6 +98,10 @@ class LiveApps:
         """See a change of this process at once."""
         self._live.drop(lambda key, _: key[1] == app_id)
         self._records.drop(lambda key, _: key[1] == app_id)
+
+
+async def _annotations(repository: AppRepository, app: AppRecord) -> ReplySetting | None:
+    return await AnnotationRepository(repository.db, repository.tenant).setting(app.id)
 
 
 def _check_mode(app: AppRecord, audience: Audience) -> None:

@@ -177,7 +177,6 @@ async def _answered(
             query=getattr(data, "query", "") or "",
             files=files,
             conversation_id=conversation_id,
-            introduction=live.introduction,
         ),
         auto_name=getattr(data, "auto_generate_name", True),
         plays=streams,
