@@ -21,10 +21,11 @@ async def main(plan: dict[str, Any]) -> None:
         request = RunRequest(
             tenant=workspace.tenant,
             app=live.app,
-            creator=Creator(role="end_user", id=new_id()),
+            creator=Creator(role="end_user", id=plan.get("user") or new_id()),
             user_id="abc-123",
             inputs={},
             query=plan["query"],
+            names=plan.get("names", False),
         )
         started = await platform.runs.start(live.program, request)
         async for _ in started.handle.follow():

@@ -15,7 +15,7 @@ KEY = "extension-key-1234"
 
 
 class ApiExtensionServer(ThreadingHTTPServer):
-    """Keeps what it was asked; `broken` makes it fail."""
+    """Keeps what it was asked; `broken` makes it fail. It answers when `gate` is set, as it is at first."""
 
     daemon_threads = True
 
@@ -23,6 +23,8 @@ class ApiExtensionServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.broken = False
+        self.gate = threading.Event()
+        self.gate.set()
 
     @property
     def url(self) -> str:
@@ -44,6 +46,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.broken:
             return self._answer(500, {"error": "out of order"})
         self.server.asked.append((body["point"], body["params"]))
+        self.server.gate.wait(60)
         return self._answer(200, _ANSWERS[body["point"]](body["params"]))
 
     def _answer(self, status: int, value: Any) -> None:

@@ -15,6 +15,7 @@ from dify_kernel.graph.events import Event, StreamChunk
 
 from dify_host.moderation.output_check import OutputCheck
 from dify_host.runs.api_events import PING, ApiEvents, server_sent
+from dify_host.runs.withheld import Withheld
 from dify_host.speech.autoplay import Reader
 from dify_host.speech.service import Speak
 
@@ -54,6 +55,7 @@ class AnswerStream:
         if check is not None:
             check.replaced = self._replaced
         self._reader = Reader(speak, self._play, app_id=app_id) if speak is not None else None
+        self._withheld = Withheld(())
         self._sent: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._task = asyncio.create_task(self._pass_on(), name="answer-stream")
 
@@ -106,16 +108,20 @@ class AnswerStream:
             self._sent.put_nowait(None)
 
     def _take(self, event: Event) -> None:
-        if isinstance(event, StreamChunk):
-            if self._check is not None:
-                if self._check.closed:
-                    return
-                self._check.feed(event.text)
-            if self._reader is not None:
-                self._reader.feed(event.text)
-        data = self._events.encode([event])
+        shown = self._withheld.shown([event])
+        if self._check is None or not self._check.closed:
+            shown = [event]
+            if isinstance(event, StreamChunk):
+                self._say(event.text)
+        data = self._events.encode(shown)
         if data:
             self._sent.put_nowait(data)
+
+    def _say(self, text: str) -> None:
+        if self._check is not None:
+            self._check.feed(text)
+        if self._reader is not None:
+            self._reader.feed(text)
 
     def _replaced(self, text: str) -> None:
         """Tell at once what takes the place of the answer so far."""

@@ -1,4 +1,4 @@
-"""What is shown of a run to those who take its stream up again, when its answer is judged.
+"""What is shown of a run whose answer is judged: after it was refused, and to those who take its stream up again.
 
 Its log has the verdict at its end, and what nodes gave before. Until the answer has passed no text goes out, and
 nothing that may hold a part of it; the end tells the whole answer as it is kept.
