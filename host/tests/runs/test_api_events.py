@@ -79,6 +79,31 @@ TEXT = graph(
 )
 
 
+AGENT = {
+    "agent_strategy_provider_name": "langgenius/agent/agent",
+    "agent_strategy_name": "function_calling",
+    "agent_parameters": {
+        "model": {"type": "constant", "value": {**MODEL, "model": "m"}},
+        "query": {"type": "constant", "value": "REPLY:hi"},
+        "instruction": {"type": "constant", "value": ""},
+    },
+}
+
+
+async def test_the_start_of_an_agent_tells_its_strategy(house: RunHouse) -> None:
+    nodes = [
+        node("start", "start", variables=[]),
+        node("agent", "agent", **AGENT),
+        node("end", "end", outputs=[{"variable": "text", "value_selector": ["agent", "text"]}]),
+    ]
+    events = await stream(house, "workflow", graph(*nodes))
+    assert events[-1]["data"]["outputs"] == {"text": "hi"}
+    started = {e["data"]["node_id"]: e["data"] for e in events if e["event"] == "node_started"}
+    assert started["agent"]["agent_strategy"] == {"name": "function_calling", "icon": None}
+    assert started["end"]["agent_strategy"] is None
+    assert {tuple(data["extras"]) for data in started.values()} == {()}
+
+
 async def test_workflow(house: RunHouse) -> None:
     events = await stream(house, "workflow", TEXT)
     node_pair = ["node_started", "node_finished"]

@@ -345,7 +345,9 @@ def _node_base(event: NodeStarted | NodeFinished | NodeRetried) -> dict[str, Any
 
 
 def _node_started(event: NodeStarted) -> dict[str, Any]:
-    return {**_node_base(event), "created_at": int(event.at), "extras": {}, "agent_strategy": None}
+    strategy = event.extras.get("agent_strategy")
+    extras = {name: value for name, value in event.extras.items() if name != "agent_strategy"}
+    return {**_node_base(event), "created_at": int(event.at), "extras": extras, "agent_strategy": strategy}
 
 
 def _node_finished(event: NodeFinished | NodeRetried) -> dict[str, Any]:

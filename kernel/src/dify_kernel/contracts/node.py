@@ -351,6 +351,10 @@ class Node(ABC):
         """Variables of other owners that the node writes (assigner)."""
         return []
 
+    def extras(self) -> dict[str, Any]:
+        """What clients are told of the node from its start on, beside its title: plain data, small."""
+        return {}
+
     def pieces(self) -> list[str | Selector]:
         """For a response node: texts and selectors in the order they stream."""
         return []

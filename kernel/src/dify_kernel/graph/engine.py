@@ -268,6 +268,7 @@ class Engine:
             title=node.title,
             index=self.step(scope),
             scope=scope,
+            extras=node.extras,
         )
         self.emit(event)
         return event

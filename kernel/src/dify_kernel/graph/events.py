@@ -56,7 +56,10 @@ class RunStarted(Event, kw_only=True, tag="run_started", gc=False, omit_defaults
 
 
 class NodeStarted(Event, kw_only=True, tag="node_started", gc=False, omit_defaults=True):
-    """A node has begun. `index` counts starts from 1; `execution_id` stays the same over retries and crashes."""
+    """A node has begun. `index` counts starts from 1; `execution_id` stays the same over retries and crashes.
+
+    `extras` is what the node tells of itself (`Node.extras`).
+    """
 
     execution_id: str
     node_id: str
@@ -64,6 +67,7 @@ class NodeStarted(Event, kw_only=True, tag="node_started", gc=False, omit_defaul
     title: str = ""
     index: int = 1
     scope: Scope = ()
+    extras: dict[str, Any] = {}
 
 
 class StreamChunk(Event, kw_only=True, tag="stream_chunk", gc=False, omit_defaults=True):

@@ -55,6 +55,7 @@ class PlanNode(msgspec.Struct, frozen=True, kw_only=True):
     incoming: tuple[int, ...]
     outgoing: tuple[int, ...]
     body: Plan | None = None
+    extras: dict[str, Any] = {}
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -414,6 +415,7 @@ class _Compiler:
             incoming=tuple(incoming),
             outgoing=tuple(outgoing),
             body=body,
+            extras=node.extras(),
         )
 
 

@@ -43,6 +43,10 @@ class AgentNode(Node):
                 found.append(f"The parameter {name} is a variable, but its value is no selector.")
         return found
 
+    def extras(self) -> dict[str, Any]:
+        """How it goes about its work."""
+        return {"agent_strategy": {"name": self.config.agent_strategy_name, "icon": None}}
+
     async def run(self, ctx: NodeContext) -> AsyncIterator[Delta]:
         """Steps, citations and the answer as they come, then the result; a failed one keeps what was known."""
         steps = Steps(ctx)
