@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
 import redis.asyncio as redis
+from dify_host.db.errors import DatabaseUnavailable
 from dify_host.db.types import utc_now
 from dify_host.runs.follower import RunFollower, TextReplaced
 from dify_host.runs.run_streams import RunStreams, stream_key
@@ -181,9 +183,54 @@ async def test_a_pause_ends_the_stream_unless_it_is_to_go_on(watched: RunHouse, 
 async def test_silence_is_told(watched: RunHouse, bus: redis.Redis) -> None:
     watched.models.gate.clear()
     started = await watched.start(watched.workflow(chat_graph()), await watched.app("advanced-chat"), query="REPLY:x y")
-    await watched.until(started.handle.text)
+    while not await bus.exists(stream_key(started.handle.run.run_id)):
+        await asyncio.sleep(0.005)
     batches = RunFollower(bus, watched.store).follow(started.handle.run.run_id, idle=0.05)
     while await anext(batches):
         pass
     assert await anext(batches) == []
     await batches.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_log_that_is_ahead_of_the_stream_costs_no_text(
+    house: RunHouse, bus: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dify_host.runs.follower._LOOK", 0.01)
+    streams = RunStreams(bus, every=0.2)
+    house.service = house.make_service(watcher=streams)
+    started = await house.start(
+        house.workflow(chat_graph()), await house.app("advanced-chat"), query="REPLY:one two three four five"
+    )
+    found = await read(RunFollower(bus, house.store), started.handle.run.run_id)
+    assert text(found) == "one two three four five"
+    numbers = [event.seq for event in found if not isinstance(event, StreamChunk | TextReplaced)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    await streams.close()
+
+
+async def test_a_reader_outlives_a_database_that_is_away(
+    watched: RunHouse, bus: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dify_host.runs.follower._AGAIN", 0.0)
+    watched.models.gate.clear()
+    program = watched.workflow(chat_graph())
+    started = await watched.start(program, await watched.app("advanced-chat"), query="REPLY:one two three four five")
+    run_id = started.handle.run.run_id
+    load, failures = watched.store.load, [DatabaseUnavailable("away")] * 3
+
+    async def moody(*args: Any, **options: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await load(*args, **options)
+
+    monkeypatch.setattr(watched.store, "load", moody)
+    follower = RunFollower(bus, watched.store)
+    reader, waiter = asyncio.create_task(read(follower, run_id)), asyncio.create_task(follower.wait(run_id))
+    watched.models.gate.set()
+    assert text(await reader) == "one two three four five"
+    assert (await waiter).outputs["answer"] == "one two three four five"
+    assert not failures
+    monkeypatch.setattr("dify_host.runs.follower._PATIENCE", -1.0)
+    failures.append(DatabaseUnavailable("for good"))
+    with pytest.raises(DatabaseUnavailable):
+        await follower.wait(run_id)

@@ -9,10 +9,11 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import redis.asyncio as redis
+from dify_kernel.errors import DifyError
 from dify_kernel.graph.events import AnyEvent, Event, RunFinished, RunPaused, RunResumed, StreamChunk
 
 from dify_host.runs.event_log import SqlRunLogStore
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 _decode = msgspec.json.Decoder(Entry).decode
 #: Seconds of silence on the bus after which the log is looked at all the same.
 _LOOK = 1.0
+#: Seconds for which a reader waits for a log that cannot be read.
+_PATIENCE = 60.0
+_AGAIN = 0.5
 
 
 class TextReplaced(Event, kw_only=True, tag="text_replaced"):
@@ -47,7 +51,7 @@ class RunFollower:
         With `idle` comes an empty batch for each so many seconds of silence. `through_pauses` goes on when the run
         waits for somebody, until it has ended.
         """
-        reader = _Reader(self._store, run_id, after)
+        reader = _Reader(self._load, run_id, after)
         cursor, quiet, patience = "0-0", time.monotonic(), 0.0
         while True:
             entries = await self._read(run_id, cursor, patience)
@@ -65,19 +69,31 @@ class RunFollower:
                 yield batch
                 if await reader.over(batch, through_pauses):
                     return
-            elif idle is not None and time.monotonic() - quiet >= idle:
+            elif idle is not None and not reader.knows_more and time.monotonic() - quiet >= idle:
                 quiet = time.monotonic()
                 yield []
 
     async def wait(self, run_id: str) -> RunFinished | RunPaused:
         """How the run ends, or that it waits for somebody."""
         while True:
-            events = await self._store.load(run_id)
+            events = await self._load(run_id)
             last = events[-1] if events else None
             if isinstance(last, RunFinished | RunPaused):
                 return last
             async for _ in self.follow(run_id, after=(last.seq if last else 0, 0)):
                 pass
+
+    async def _load(self, run_id: str, *, after: int = 0) -> list[AnyEvent]:
+        """What the log says behind an event; waited for while the database is away."""
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return await self._store.load(run_id, after=after)
+            except DifyError as exc:
+                if not exc.retryable or time.monotonic() > until:
+                    raise
+                log.debug("The log of run %s cannot be read just now: %s", run_id, exc)
+            await asyncio.sleep(_AGAIN)
 
     async def _read(self, run_id: str, cursor: str, patience: float) -> list[tuple[str, Entry]]:
         """New entries of the stream, waited for; none while the bus is away."""
@@ -91,13 +107,20 @@ class RunFollower:
         return [(entry_id.decode(), _decode(data[b"e"])) for _, items in found or [] for entry_id, data in items]
 
 
+class _Load(Protocol):
+    async def __call__(self, run_id: str, *, after: int = 0) -> list[AnyEvent]: ...
+
+
 class _Reader:
     """One reader: its position, and up to where it has all the text."""
 
-    def __init__(self, store: SqlRunLogStore, run_id: str, after: Position) -> None:
-        self._store, self._run_id = store, run_id
+    def __init__(self, load: _Load, run_id: str, after: Position) -> None:
+        self._load, self._run_id = load, run_id
         self._at = self._covered = after
         self._lost = False
+        self._spotted: int | None = None
+        #: Whether it has seen events in the log that it leaves to the stream for a moment.
+        self.knows_more = False
         #: Whether there was nothing behind the position that the reader began with.
         self.at_end = False
 
@@ -106,10 +129,12 @@ class _Reader:
         if entry.to <= self._covered:
             return []
         self._lost = self._lost or entry.since > self._covered
-        self._covered = entry.to
+        covered, self._covered = self._covered, entry.to
         events: list[Event] = []
         for piece in entry.pieces:
             if (piece.seq, piece.offset) <= self._at:
+                # The log was ahead of the stream: the reader is past the place of a piece that it did not get.
+                self._lost = self._lost or (piece.seq, piece.offset) > covered
                 continue
             if piece.seq > self._at[0]:
                 events += await self._log(until=piece.seq)
@@ -129,14 +154,21 @@ class _Reader:
         return events
 
     async def catch_up(self) -> list[Event]:
-        """What the log has behind the position, as the stream says nothing."""
-        events = await self._store.load(self._run_id, after=self._at[0] - 1)
+        """What the log has behind the position, as the stream says nothing.
+
+        What is new there since the last look may be on its way in the stream, with text before it: it is told at the
+        next look, if the stream is silent still. The first look tells everything.
+        """
+        events = await self._load(self._run_id, after=self._at[0] - 1)
         last = events[-1] if events else None
-        self.at_end = isinstance(last, RunFinished) and last.seq <= self._at[0]
-        return self._told([event for event in events if event.seq > self._at[0]])
+        newest = last.seq if last is not None else 0
+        self.at_end = isinstance(last, RunFinished) and newest <= self._at[0]
+        until = newest if self._spotted is None else self._spotted
+        self._spotted, self.knows_more = newest, newest > max(until, self._at[0])
+        return self._told([event for event in events if self._at[0] < event.seq <= until])
 
     async def _log(self, *, until: int) -> list[Event]:
-        events = await self._store.load(self._run_id, after=self._at[0])
+        events = await self._load(self._run_id, after=self._at[0])
         return self._told([event for event in events if event.seq <= until])
 
     def _told(self, events: list[AnyEvent]) -> list[Event]:
@@ -162,5 +194,5 @@ class _Reader:
         """Whether the batch is the last: the run has ended, or it waits for somebody still."""
         last = batch[-1]
         if isinstance(last, RunPaused) and not through_pauses:
-            return not await self._store.load(self._run_id, after=last.seq)
+            return not await self._load(self._run_id, after=last.seq)
         return isinstance(last, RunFinished)
