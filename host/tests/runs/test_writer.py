@@ -182,7 +182,7 @@ async def test_a_row_without_an_id_is_taken_back(lite_writer: BatchWriter, sqlit
 class Moody(Database):
     """A database that is away for its first calls."""
 
-    failures: list[DifyError]
+    failures: list[DifyError] = []
 
     async def run_write(self, work: Any) -> Any:
         if self.failures:
@@ -195,6 +195,7 @@ async def test_a_database_that_comes_back_loses_nothing(
     sqlite_url: str, kind: type[DifyError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dify_host.db.writer._PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("dify_host.db.writer._PATIENCE", 0.0)
     db = Moody(sqlite_url)
     writer = BatchWriter(db)
     writer.start()
@@ -208,5 +209,57 @@ async def test_a_database_that_comes_back_loses_nothing(
     lost = kind is DatabaseUnavailable
     assert (isinstance(first, kind), isinstance(second, kind)) == (lost, lost)
     assert len(await stored(db)) == (3 if lost else 5)
+    await writer.close()
+    await db.close()
+
+
+class Mute(Database):
+    """A database that does what it is told and is gone before it says so, for its first calls."""
+
+    silent = 0
+
+    async def run_write(self, work: Any) -> Any:
+        result = await super().run_write(work)
+        if self.silent:
+            self.silent -= 1
+            raise DatabaseUnavailable("gone")
+        return result
+
+
+async def test_what_was_written_without_a_word_is_not_written_twice(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dify_host.db.writer._PAUSES", (0.0, 0.0))
+    db = Mute(database_url)
+    writer = BatchWriter(db)
+    writer.start()
+    db.silent = 2
+    lease = {"run_id": (run_id := new_id()), "owner": "me", "token": 1, "expires_at": NOW}
+    made = group(row_id := new_id())
+    made.insert(workflow_run_leases, lease)
+    await asyncio.gather(writer.put(made), writer.put(group(other := new_id())))
+    assert set(await stored(db)) == {row_id, other}
+    db.silent = 1
+    gone = group(last := new_id())
+    gone.delete(workflow_run_leases.c.run_id, run_id)
+    await writer.put(gone)
+    assert set(await stored(db)) == {row_id, other, last}
+    await writer.close()
+    await db.close()
+
+
+async def test_a_row_of_somebody_else_is_not_taken_for_written(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dify_host.db.writer._PAUSES", (0.0, 0.0))
+    db = Moody(sqlite_url)
+    writer = BatchWriter(db)
+    writer.start()
+    await writer.put(group(row_id := new_id()))
+    db.failures = [DatabaseUnavailable("later")]
+    made = Group()
+    made.insert(saved_messages, saved(row_id, role="end_user"))
+    with pytest.raises(Conflict):
+        await writer.put(made)
     await writer.close()
     await db.close()

@@ -2,14 +2,18 @@
 
 A change is put in memory at once and is durable when its future ends. Changes of one row within a batch become one
 statement, the last one wins; the order of rows within a table is kept. While the database is away a batch waits for
-it, a few seconds; one that is refused is tried again group by group, so that a bad row fails its own writer alone.
+it, and a batch that was written without anybody hearing of it is not written twice. One that is refused is tried again
+group by group, so that a bad row fails its own writer alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,6 +30,8 @@ Check = Callable[[sa.Connection], None]
 _ROWS = 500
 #: Seconds before each further try of a batch that the database could not take just now.
 _PAUSES = (0.05, 0.2, 0.75, 2.0)
+#: Seconds for which a batch waits for a database that does not answer: a restart, or another server that takes over.
+_PATIENCE = 20.0
 
 
 class Group:
@@ -122,22 +128,29 @@ class BatchWriter:
 
     async def _try(self, groups: list[Group]) -> Exception | None:
         """Write groups in one transaction; the error that is left after the last try."""
-        error: Exception | None = None
-        for pause in (0.0, *_PAUSES):
-            if pause:
-                await asyncio.sleep(pause)
+        pauses, since = iter(_PAUSES), time.monotonic()
+        unsure = False
+        while True:
             try:
-                await self._db.run_write(lambda conn: _apply(conn, groups))
+                await self._db.run_write(partial(_apply, groups=groups, unsure=unsure))
+                return None
             except Exception as exc:
                 error = exc
-                if not (isinstance(exc, DifyError) and exc.retryable):
-                    return error
-            else:
-                return None
-        return error
+            if not (isinstance(error, DifyError) and error.retryable):
+                return error
+            away = isinstance(error, DatabaseUnavailable)
+            unsure = unsure or away
+            patient = away and time.monotonic() - since < _PATIENCE
+            pause = next(pauses, _PAUSES[-1] if patient else None)
+            if pause is None:
+                return error
+            await asyncio.sleep(pause)
 
 
-def _apply(conn: sa.Connection, groups: list[Group]) -> None:
+def _apply(conn: sa.Connection, groups: list[Group], unsure: bool) -> None:
+    """Write the groups; `unsure` when the connection was lost in an earlier try, which may have been committed."""
+    if unsure and _is_written(conn, groups):
+        return
     for group in groups:
         if group.check is not None:
             group.check(conn)
@@ -152,6 +165,22 @@ def _apply(conn: sa.Connection, groups: list[Group]) -> None:
             deletes.setdefault(column, []).append(value)
     for column, found in deletes.items():
         conn.execute(sa.delete(column.table).where(column.in_(found)))
+
+
+def _is_written(conn: sa.Connection, groups: list[Group]) -> bool:
+    """Whether the first row of a batch is there, as this process made it: a batch is written whole or not at all.
+
+    A batch without rows only changes what is there, which may be done twice.
+    """
+    table, row = next((item for group in groups for item in group.inserts), (None, {}))
+    if table is None:
+        return False
+    mine = [column == row[column.name] for column in table.primary_key if column.name in row]
+    if len(mine) < len(table.primary_key):
+        return False
+    found = conn.execute(sa.select(table).where(*mine)).mappings().one_or_none()
+    compared = {name: value for name, value in row.items() if isinstance(value, str | int | datetime)}
+    return found is not None and all(found[name] == value for name, value in compared.items())
 
 
 def _insert(conn: sa.Connection, groups: list[Group]) -> None:
