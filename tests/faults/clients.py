@@ -69,6 +69,8 @@ class Callers(msgspec.Struct, kw_only=True):
     told: list[Told] = []
     hooked: list[str] = []
     refused: list[str] = []
+    #: Calls that have not come to an end: what they do, by their word.
+    open: dict[str, str] = {}
     lost: int = 0
     asked: int = 0
 
@@ -77,12 +79,15 @@ class Callers(msgspec.Struct, kw_only=True):
         self.asked += 1
         pace = f"DELAY:{self.random.choice((5, 20, 60, 120))}"
         app = self.stage.house.apps[self.random.choice(list(self.stage.house.apps))]
+        waits, leaves = self.random.random() < 0.4, self.random.random() < 0.3
+        self.open[word] = f"{app.name} {'waits' if waits else 'follows'}"
         if app.name == "hook":
             await self._hook(word, pace)
-        elif self.random.random() < 0.4:
+        elif waits:
             await self._wait(app, word, pace)
         else:
-            await self._follow(app, word, pace, leaves=self.random.random() < 0.3)
+            await self._follow(app, word, pace, leaves=leaves)
+        del self.open[word]
 
     async def answer_form(self, token: str, comment: str) -> None:
         """Answer a form by its link; harmless when somebody has."""
@@ -142,7 +147,8 @@ class Callers(msgspec.Struct, kw_only=True):
                     self.lost += 1
                     return
             if not followed.run_id:
-                self.refused += followed.errors or [f"{app.name} streaming: an empty stream"]
+                self.refused += followed.errors
+                self.lost += not followed.errors  # it left before it was told anything
                 return
         self.followed.append(followed)
         kind = "workflow" if app.mode == "workflow" else "chat-messages"

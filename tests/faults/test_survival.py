@@ -35,7 +35,7 @@ def survive(stage: Stage, seed: int, seconds: float, rate: float, figures: Figur
 
 def assert_survived(outcome: Outcome) -> None:
     found = problems(outcome.evidence)
-    assert not outcome.left, (outcome.left, found)
+    assert not outcome.left, (outcome.left, outcome.callers.open, found)
     assert not found, "\n".join(found)
     assert not outcome.changed
     assert outcome.kills
