@@ -54,6 +54,9 @@ TABLE: Final[list[tuple[str, str, set[str]]]] = [
     *(("POST", f"{CHAT}/workflows/draft/{kind}/nodes/{{node_id}}/run", EDITOR) for kind in ("iteration", "loop")),
     ("POST", f"{APP}/workflow-runs/tasks/{{task_id}}/stop", EDITOR),
     ("POST", f"{DRAFT}/nodes/{{node_id}}/run", EDITOR),
+    ("POST", f"{DRAFT}/nodes/{{node_id}}/trigger/run", EDITOR),
+    ("POST", f"{DRAFT}/trigger/run", EDITOR),
+    ("POST", f"{DRAFT}/trigger/run-all", EDITOR),
     ("GET", f"{DRAFT}/nodes/{{node_id}}/last-run", MEMBER),
     ("GET", f"{APP}/workflows/publish", EDITOR),
     ("POST", f"{APP}/workflows/publish", EDITOR),
@@ -102,6 +105,8 @@ BODIES: Final[dict[str, Any]] = {
     f"{APP}/workflow-runs/{{run_id}}/forms/{{form_id}}": {"action": "yes"},
     "/apps/imports": {"mode": "yaml-content", "yaml_content": "kind: app"},
     DRAFT: {"graph": {}, "features": {}},
+    f"{DRAFT}/trigger/run": {"node_id": "hook"},
+    f"{DRAFT}/trigger/run-all": {"node_ids": ["hook"]},
     f"{APP}/trigger-enable": {"trigger_id": str(uuid.uuid4()), "enable_trigger": False},
 }
 

@@ -8,6 +8,7 @@ from dify_host.console.account import AccountController, WorkspaceController
 from dify_host.console.app_texts import AppTextController
 from dify_host.console.apps import ApiKeyController, AppController
 from dify_host.console.draft_runs import DraftRunController
+from dify_host.console.draft_triggers import DraftTriggerController
 from dify_host.console.draft_variables import DraftVariableController
 from dify_host.console.forms import FormController
 from dify_host.console.login import LoginController
@@ -32,6 +33,7 @@ def console_routes() -> list[ControllerRouterHandler]:
         AppTextController,
         WorkflowController,
         DraftRunController,
+        DraftTriggerController,
         DraftVariableController,
         RunHistoryController,
         FormController,

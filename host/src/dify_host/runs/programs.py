@@ -15,7 +15,7 @@ from dify_kernel.registry import Registry
 from dify_host.apps.records import ModelConfig, Variable, WorkflowRecord
 from dify_host.runs.basic import basic_graph
 
-__all__ = ["Program", "Programs"]
+__all__ = ["ROOT_FORMS", "Program", "Programs"]
 
 #: What a basic app's configuration says beside its prompt and model; workflows have the same under `features`.
 _FEATURES: Final = (
@@ -25,7 +25,7 @@ _FEATURES: Final = (
 
 
 #: What roots take that no person fills in.
-_FORMS: Final = {"trigger-webhook": [InputVariable(variable="webhook_data", type=InputType.JSON_OBJECT)]}
+ROOT_FORMS: Final = {"trigger-webhook": [InputVariable(variable="webhook_data", type=InputType.JSON_OBJECT)]}
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +114,7 @@ class Programs:
         root = plan.nodes[plan.root]
         data = next(node["data"] for node in graph["nodes"] if str(node.get("id")) == root.id)
         try:
-            form = _FORMS.get(root.type) or msgspec.convert(
+            form = ROOT_FORMS.get(root.type) or msgspec.convert(
                 data.get("variables") or [], list[InputVariable], strict=False
             )
         except msgspec.ValidationError as exc:

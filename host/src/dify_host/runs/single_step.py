@@ -25,6 +25,7 @@ from dify_host.apps.records import AppRecord, Variable, WorkflowRecord
 from dify_host.db.types import new_id
 from dify_host.runs.draft_runs import remembered
 from dify_host.runs.node_records import NodeRecords
+from dify_host.runs.programs import ROOT_FORMS
 from dify_host.runs.recorder import Creator
 
 __all__ = ["SingleSteps", "Step", "StepInputs"]
@@ -154,7 +155,8 @@ class SingleSteps:
             if owner == CONVERSATION or (owner == SYSTEM and not getattr(inputs, name, name not in _KEPT)):
                 pool.set(owner, name, value)
         if node.node.kind is NodeKind.ROOT:
-            form = msgspec.convert(getattr(node.node.config, "variables", None) or [], list[InputVariable])
+            variables = getattr(node.node.config, "variables", None) or []
+            form = ROOT_FORMS.get(node.type) or msgspec.convert(variables, list[InputVariable])
             pool.update(node.id, prepare_inputs(form, inputs.values))
         for item in needed:
             owner, name = item.selector[0], item.selector[1]
