@@ -303,25 +303,25 @@ class Engine:
     def _outputs(self, frame: Frame) -> dict[str, Any]:
         """Ends in document order, later ones overwrite; answers concatenate in the order in which they streamed."""
         outputs: dict[str, Any] = {}
-        files: list[Any] = []
-        answers: list[str] = []
-        results, order = frame.results, frame.output.order
+        map, results = frame.map, frame.results
         for index in sorted(results):
-            if not self._answers(index):
+            if index not in map.answers:
                 outputs.update(results[index])
-        for index in [*order, *(index for index in sorted(results) if index not in order)]:
-            if index in results and self._answers(index):
-                answers.append(str(results[index].get("answer", "")))
-                files += results[index].get("files") or []
-            answers += [text for _, text in frame.output.said(index)]
-        if answers:
-            outputs["answer"] = "".join(answers)
-            outputs["files"] = files
+        if map.answers or map.speakers:
+            outputs |= self._answer(frame)
         shown: dict[str, Any] = self.show(outputs)
         return shown
 
-    def _answers(self, index: int) -> bool:
-        return self.plan.nodes[index].type == "answer"
+    def _answer(self, frame: Frame) -> dict[str, Any]:
+        answers: list[str] = []
+        files: list[Any] = []
+        results, order = frame.results, frame.output.order
+        for index in [*order, *(index for index in sorted(results) if index not in order)]:
+            if index in results and index in frame.map.answers:
+                answers.append(str(results[index].get("answer", "")))
+                files += results[index].get("files") or []
+            answers += [text for _, text in frame.output.said(index)]
+        return {"answer": "".join(answers), "files": files} if answers else {}
 
     def _paused(self, frame: Frame) -> RunPaused:
         return RunPaused(

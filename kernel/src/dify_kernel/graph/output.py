@@ -27,6 +27,8 @@ class OutputMap:
         self.plan = plan
         self.blocking = [node.branching or node.node.kind in _BLOCKING for node in plan.nodes]
         self.pieces: dict[int, list[str | Selector]] = {}
+        #: Responses whose texts make up one answer; the others give outputs by name.
+        self.answers = {index for index in plan.responses if plan.nodes[index].type == "answer"}
         self.wanted: set[tuple[str, str]] = set()
         self.writers: dict[int, list[int]] = {}
         self.late: dict[int, set[Selector]] = {}
