@@ -214,6 +214,7 @@ async def test_files_of_tools_are_told_before_their_thought_and_kept(house: RunH
         *("image", "assistant", "https://files.test/a.png"),
     )
     assert thought["message_files"] == [told_file["id"]]
+    assert [(file["type"], file["url"]) for file in events[-1]["files"]] == [("image", "https://files.test/a.png")]
     row = await house.row(message_files, message_files.c.message_id == started.spec.message_id)
     assert (row.id, row.upload_file_id, row.belongs_to) == (told_file["id"], kept, "assistant")
     first, _ = await house.rows(message_agent_thoughts)

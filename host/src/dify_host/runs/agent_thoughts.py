@@ -68,6 +68,11 @@ class AgentThoughts:
         """Whether an agent is at work."""
         return bool(self._thoughts)
 
+    @property
+    def files(self) -> list[File]:
+        """What its tools have made, in the order of the rounds."""
+        return [file for thought in self._thoughts.values() for file in thought.files]
+
     def take(self, event: AgentLogged) -> Thought | None:
         """The round that a step begins or changes; None for a step inside a round."""
         log = event.log

@@ -19,6 +19,7 @@ from dify_kernel.graph.events import (
     RunStarted,
     StreamChunk,
 )
+from dify_kernel.graph.values import plain
 
 from dify_host.runs.agent_thoughts import AgentThoughts
 from dify_host.runs.api_containers import ApiContainers
@@ -299,13 +300,14 @@ class ApiEvents:
             error = run_error(event, is_workflow=self._shows)
             return [{**_conversation_part(self._envelope), **msgspec.to_builtins(error)}]
         spec = self._spec
+        made = plain(self._thoughts.files) if self._thoughts is not None else []
         return [
             {
                 "event": "message_end",
                 **self._envelope,
                 "id": spec.message_id if spec else "",
                 "metadata": self.metadata(event),
-                "files": event.outputs.get("files") or None,
+                "files": [*(event.outputs.get("files") or []), *made] or None,
             }
         ]
 
