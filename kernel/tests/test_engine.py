@@ -218,6 +218,36 @@ async def test_parallel_branches_run_at_the_same_time() -> None:
     assert outcome.event.status == "succeeded"
 
 
+async def test_events_of_parallel_rounds_come_as_they_happen() -> None:
+    """Every round waits for a gate that the start of the last one opens: all have begun before any has ended."""
+    GATES["rounds"] = asyncio.Event()
+    plan = compile_plan(
+        {
+            "nodes": [
+                START,
+                node("box", "repeat", count=2, parallel=True, collect=["f", "text"]),
+                {**node("b", "inside"), "parentId": "box"},
+                {**node("f", "stream", gate="rounds"), "parentId": "box"},
+            ],
+            "edges": edges("s > box", "b > f"),
+        },
+        resolve,
+    )
+    seen: list[str] = []
+
+    def sink(event: object) -> None:
+        if isinstance(event, NodeStarted | NodeFinished) and event.node_id == "f":
+            seen.append(type(event).__name__)
+            if seen.count("NodeStarted") == 2:
+                GATES["rounds"].set()
+
+    outcome = await asyncio.wait_for(
+        Engine(plan, Pool(), run=RunInfo(run_id="r"), ports=fake_ports(), sink=sink).run(), 5
+    )
+    assert outcome.event.status == "succeeded"
+    assert seen == ["NodeStarted"] * 2 + ["NodeFinished"] * 2
+
+
 async def test_a_node_with_an_edge_from_an_unreachable_node_runs_all_the_same() -> None:
     run = await run_graph([START, node("lost", "text"), node("t", "text", text="ran")], edges("s > t", "lost > t"))
     assert run.node("t") is not None
