@@ -126,6 +126,7 @@ class _Reader:
 
     async def take(self, entry: Entry) -> list[Event]:
         """What of an entry of the stream is behind the position."""
+        self._spotted = self._spotted or 0
         if entry.to <= self._covered:
             return []
         self._lost = self._lost or entry.since > self._covered
@@ -157,7 +158,7 @@ class _Reader:
         """What the log has behind the position, as the stream says nothing.
 
         What is new there since the last look may be on its way in the stream, with text before it: it is told at the
-        next look, if the stream is silent still. The first look tells everything.
+        next look, if the stream is silent still. Where there is no stream at all the first look tells everything.
         """
         events = await self._load(self._run_id, after=self._at[0] - 1)
         last = events[-1] if events else None
