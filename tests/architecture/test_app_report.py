@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from dify_host.apps.old_forms.modern import ALL_RULES
 
+from tests.corpus.playing import End, Played
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "host/src/dify_host/examples"
 OLD = "app: {mode: workflow, name: x}\nworkflow: {graph: {nodes: null}}"
@@ -42,11 +44,13 @@ def test_the_counts_stand_between_the_markers(script: Any, tmp_path: Path, capsy
     printed = capsys.readouterr().out
     assert "| 1 files | files |" in printed
     assert "| The version was missing or a number. | 1 |" in printed
-    page = script.filled(f"a\n{script.BEGIN}\nold\n{script.END}\nb", "new")
-    assert page == f"a\n{script.BEGIN}\nnew\n{script.END}\nb"
+    begin, end = script.BEGIN.format("apps"), script.END.format("apps")
+    page = script.filled(f"a\n{begin}\nold\n{end}\nb", "new")
+    assert page == f"a\n{begin}\nnew\n{end}\nb"
     with pytest.raises(ValueError, match="has no"):
         script.filled("a", "new")
-    script.filled(script.PAGE.read_text("utf-8"), "")
+    for part in ("apps", "runs"):
+        script.filled(script.PAGE.read_text("utf-8"), "", part)
 
 
 def test_an_empty_folder_is_a_mistake(script: Any, tmp_path: Path) -> None:
@@ -57,3 +61,18 @@ def test_an_empty_folder_is_a_mistake(script: Any, tmp_path: Path) -> None:
 def test_every_old_form_has_a_name_of_its_own() -> None:
     names = [(rule.code, rule.message) for rule in ALL_RULES]
     assert len(set(names)) == len(names)
+
+
+def test_runs_are_counted_by_how_far_they_came(script: Any) -> None:
+    good, bad = End(status="succeeded", reached=frozenset("ab")), End(status="failed", error="No.")
+    played = {
+        "a.yml": Played(outcome="ran", nodes=frozenset("abc"), ends=[good, good]),
+        "b.yml": Played(outcome="ran", nodes=frozenset("ab"), ends=[good, bad], stand_ins=["tool x"]),
+        "c.yml": Played(outcome="refused", problem="nothing in it"),
+    }
+    text = script.run_counts(played)
+    assert "2 apps were run, 1 of them" in text
+    assert "\n4 runs. 4 of the 5 nodes" in text
+    assert "| every run succeeds | 1 |" in text
+    assert "| some runs succeed, with stand-ins | 1 |" in text
+    assert "| unexplained | 1 |" in text
