@@ -1,8 +1,10 @@
-"""The default bundle, installed from wheels of this checkout into an empty environment, once for all who measure it."""
+"""What measurements share: the default bundle, installed once from wheels of this checkout; a server's collector."""
 
 from __future__ import annotations
 
+import gc
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,3 +22,15 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(["uv", "venv", "-q", venv], check=True)
     subprocess.run(["uv", "pip", "install", "-q", "--find-links", wheels, "--python", python, "dify"], check=True)
     return venv
+
+
+@pytest.fixture
+def server_collector() -> Iterator[None]:
+    """The garbage collector as `dify serve` sets it."""
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()

@@ -7,10 +7,9 @@ of this file that sleeps. A share is that of the floor's nodes a CPU second; eac
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypedDict
 
 import pytest
@@ -25,7 +24,7 @@ from dify_kernel.testing.fakes import fake_ports
 
 from .figures import show
 
-pytestmark = [pytest.mark.bench, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(300), pytest.mark.usefixtures("server_collector")]
 
 CHAIN, RUNS = 100, 40
 FAN, FAN_RUNS, NAP = 20, 30, 0.01
@@ -54,18 +53,6 @@ class NapNode(Node):
         """Sleep."""
         await asyncio.sleep(self.config.seconds)
         yield NodeResult(outputs={"text": "done"})
-
-
-@pytest.fixture(autouse=True)
-def _collector() -> Iterator[None]:
-    """The garbage collector as a server sets it, for both sides."""
-    before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 10, 10)
-    yield
-    gc.set_threshold(*before)
-    gc.unfreeze()
 
 
 # -- graphs ----------------------------------------------------------------------------------------------------------
