@@ -20,7 +20,7 @@ from .test_engine_speed import FIXED, node, run_once
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(300), pytest.mark.usefixtures("server_collector")]
 
 FEW, MANY = 100, 2000
-#: Twenty times the nodes may cost this many times as much: a hundred find their memory warm, two thousand take fresh one.
+#: Twenty times the nodes may cost this many times as much: a hundred find their memory warm, two thousand take fresh.
 #: What grows with the square would cost four hundred times.
 MOST_TIMES = 30.0
 DIAMONDS, MOST_PLAN_MS = 60, 10.0
