@@ -26,7 +26,7 @@ from dify_kernel.testing.graph import CALLS, GraphRun, node, resolve, run_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-BOUNDED = settings(deadline=None, max_examples=70)
+BOUNDED = settings(deadline=None, max_examples=200)
 
 
 # -- graphs -------------------------------------------------------------------------------------------------------

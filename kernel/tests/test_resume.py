@@ -180,6 +180,25 @@ async def test_a_run_that_waits_holds_nothing_and_goes_on_with_the_answer() -> N
     assert (await run_plan(plan, history=given)).finished.outputs["answer"] == "yesp"
 
 
+async def test_the_time_in_which_no_process_had_the_run_does_not_count() -> None:
+    plan = make([START, node("f", "stream"), node("q", "ask"), node("a", "answer", answer="done")], "s > f > q > a")
+    log = logged(await run_plan(plan))
+    day = 24 * 3600.0
+    cut = next(i for i, event in enumerate(log) if isinstance(event, NodeFinished) and event.node_id == "f") + 1
+    lost = log[:cut]
+    for event in lost:
+        event.at -= day
+    lost += logged(await run_plan(plan, history=lost))
+    for event in lost:
+        event.at -= day
+    paused = lost[-1]
+    assert isinstance(paused, RunPaused)
+    answers = {id: {"text": "yes"} for id in paused.waiting}
+    done = (await run_plan(plan, history=lost, answers=answers, run_limits=RunLimits(max_time=60.0))).finished
+    assert (done.status, done.outputs["answer"]) == ("succeeded", "done")
+    assert done.elapsed_time < 60
+
+
 @pytest.mark.parametrize("parallel", [False, True])
 async def test_a_round_may_wait_while_the_others_are_kept(parallel: bool) -> None:
     plan = make(

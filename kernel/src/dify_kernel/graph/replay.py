@@ -16,7 +16,6 @@ from dify_kernel.graph.events import (
     NodeStarted,
     Resources,
     RoundBegun,
-    RunPaused,
     RunResumed,
     RunStarted,
     Scope,
@@ -91,16 +90,13 @@ class History:
         return self.events[0].at
 
     def seconds_at_work(self) -> float:
-        """How long the run was at work so far: the time in which it waited for somebody does not count."""
-        worked, since = 0.0, self.started_at
-        waiting = False
+        """How long the run was at work so far: the time before it was taken up again does not count."""
+        worked, before = 0.0, self.started_at
         for event in self.events:
-            if isinstance(event, RunPaused):
-                worked += event.at - since
-                waiting = True
-            elif waiting:
-                since, waiting = event.at, False
-        return worked if waiting else worked + self.events[-1].at - since
+            if not isinstance(event, RunResumed):
+                worked += max(event.at - before, 0.0)
+            before = event.at
+        return worked
 
 
 def recorded_result(event: NodeFinished, pool: Pool) -> NodeResult:
