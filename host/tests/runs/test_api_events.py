@@ -8,8 +8,9 @@ import msgspec
 import pytest
 from dify_host.db.types import new_id
 from dify_host.runs.api_events import ApiEvents, run_error, server_sent
+from dify_host.runs.follower import TextReplaced
 from dify_host.runs.recorder import Creator
-from dify_kernel.graph.events import AgentLogged, NodeRetried, RunFinished, RunStarted
+from dify_kernel.graph.events import AgentLogged, NodeRetried, RunFinished, RunResumed, RunStarted
 
 from .run_house import MODEL, RunHouse, chat_graph, graph, node
 
@@ -222,6 +223,19 @@ def test_a_step_of_an_agent() -> None:
     (shown,) = mapping().convert(AgentLogged(node_id="n", execution_id="e", log=log))
     assert set(shown["data"]) == DATA["agent_log"]
     assert (shown["data"]["node_execution_id"], shown["data"]["node_id"]) == ("e", "n")
+
+
+async def test_text_that_was_taken_back_is_told_anew(house: RunHouse) -> None:
+    started = await house.start(house.basic("chat"), await house.app("chat"), query="hi")
+    await started.handle.wait()
+    taken_up, gap = RunResumed(seq=4, text="so far"), TextReplaced(seq=7, text="the whole")
+    answered = RunResumed(seq=5, cause="answered", text="so far")
+    for event, text in ((taken_up, "so far"), (gap, "the whole")):
+        (chat,), (workflow,) = started.events.convert(event), mapping().convert(event)
+        assert (chat["event"], chat["answer"], chat["reason"]) == ("message_replace", text, "")
+        assert (workflow["event"], workflow["data"]) == ("text_replace", {"text": text})
+        assert mapping(judged=True).convert(event) == []
+    assert started.events.convert(answered) == mapping().convert(answered) == []
 
 
 def test_an_account_is_shown_with_name_and_email() -> None:
