@@ -199,8 +199,9 @@ class SqlRunLog:
         except UnicodeEncodeError:
             make_well_formed(event)
             data = encode_event(event)
-        if len(data) > self._limit:
+        if len(data) > self._limit:  # it is encoded again when its values go; until then it only takes memory
             self._large[len(self._fresh)] = event
+            data = b""
         self._fresh.append(data)
         self._type = str(event.__struct_config__.tag)
         self._last += 1
@@ -248,7 +249,7 @@ class SqlRunLog:
         payloads = self._payloads
         assert payloads is not None  # without, nothing counts as large
         name = partial(payload_key, self._tenant_id, now=utc_now())
-        packed = await asyncio.to_thread(pack_events, fresh, list(large), limit=payloads.limit, name=name)
+        packed = await asyncio.to_thread(pack_events, fresh, large, limit=payloads.limit, name=name)
         await payloads.keep(packed.values, run_id=self._run_id)
         for values, column, place in repeats:
             values[column] = packed.columns.get(place, values[column])

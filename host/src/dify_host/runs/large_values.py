@@ -12,13 +12,15 @@ from typing import Any, Final
 
 import msgspec
 from dify_kernel.errors import LogError
-from dify_kernel.graph.events import AnyEvent
+from dify_kernel.graph.events import AnyEvent, Event
 
 __all__ = ["EventFrame", "Packed", "PayloadLost", "Places", "is_frame", "pack_column", "pack_events", "restore"]
 
 _Path = tuple[str | int, ...]
-_Taken = tuple[_Path, bytes]
-"""Where a value belonged, and itself as JSON."""
+_Value = tuple[str, bytes]
+"""The key of a value, and itself as JSON."""
+_Taken = tuple[_Path, _Value]
+"""Where a value belonged, and what it is."""
 Places = dict[str, list[list[str | int]]]
 """Key of a value in the storage -> the paths at which it belongs."""
 
@@ -28,6 +30,10 @@ _STAY: Final = frozenset(("context", "error", "scope"))
 _PAIRS: Final = frozenset(("updates", "said"))
 #: Levels below which a value goes as a whole.
 _DEEPEST: Final = 8
+#: Parts up to which a container is looked through without measuring it first.
+_FEW: Final = 16
+#: Bytes of a character in JSON.
+_LONGEST_CHARACTER: Final = 6
 
 _encode = msgspec.json.encode
 _decode = msgspec.json.decode
@@ -70,34 +76,36 @@ class EventFrame(msgspec.Struct):
         return msgspec.convert(self.events, list[AnyEvent])
 
 
-def pack_events(encoded: Sequence[bytes], large: Iterable[int], *, limit: int, name: Callable[[bytes], str]) -> Packed:
-    """Take the values over `limit` bytes out of the events that are `large`; `name` gives the key of a value."""
+def pack_events(
+    encoded: Sequence[bytes], large: Mapping[int, Event], *, limit: int, name: Callable[[bytes], str]
+) -> Packed:
+    """The row of events that are encoded, but for the `large` ones by their number; `name` gives the key of a value.
+
+    Of those the values over `limit` bytes are taken out.
+    """
+    packer = _Packer(limit, name)
     events: list[Any] = [msgspec.Raw(data) for data in encoded]
-    values: dict[str, bytes] = {}
     places: Places = {}
     columns: dict[tuple[int, str], list[Any]] = {}
-    for number in large:
-        event = events[number] = _decode(encoded[number])
+    for number, whole in large.items():
+        event = events[number] = msgspec.to_builtins(whole, str_keys=True)
         for field in [field for field in event if field not in _STAY]:
-            event[field], taken = (_part_pairs if field in _PAIRS else _part)(event[field], limit)
-            if not taken:
-                continue
-            mine = _named(taken, name, values)
-            columns[(number, field)] = [event[field], mine]
-            for key, paths in mine.items():
-                places.setdefault(key, []).extend([number, field, *path] for path in paths)
-    if not places:
-        return Packed((b"[" + b",".join(encoded) + b"]").decode(), {}, {})
-    return Packed(_encode({"events": events, "values": places}).decode(), values, columns)
+            part = packer.pairs if field in _PAIRS else packer.part
+            event[field], mine = part(event[field])
+            if mine:
+                columns[(number, field)] = [event[field], mine]
+                for key, paths in mine.items():
+                    places.setdefault(key, []).extend([number, field, *path] for path in paths)
+    payload = _encode({"events": events, "values": places} if places else events).decode()
+    return Packed(payload, packer.values, columns)
 
 
 def pack_column(data: Any, *, limit: int, name: Callable[[bytes], str], values: dict[str, bytes]) -> Any:
     """Data as a column holds it; what is over `limit` is added to `values` by its key."""
-    encoded = _encode(data)
-    if len(encoded) <= limit:
-        return data
-    rest, taken = _part(_decode(encoded), limit)
-    return [rest, _named(taken, name, values)] if taken else data
+    packer = _Packer(limit, name)
+    rest, places = packer.part(msgspec.to_builtins(data, str_keys=True))
+    values |= packer.values
+    return [rest, places] if places else data
 
 
 def is_frame(column: Any) -> bool:
@@ -120,40 +128,66 @@ def restore(rest: Any, places: Places, values: Mapping[str, bytes]) -> Any:
     return rest
 
 
-def _named(taken: Iterable[_Taken], name: Callable[[bytes], str], values: dict[str, bytes]) -> Places:
-    places: Places = {}
-    for path, data in taken:
-        key = name(data)
-        values[key] = data
-        places.setdefault(key, []).append(list(path))
-    return places
+class _Packer:
+    """Takes values out; all that were taken are in `values`."""
 
+    def __init__(self, limit: int, name: Callable[[bytes], str]) -> None:
+        self._limit, self._name = limit, name
+        self._texts: dict[str, _Value] = {}
+        self.values: dict[str, bytes] = {}
 
-def _part(value: Any, limit: int) -> tuple[Any, list[_Taken]]:
-    taken: list[_Taken] = []
-    return _take(value, (), limit, taken), taken
+    def part(self, value: Any) -> tuple[Any, Places]:
+        """What is left of plain data, and where what was taken belongs."""
+        taken: list[_Taken] = []
+        rest = self._take(value, (), taken)
+        return rest, self._places(taken)
 
+    def pairs(self, pairs: list[Any]) -> tuple[Any, Places]:
+        """The same for a list of pairs, of which the first parts stay."""
+        taken: list[_Taken] = []
+        rest = [[first, self._take(second, (at, 1), taken)] for at, (first, second) in enumerate(pairs)]
+        return rest, self._places(taken)
 
-def _part_pairs(pairs: list[Any], limit: int) -> tuple[Any, list[_Taken]]:
-    taken: list[_Taken] = []
-    return [[first, _take(second, (at, 1), limit, taken)] for at, (first, second) in enumerate(pairs)], taken
+    def _places(self, taken: Iterable[_Taken]) -> Places:
+        places: Places = {}
+        for path, (key, data) in taken:
+            self.values[key] = data
+            places.setdefault(key, []).append(list(path))
+        return places
 
-
-def _take(value: Any, path: _Path, limit: int, taken: list[_Taken]) -> Any:
-    """What stays of a value: the smallest large things go, or the whole where many small ones make it large."""
-    if not isinstance(value, dict | list | str):
-        return value
-    data = _encode(value)
-    if len(data) <= limit:
-        return value
-    if not isinstance(value, str) and len(path) < _DEEPEST:
+    def _take(self, value: Any, path: _Path, taken: list[_Taken]) -> Any:
+        """What stays of a value: the smallest large things go, or the whole where many small ones make it large."""
+        if isinstance(value, str):
+            text = self._large_text(value)
+            if text is not None:
+                taken.append((path, text))
+            return value if text is None else ""
+        if not isinstance(value, dict | list | tuple):
+            return value
         inner: list[_Taken] = []
-        if isinstance(value, dict):
-            rest: Any = {key: _take(item, (*path, key), limit, inner) for key, item in value.items()}
-        else:
-            rest = [_take(item, (*path, index), limit, inner) for index, item in enumerate(value)]
-        if inner and len(_encode(rest)) <= limit:
-            taken += inner
-            return rest
-    taken.append((path, data))
-    return type(value)()
+        if len(path) < _DEEPEST and (len(value) <= _FEW or len(_encode(value)) > self._limit):
+            rest: Any
+            if isinstance(value, dict):
+                rest = {key: self._take(item, (*path, key), inner) for key, item in value.items()}
+            else:
+                rest = [self._take(item, (*path, index), inner) for index, item in enumerate(value)]
+            if len(_encode(rest)) <= self._limit:
+                taken += inner
+                return rest
+        data = _encode(value)
+        if len(data) <= self._limit:
+            return value
+        taken.append((path, (self._name(data), data)))
+        return {} if isinstance(value, dict) else []
+
+    def _large_text(self, text: str) -> _Value | None:
+        """A text as it is kept, when it is large; one that is handed on is looked at once."""
+        if len(text) * _LONGEST_CHARACTER + 2 <= self._limit:
+            return None
+        known = self._texts.get(text)
+        if known is None:
+            data = _encode(text)
+            if len(data) <= self._limit:
+                return None
+            known = self._texts[text] = (self._name(data), data)
+        return known
