@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from dify_host.apps.dsl import parse
-from dify_host.apps.old_forms import canvas, conditions, configurations, containers, documents, node_data
+from dify_host.apps.old_forms import by_hand, canvas, conditions, configurations, containers, documents, node_data
 from dify_host.apps.old_forms.modern import ALL_RULES, modernised
 from dify_host.apps.yaml_text import read_yaml, write_yaml
 from hypothesis import given, settings
@@ -146,6 +146,108 @@ CASES: list[tuple[Change, dict[str, Any], dict[str, Any]]] = [
         conditions.operators_of_today,
         {"break_conditions": [{"sub_variable_condition": {"conditions": [{"comparison_operator": ">="}]}}]},
         {"break_conditions": [{"sub_variable_condition": {"conditions": [{"comparison_operator": "≥"}]}}]},
+    ),
+    *(
+        (
+            conditions.operators_of_today,
+            {"cases": [{"conditions": [{**told, "comparison_operator": written}]}]},
+            {"cases": [{"conditions": [{**told, "comparison_operator": meant}]}]},
+        )
+        for told, written, meant in [
+            ({}, "==", "is"),
+            ({"value": "x"}, "not_equals", "is not"),
+            ({"value": 5}, "==", "="),
+            ({"varType": "number", "value": "5"}, "!=", "≠"),
+            ({"value": True}, "equals", "is"),
+            ({}, "Contains", "contains"),
+            ({}, "is_not_empty", "not empty"),
+            ({}, "startsWith", "start with"),
+            ({}, "greater than", ">"),
+        ]
+    ),
+    (
+        conditions.logical_operators,
+        {"cases": [{"logical_operator": None}, {"logical_operator": "OR"}, {}]},
+        {"cases": [{"logical_operator": "and"}, {"logical_operator": "or"}, {}]},
+    ),
+    (by_hand.no_strategy, {"error_strategy": "none", "title": "x"}, {"title": "x"}),
+    (by_hand.code_language, {"code_language": "Python"}, {"code_language": "python3"}),
+    (by_hand.code_language, {"code_language": None}, {"code_language": "python3"}),
+    (by_hand.code_language, {"code_language": "JavaScript"}, {"code_language": "javascript"}),
+    (
+        by_hand.code_outputs,
+        {"outputs": {"a": {"type": "Array[Int]"}, "b": "str", "c": {"type": "bool"}, "d": {"type": "unheard of"}}},
+        {
+            "outputs": {
+                "a": {"type": "array[number]"},
+                "b": {"type": "string", "children": None},
+                "c": {"type": "boolean"},
+                "d": {"type": "unheard of"},
+            }
+        },
+    ),
+    (
+        by_hand.code_outputs,
+        {"outputs": [{"variable": "a", "type": "integer"}, {"name": "b", "type": "object"}]},
+        {"outputs": {"a": {"type": "number", "children": None}, "b": {"type": "object", "children": None}}},
+    ),
+    (
+        by_hand.header_lines,
+        {"headers": {"X-A": "{{#a.b#}}", "X-B": 5}, "params": [{"key": "q", "value": "x:y"}, {"name": "n"}]},
+        {"headers": "X-A:{{#a.b#}}\nX-B:5", "params": "q:x:y\nn:"},
+    ),
+    (
+        by_hand.authorization_of_today,
+        {"authorization": {"type": "none"}},
+        {"authorization": {"type": "no-auth", "config": None}},
+    ),
+    (
+        by_hand.authorization_of_today,
+        {"authorization": {"type": "bearer", "config": {"api_key": "k"}}},
+        {"authorization": {"type": "api-key", "config": {"type": "bearer", "api_key": "k"}}},
+    ),
+    (
+        by_hand.body_kinds,
+        {"body": {"type": "json", "data": {"q": "{{#a.b#}}", "n": [1]}}},
+        {"body": {"type": "json", "data": [{"key": "", "type": "text", "value": '{"q": "{{#a.b#}}", "n": [1]}'}]}},
+    ),
+    (
+        by_hand.body_kinds,
+        {"body": {"type": "form", "data": {"a": 1}}},
+        {"body": {"type": "form-data", "data": [{"key": "a", "type": "text", "value": "1"}]}},
+    ),
+    (
+        by_hand.body_kinds,
+        {"body": {"type": "raw", "data": [{"value": 5}, {"type": "file", "value": None}]}},
+        {"body": {"type": "raw-text", "data": [{"value": "5"}, {"type": "file", "value": None}]}},
+    ),
+    (
+        by_hand.completion_numbers,
+        {"model": {"completion_params": {"temperature": "0.7", "max_tokens": "512", "seed": "x", "other": "1"}}},
+        {"model": {"completion_params": {"temperature": 0.7, "max_tokens": 512, "seed": "x", "other": "1"}}},
+    ),
+    (by_hand.completion_numbers, {"model": {"completion_params": None}}, {"model": {"completion_params": {}}}),
+    (by_hand.prompt_messages, {"prompt_template": "Hi"}, {"prompt_template": [{"role": "user", "text": "Hi"}]}),
+    (
+        by_hand.prompt_messages,
+        {"prompt_template": "Hi", "model": {"mode": "completion"}},
+        {"prompt_template": {"text": "Hi"}, "model": {"mode": "completion"}},
+    ),
+    (
+        by_hand.prompt_messages,
+        {"prompt_template": [{"role": "Human", "text": "a"}, {"role": "ai"}, {"role": "system"}]},
+        {"prompt_template": [{"role": "user", "text": "a"}, {"role": "assistant"}, {"role": "system"}]},
+    ),
+    (
+        by_hand.memory_size,
+        {"memory": {"window": {"enabled": True, "size": "10"}}},
+        {"memory": {"window": {"enabled": True, "size": 10}}},
+    ),
+    (by_hand.memory_size, {"memory": {"window": {"size": ""}}}, {"memory": {"window": {"size": None}}}),
+    (
+        by_hand.schema_object,
+        {"structured_output": {"schema": '{"type": "object"}'}},
+        {"structured_output": {"schema": {"type": "object"}}},
     ),
     (
         conditions.class_ids,
@@ -432,19 +534,34 @@ def test_other_ways_to_write_the_same_text(wrap: Callable[[str], str]) -> None:
 
 
 names = st.sampled_from(["a", "b", "start", "loop", "", 3, None])
-kinds = st.sampled_from(["start", "iteration", "loop", "if-else", "if_else", "tool", "http-request", "llm", None, 4])
+kinds = st.sampled_from(
+    ["start", "iteration", "loop", "if-else", "if_else", "tool", "http-request", "llm", "code", None, 4]
+)
 junk = st.recursive(
     st.none() | st.booleans() | st.integers(0, 4) | names,
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["cases", "conditions", "data", "id", "variables", "body"]), inner, max_size=3
+            st.sampled_from(["cases", "conditions", "data", "id", "variables", "body", "type", "value"]),
+            inner,
+            max_size=3,
         )
     ),
     max_leaves=8,
 )
+_PARTS = (
+    "body",
+    "classes",
+    "memory",
+    "model",
+    "headers",
+    "authorization",
+    "outputs",
+    "code_language",
+    "prompt_template",
+)
 data = st.fixed_dictionaries({"type": kinds}, optional=dict.fromkeys(("cases", "conditions", "start_node_id"), junk))
-more = st.fixed_dictionaries({"type": kinds}, optional=dict.fromkeys(("body", "classes", "memory", "model"), junk))
+more = st.fixed_dictionaries({"type": kinds}, optional=dict.fromkeys(_PARTS, junk))
 canvas_nodes = st.fixed_dictionaries({"id": names, "data": data | more | junk}, optional={"parentId": names | junk})
 edges = st.fixed_dictionaries({"source": names, "target": names}, optional={"sourceHandle": junk})
 graphs = st.fixed_dictionaries({"nodes": st.lists(canvas_nodes | junk, max_size=5) | junk, "edges": st.lists(edges)})

@@ -6,7 +6,15 @@ from typing import Any, Final
 
 from dify_host.apps.old_forms.rule import Mapping, Rule, changed_items, mappings
 
-__all__ = ["BRANCH_RULES", "cases_of_today", "class_ids", "operators_of_today", "text_case_ids", "the_instruction"]
+__all__ = [
+    "BRANCH_RULES",
+    "cases_of_today",
+    "class_ids",
+    "logical_operators",
+    "operators_of_today",
+    "text_case_ids",
+    "the_instruction",
+]
 
 #: What the editor shows, and keyboards without the sign write, for an operator.
 _LABELS: Final = {
@@ -18,7 +26,24 @@ _LABELS: Final = {
     "ends with": "end with",
     ">=": "≥",
     "<=": "≤",
+    "gte": "≥",
+    "lte": "≤",
+    "gt": ">",
+    "lt": "<",
+    "greater than": ">",
+    "less than": "<",
+    "startswith": "start with",
+    "endswith": "end with",
+    "is in": "in",
+    "is not in": "not in",
+    "does not contain": "not contains",
 }
+_EQUAL: Final = ("==", "===", "equals", "equal", "eq", "equal to", "is equal to")
+_UNEQUAL: Final = ("!=", "!==", "<>", "ne", "neq", "not equals", "not equal", "not equal to", "is not equal to")
+_OPERATORS: Final = (
+    *("contains", "not contains", "start with", "end with", "is", "is not", "empty", "not empty", "in", "not in"),
+    *("all of", "null", "not null", "exists", "not exists"),
+)
 
 
 def cases_of_today(data: Mapping) -> Mapping:
@@ -68,14 +93,41 @@ def operators_of_today(data: Mapping) -> Mapping:
 def _with_operator(condition: Mapping) -> Mapping:
     new: Mapping = {}
     operator = condition.get("comparison_operator")
-    if isinstance(operator, str) and operator in _LABELS:
-        new["comparison_operator"] = _LABELS[operator]
+    meant = _operator(operator, condition) if isinstance(operator, str) else operator
+    if meant != operator:
+        new["comparison_operator"] = meant
     inner = condition.get("sub_variable_condition")
     if isinstance(inner, dict):
         changed = changed_items(inner, "conditions", _with_operator)
         if changed is not inner:
             new["sub_variable_condition"] = changed
     return {**condition, **new} if new else condition
+
+
+def _operator(given: str, condition: Mapping) -> str:
+    """The operator that is meant; texts are compared by words, numbers by signs."""
+    plain = " ".join(given.lower().replace("_", " ").split())
+    if plain in _EQUAL:
+        return "=" if _is_number(condition) else "is"
+    if plain in _UNEQUAL:
+        return "≠" if _is_number(condition) else "is not"
+    return _LABELS.get(plain) or (plain if plain in _OPERATORS else given)
+
+
+def _is_number(condition: Mapping) -> bool:
+    value, kind = condition.get("value"), condition.get("varType")
+    return kind == "number" or (kind is None and isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def logical_operators(data: Mapping) -> Mapping:
+    """Cases that do not say how their conditions are joined need all of them."""
+    return changed_items(data, "cases", _joined)
+
+
+def _joined(case: Mapping) -> Mapping:
+    given = case.get("logical_operator", "and")
+    meant = given.lower() if isinstance(given, str) and given else "and" if given in (None, "") else given
+    return case if meant == given else {**case, "logical_operator": meant}
 
 
 def class_ids(data: Mapping) -> Mapping:
@@ -107,6 +159,7 @@ BRANCH_RULES: Final = (
     Rule("flat-conditions", "An if-else node had conditions without cases.", cases_of_today, ("if-else",)),
     Rule("case-ids", "A case had no id, or one that is no text.", text_case_ids, ("if-else",)),
     Rule("operators", "Operators were written as the editor shows them.", operators_of_today, ("if-else", "loop")),
+    Rule("logical-operators", "A case did not say how its conditions are joined.", logical_operators, ("if-else",)),
     Rule("class-ids", "A class had no id, or one that is no text.", class_ids, ("question-classifier",)),
     Rule("instructions", "A classifier had `instructions`.", the_instruction, ("question-classifier",)),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from dify_host.apps.old_forms.by_hand import HAND_RULES
 from dify_host.apps.old_forms.conditions import BRANCH_RULES
 from dify_host.apps.old_forms.rule import Mapping, Rule, changed_items, mappings
 
@@ -197,6 +198,7 @@ NODE_RULES: Final = (
     Rule("null-lists", "Lists were null.", lists_of_today),
     Rule("form-fields", "Fields of the form had null lists or no label.", form_lists, ("start",)),
     *BRANCH_RULES,
+    *HAND_RULES,
     Rule("aggregator-name", "An aggregator was called variable-assigner.", aggregator_of_today, ("variable-assigner",)),
     Rule("assigner-actions", "An assigner had actions.", assigner_actions, ("assigner",)),
     Rule("assigner-version", "An assigner did not say its version.", assigner_version, ("assigner",)),
