@@ -53,6 +53,7 @@ LOOP = {
     "logical_operator": "and",
     "loop_variables": [{"label": "n", "var_type": "number", "value_type": "constant", "value": "0"}],
 }
+ERROR = {"variable": "e", "value_selector": ["each", "error_message"]}
 MORE = [{"variable_selector": ["loop", "n"], "input_type": "constant", "operation": "+=", "value": 1}]
 CASES: dict[str, Case] = {
     "iteration": chat(
@@ -135,6 +136,29 @@ CASES: dict[str, Case] = {
         ],
         gives={"out": ["outer", "output"]},
         variables=start(lists=[["a", "b"], ["c"]]),
+        ports=picky,
+    ),
+    "human-beside-failed-rounds": flow(
+        "start > each:fail-branch > text > end",
+        "start > ask:yes > text",
+        "eachs > double > inner",
+        nodes=[
+            node("ask", "human-input", **FORM),
+            node(
+                "each",
+                "iteration",
+                **iteration("each", ["start", "list"], ["double", "r"]),
+                is_parallel=True,
+                error_strategy="fail-branch",
+            ),
+            inside("each", "eachs", "iteration-start"),
+            code("each", "double", ["each", "item"]),
+            inside("each", "inner", "human-input", **FORM),
+            node("text", "template-transform", template="{{ e }}", variables=[ERROR]),
+        ],
+        gives={"error": ["text", "output"], "why": ["ask", "why"]},
+        variables=start(list=["a", "b", "b!"], who="Ada"),
+        answers={"ask": {"action": "yes", "inputs": {"why": "so"}}},
         ports=picky,
     ),
     "human-in-rounds": flow(

@@ -15,6 +15,7 @@ from dify_kernel.graph.events import (
     NodeFinished,
     NodePaused,
     RunFinished,
+    RunPaused,
     RunResumed,
     RunStarted,
     StreamChunk,
@@ -90,10 +91,9 @@ async def record(case: Case) -> list[Event]:
     for node_id, values in case.variables.items():
         pool.update(node_id, values)
     log = await play(plan, fill(pool, case.secrets), case.ports(), [], {}, case.graph)
-    while not isinstance(log[-1], RunFinished):
-        answers = {e.execution_id: case.answers[e.node_id] for e in log if isinstance(e, NodePaused)}
-        given = {id for e in log if isinstance(e, RunResumed) for id in e.answers}
-        answers = {id: answer for id, answer in answers.items() if id not in given}
+    while isinstance(last := log[-1], RunPaused):
+        asked = {e.execution_id: e.node_id for e in log if isinstance(e, NodePaused)}
+        answers = {id: case.answers[asked[id]] for id in last.waiting}
         log += await play(plan, fill(begun(log), case.secrets), case.ports(), log, answers)
     return log
 
@@ -125,7 +125,6 @@ class History:
         ports = self.case.ports()
         while not isinstance(log[-1], RunFinished):
             log += await play(self.plan, fill(begun(log), self.case.secrets), ports, log, answers)
-            answered = {id for e in log if isinstance(e, RunResumed) for id in e.answers}
-            waiting = {e.execution_id for e in log if isinstance(e, NodePaused)} - answered
-            answers = {id: self.answers[id] for id in waiting}
+            if isinstance(last := log[-1], RunPaused):
+                answers = {id: self.answers[id] for id in last.waiting}
         return log
