@@ -20,6 +20,10 @@ __all__ = ["Server", "mariadb", "postgres", "valkey"]
 
 _MARIADB_KEYS = "--skip-networking=0 --bind-address=127.0.0.1 --skip-name-resolve --innodb-buffer-pool-size=64M"
 
+_MARIADB_USER = """CREATE USER IF NOT EXISTS dify@'127.0.0.1' IDENTIFIED BY '';
+GRANT ALL ON *.* TO dify@'127.0.0.1';
+"""
+
 
 class Server:
     """One server process; `kill` ends it as a crash does, `start` opens what it left."""
@@ -82,9 +86,7 @@ def mariadb() -> Iterator[Server]:
         data, port = folder / "data", free_port()
         _run([install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"], user)
         first = folder / "first.sql"
-        first.write_text(
-            "CREATE USER IF NOT EXISTS dify@'127.0.0.1' IDENTIFIED BY ''; GRANT ALL ON *.* TO dify@'127.0.0.1';\n"
-        )
+        first.write_text(_MARIADB_USER)
         first.chmod(0o644)
         places = [f"--datadir={data}", f"--socket={folder}/s", f"--port={port}", f"--init-file={first}"]
         server = Server(
