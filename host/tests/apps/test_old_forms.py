@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from dify_host.apps.dsl import parse
-from dify_host.apps.old_forms import by_hand, canvas, conditions, configurations, containers, documents, node_data
+from dify_host.apps.old_forms import canvas, conditions, configurations, containers, documents, node_data
 from dify_host.apps.old_forms.modern import ALL_RULES, modernised
 from dify_host.apps.yaml_text import read_yaml, write_yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from . import sample_apps as sample
+from .hand_forms import HAND_CASES
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 CONDITION = {"variable_selector": ["a", "b"], "comparison_operator": "is", "value": "x"}
@@ -170,85 +171,7 @@ CASES: list[tuple[Change, dict[str, Any], dict[str, Any]]] = [
         {"cases": [{"logical_operator": None}, {"logical_operator": "OR"}, {}]},
         {"cases": [{"logical_operator": "and"}, {"logical_operator": "or"}, {}]},
     ),
-    (by_hand.no_strategy, {"error_strategy": "none", "title": "x"}, {"title": "x"}),
-    (by_hand.code_language, {"code_language": "Python"}, {"code_language": "python3"}),
-    (by_hand.code_language, {"code_language": None}, {"code_language": "python3"}),
-    (by_hand.code_language, {"code_language": "JavaScript"}, {"code_language": "javascript"}),
-    (
-        by_hand.code_outputs,
-        {"outputs": {"a": {"type": "Array[Int]"}, "b": "str", "c": {"type": "bool"}, "d": {"type": "unheard of"}}},
-        {
-            "outputs": {
-                "a": {"type": "array[number]"},
-                "b": {"type": "string", "children": None},
-                "c": {"type": "boolean"},
-                "d": {"type": "unheard of"},
-            }
-        },
-    ),
-    (
-        by_hand.code_outputs,
-        {"outputs": [{"variable": "a", "type": "integer"}, {"name": "b", "type": "object"}]},
-        {"outputs": {"a": {"type": "number", "children": None}, "b": {"type": "object", "children": None}}},
-    ),
-    (
-        by_hand.header_lines,
-        {"headers": {"X-A": "{{#a.b#}}", "X-B": 5}, "params": [{"key": "q", "value": "x:y"}, {"name": "n"}]},
-        {"headers": "X-A:{{#a.b#}}\nX-B:5", "params": "q:x:y\nn:"},
-    ),
-    (
-        by_hand.authorization_of_today,
-        {"authorization": {"type": "none"}},
-        {"authorization": {"type": "no-auth", "config": None}},
-    ),
-    (
-        by_hand.authorization_of_today,
-        {"authorization": {"type": "bearer", "config": {"api_key": "k"}}},
-        {"authorization": {"type": "api-key", "config": {"type": "bearer", "api_key": "k"}}},
-    ),
-    (
-        by_hand.body_kinds,
-        {"body": {"type": "json", "data": {"q": "{{#a.b#}}", "n": [1]}}},
-        {"body": {"type": "json", "data": [{"key": "", "type": "text", "value": '{"q": "{{#a.b#}}", "n": [1]}'}]}},
-    ),
-    (
-        by_hand.body_kinds,
-        {"body": {"type": "form", "data": {"a": 1}}},
-        {"body": {"type": "form-data", "data": [{"key": "a", "type": "text", "value": "1"}]}},
-    ),
-    (
-        by_hand.body_kinds,
-        {"body": {"type": "raw", "data": [{"value": 5}, {"type": "file", "value": None}]}},
-        {"body": {"type": "raw-text", "data": [{"value": "5"}, {"type": "file", "value": None}]}},
-    ),
-    (
-        by_hand.completion_numbers,
-        {"model": {"completion_params": {"temperature": "0.7", "max_tokens": "512", "seed": "x", "other": "1"}}},
-        {"model": {"completion_params": {"temperature": 0.7, "max_tokens": 512, "seed": "x", "other": "1"}}},
-    ),
-    (by_hand.completion_numbers, {"model": {"completion_params": None}}, {"model": {"completion_params": {}}}),
-    (by_hand.prompt_messages, {"prompt_template": "Hi"}, {"prompt_template": [{"role": "user", "text": "Hi"}]}),
-    (
-        by_hand.prompt_messages,
-        {"prompt_template": "Hi", "model": {"mode": "completion"}},
-        {"prompt_template": {"text": "Hi"}, "model": {"mode": "completion"}},
-    ),
-    (
-        by_hand.prompt_messages,
-        {"prompt_template": [{"role": "Human", "text": "a"}, {"role": "ai"}, {"role": "system"}]},
-        {"prompt_template": [{"role": "user", "text": "a"}, {"role": "assistant"}, {"role": "system"}]},
-    ),
-    (
-        by_hand.memory_size,
-        {"memory": {"window": {"enabled": True, "size": "10"}}},
-        {"memory": {"window": {"enabled": True, "size": 10}}},
-    ),
-    (by_hand.memory_size, {"memory": {"window": {"size": ""}}}, {"memory": {"window": {"size": None}}}),
-    (
-        by_hand.schema_object,
-        {"structured_output": {"schema": '{"type": "object"}'}},
-        {"structured_output": {"schema": {"type": "object"}}},
-    ),
+    *HAND_CASES,
     (
         conditions.class_ids,
         {"classes": [{"name": "x"}, {"id": 7, "name": "y"}, {"id": "z"}]},
