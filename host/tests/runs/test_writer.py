@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from dify_host.db.engine import Database
 from dify_host.db.errors import DatabaseBusy, DatabaseUnavailable
 from dify_host.db.types import new_id, utc_now
-from dify_host.db.writer import BatchWriter, Group
+from dify_host.db.writer import BatchWriter, Claim, Group
 from dify_host.runs.tables import pinned_conversations, saved_messages, workflow_run_leases
 from dify_kernel.errors import BadInput, Conflict, DifyError
 
@@ -107,6 +107,24 @@ async def test_one_bad_group_fails_alone(writer: BatchWriter, database: Database
     results = await asyncio.gather(*[writer.put(item) for item in puts], return_exceptions=True)
     assert [type(result) for result in results] == [type(None), Conflict, BadInput, type(None), BadInput, type(None)]
     assert set(await stored(database)) == {twice, *ids} - {ids[2]}
+
+
+async def test_claims_that_do_not_hold_refuse_their_own_groups(writer: BatchWriter, database: Database) -> None:
+    mine, others, ids = new_id(), new_id(), [new_id() for _ in range(4)]
+    await writer.put(group(mine, others))
+
+    def claiming(row: str, role: str, row_id: str) -> Group:
+        key, column = saved_messages.c.id, saved_messages.c.created_by_role
+        made = Group(lambda _conn: Claim(key, row, column, role, lambda: BadInput(f"{row} is another's")))
+        made.insert(saved_messages, saved(row_id))
+        return made
+
+    role = saved(mine)["created_by_role"]
+    claims = [(mine, role), (others, "somebody else"), (new_id(), role), (others, role)]
+    groups = [claiming(row, held, row_id) for (row, held), row_id in zip(claims, ids, strict=True)]
+    results = await asyncio.gather(*[writer.put(item) for item in groups], return_exceptions=True)
+    assert [type(result) for result in results] == [type(None), BadInput, BadInput, type(None)]
+    assert set(await stored(database)) == {mine, others, ids[0], ids[3]}
 
 
 async def test_an_error_that_nobody_foresaw_ends_the_future(writer: BatchWriter, database: Database) -> None:

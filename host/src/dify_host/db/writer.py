@@ -16,17 +16,18 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from dify_kernel.errors import DifyError
 
 from dify_host.db.engine import Database
 from dify_host.db.errors import DatabaseUnavailable
 
-__all__ = ["BatchWriter", "Group"]
+__all__ = ["BatchWriter", "Claim", "Group"]
 
 log = logging.getLogger(__name__)
 
-Check = Callable[[sa.Connection], None]
+Check = Callable[[sa.Connection], "Claim | None"]
 _ROWS = 500
 #: Seconds before each further try of a batch that the database could not take just now.
 _PAUSES = (0.05, 0.2, 0.75, 2.0)
@@ -34,8 +35,21 @@ _PAUSES = (0.05, 0.2, 0.75, 2.0)
 _PATIENCE = 20.0
 
 
+class Claim(msgspec.Struct, frozen=True):
+    """A row, found by its unique key, that must hold a value: it is locked until the batch is durable."""
+
+    key: sa.Column[Any]
+    row: str
+    column: sa.Column[Any]
+    value: Any
+    refused: Callable[[], DifyError]
+
+
 class Group:
-    """Rows that live and die together in a batch: one run, one message. `check` may refuse them all."""
+    """Rows that live and die together in a batch: one run, one message.
+
+    `check` may refuse them all: it raises, or names a claim. The claims of a batch are looked up together.
+    """
 
     __slots__ = ("check", "deletes", "inserts", "keys", "statements", "updates")
 
@@ -151,9 +165,8 @@ def _apply(conn: sa.Connection, groups: list[Group], unsure: bool) -> None:
     """Write the groups; `unsure` when the connection was lost in an earlier try, which may have been committed."""
     if unsure and _is_written(conn, groups):
         return
-    for group in groups:
-        if group.check is not None:
-            group.check(conn)
+    claims = [group.check(conn) for group in groups if group.check is not None]
+    _hold(conn, [claim for claim in claims if claim is not None])
     _insert(conn, groups)
     _update(conn, groups)
     for group in groups:
@@ -165,6 +178,21 @@ def _apply(conn: sa.Connection, groups: list[Group], unsure: bool) -> None:
             deletes.setdefault(column, []).append(value)
     for column, found in deletes.items():
         conn.execute(sa.delete(column.table).where(column.in_(found)))
+
+
+def _hold(conn: sa.Connection, claims: list[Claim]) -> None:
+    """Lock the rows that are claimed; raises for the first that is not as it should be."""
+    columns: dict[tuple[sa.Column[Any], sa.Column[Any]], list[Claim]] = {}
+    for claim in claims:
+        columns.setdefault((claim.key, claim.column), []).append(claim)
+    for (key, column), alike in columns.items():
+        for start in range(0, len(alike), _ROWS):
+            part = alike[start : start + _ROWS]
+            query = sa.select(key, column).where(key.in_([claim.row for claim in part])).with_for_update()
+            values: dict[str, Any] = {row[0]: row[1] for row in conn.execute(query)}
+            for claim in part:
+                if claim.row not in values or values[claim.row] != claim.value:
+                    raise claim.refused()
 
 
 def _is_written(conn: sa.Connection, groups: list[Group]) -> bool:

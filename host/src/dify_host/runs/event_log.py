@@ -21,7 +21,7 @@ from dify_kernel.graph.log import RunLogStore, check_next
 from dify_host.db.engine import Database, database_now
 from dify_host.db.statements import upsert
 from dify_host.db.types import utc_now
-from dify_host.db.writer import BatchWriter, Group
+from dify_host.db.writer import BatchWriter, Claim, Group
 from dify_host.runs.large_values import EventFrame, PayloadLost, pack_events
 from dify_host.runs.leases import Leases
 from dify_host.runs.log_queue import LogQueue
@@ -296,7 +296,7 @@ class SqlRunLog:
         mine = sa.and_(leases.c.run_id == self._run_id, leases.c.token == self._token)
         return sa.update(leases).where(mine).values(**values)
 
-    def _check(self, before: asyncio.Future[None] | None, conn: sa.Connection) -> None:
+    def _check(self, before: asyncio.Future[None] | None, conn: sa.Connection) -> Claim | None:
         """Refuse the group when an earlier one of this log was, or when the lease is another's.
 
         The row is locked until the group is durable, so that nobody takes the run over in between. An earlier group
@@ -304,13 +304,13 @@ class SqlRunLog:
         """
         if before is not None and not before.cancelled():
             if not before.done():
-                return
+                return None
             before.result()
         leases = workflow_run_leases
-        query = sa.select(leases.c.token).where(leases.c.run_id == self._run_id).with_for_update()
-        token = conn.execute(query).scalar()
-        if token != self._token:
-            raise RunFenced(f"Run {self._run_id} was taken over by another process.", run_id=self._run_id)
+        return Claim(leases.c.run_id, self._run_id, leases.c.token, self._token, self._fenced)
+
+    def _fenced(self) -> RunFenced:
+        return RunFenced(f"Run {self._run_id} was taken over by another process.", run_id=self._run_id)
 
 
 _Repeat = tuple[dict[str, Any], str, tuple[int, str]]

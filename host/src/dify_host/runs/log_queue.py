@@ -9,12 +9,12 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from dify_host.db.writer import BatchWriter, Group
+from dify_host.db.writer import BatchWriter, Claim, Group
 from dify_host.runs.payloads import PayloadNotKept
 
 __all__ = ["LogQueue"]
 
-Check = Callable[["asyncio.Future[None] | None", sa.Connection], None]
+Check = Callable[["asyncio.Future[None] | None", sa.Connection], "Claim | None"]
 Ready = Callable[[], Awaitable[None]]
 
 
