@@ -215,12 +215,20 @@ async def test_a_deleted_app_leaves_nothing_and_takes_nothing_of_others(database
     other = new_id()
     for app in (APP, other):
         await add_run(database, app=app, status="running")
-        await add_message(database, app)
+        message_id, step_id = await add_message(database, app), new_id()
+        step = filled(tables.workflow_node_executions, id=step_id, tenant_id=TENANT, app_id=app)
+        log = filled(tables.workflow_run_events, run_id=message_id, seq=1)
+        async with database.write() as conn:
+            await conn.execute(tables.workflow_node_executions.insert().values(step))
+            await conn.execute(tables.workflow_run_events.insert().values(log))
+            for owner in (message_id, step_id):
+                await conn.execute(tables.workflow_payloads.insert().values(owner_id=owner, object_key="payloads/x"))
     assert await delete_app_rows(database, Tenant(TENANT), APP) == 2
     assert await delete_app_rows(database, Tenant(TENANT), APP) == 0
+    assert await left(database, tables.workflow_node_executions, tables.workflow_payloads) == [2, 2]
     every = (
         tables.workflow_runs,
-        tables.workflow_node_executions,
+        tables.workflow_run_events,
         tables.conversations,
         tables.messages,
         tables.message_feedbacks,

@@ -177,6 +177,6 @@ async def _batches(
             yield [row[1] for row in rows]
         if len(rows) < limit:
             return
-        behind = sa.tuple_(at, key) > sa.tuple_(
-            *(sa.literal(value, column.type) for value, column in zip(rows[-1], (at, key), strict=True))
-        )
+        last_at, last_key = (sa.literal(rows[-1][place], column.type) for place, column in enumerate((at, key)))
+        # The first part stands alone besides: MySQL finds no place in an index by a pair.
+        behind = sa.and_(at >= last_at, sa.tuple_(at, key) > sa.tuple_(last_at, last_key))
