@@ -13,7 +13,7 @@ import redis.asyncio as redis
 from dify_host.db.errors import DatabaseUnavailable
 from dify_host.db.types import new_id, utc_now
 from dify_host.runs.follower import RunFollower, TextReplaced
-from dify_host.runs.run_streams import RunStreams, stream_key
+from dify_host.runs.run_streams import Entry, Piece, RunStreams, stream_key
 from dify_host.runs.tables import workflow_run_leases
 from dify_kernel.graph.events import (
     Event,
@@ -63,7 +63,7 @@ def text(events: list[Event]) -> str:
     for event in events:
         if isinstance(event, StreamChunk):
             shown += event.text
-        elif isinstance(event, RunResumed | TextReplaced):
+        elif isinstance(event, TextReplaced) or (isinstance(event, RunResumed) and event.cause == "recovered"):
             shown = event.text
     return shown
 
@@ -221,6 +221,32 @@ async def test_a_log_that_is_ahead_of_the_stream_costs_no_text(house: RunHouse, 
     assert [event.seq for event in found if not isinstance(event, TextReplaced)] == [1, 2, 3]
     assert text(found) == "one two"
     await streams.close()
+
+
+async def say(bus: redis.Redis, run_id: str, *entries: Entry) -> None:
+    for entry in entries:
+        await bus.xadd(stream_key(run_id), {b"e": msgspec.json.encode(entry)})
+
+
+@pytest.mark.parametrize("cause", ["recovered", "answered"])
+async def test_a_gap_in_which_a_run_was_taken_up_is_made_up_for(house: RunHouse, bus: redis.Redis, cause: str) -> None:
+    log = house.store.create(run_id := new_id(), "here")
+    for event in (
+        RunStarted(seq=1),
+        RunResumed(seq=2, cause=cause, text="one "),
+        NodeFinished(seq=3, execution_id="e", node_id="n", node_type="llm", title="n", index=1),
+        RunFinished(seq=4, status="succeeded", outputs={"answer": "one two"}),
+    ):
+        log.append(event)
+    await log.flush()
+    one, two = Piece(1, 1, ("n", "text"), "one "), Piece(2, 1, ("n", "text"), "two")
+    start = Entry((0, 0), [one], (1, 1))
+    follower = RunFollower(bus, house.store)
+    await say(bus, run_id, start, Entry((3, 0), [], (4, 0)))  # what came after it was taken up is lost
+    assert text(await read(follower, run_id)) == "one two"
+    await bus.delete(stream_key(run_id))
+    await say(bus, run_id, Entry((1, 1), [], (2, 0)), Entry((2, 0), [two], (4, 0)))  # what came before is lost
+    assert text(await read(follower, run_id)) == "one two"
 
 
 async def test_a_reader_outlives_a_database_that_is_away(

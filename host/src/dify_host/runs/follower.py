@@ -129,9 +129,12 @@ class _Reader:
         self._spotted = self._spotted or 0
         if entry.to <= self._covered:
             return []
-        self._lost = self._lost or entry.since > self._covered
-        covered, self._covered = self._covered, entry.to
         events: list[Event] = []
+        if entry.since > self._covered:
+            # What the log has of the gap comes first: a run that was taken up in it may have said the text anew.
+            events += await self._log(until=entry.since[0])
+            self._lost = self._lost or entry.since > self._covered
+        covered, self._covered = self._covered, entry.to
         for piece in entry.pieces:
             if (piece.seq, piece.offset) <= self._at:
                 # The log was ahead of the stream: the reader is past the place of a piece that it did not get.
@@ -175,7 +178,7 @@ class _Reader:
     def _told(self, events: list[AnyEvent]) -> list[Event]:
         told: list[Event] = []
         for event in events:
-            if isinstance(event, RunResumed):  # it says the whole text up to here
+            if isinstance(event, RunResumed) and event.cause == "recovered":  # it says the whole text up to here
                 self._lost, self._covered = False, max(self._covered, (event.seq, 0))
             if isinstance(event, RunFinished):
                 told += self._whole(event)
