@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from dify_host.runs.api_events import event_id
+from dify_host.runs.api_events import ApiEvents, event_id
 from dify_host.runs.context import read_context
-from dify_kernel.graph.events import AnyEvent, Event, NodeFinished, RunFinished
+from dify_kernel.graph.events import AnyEvent, NodeFinished, RunFinished
 
 from tests.faults.clients import ADDS, REPLACES, Followed, Seen
+from tests.faults.effects import Arrival
 from tests.faults.evidence import Evidence
 
 __all__ = ["CHECKS", "problems", "repeated"]
 
 ENDS = frozenset(("succeeded", "failed", "stopped", "partial-succeeded"))
-#: What a step of a run is told as to one who follows it: (id, name) of each item.
-Mapping = Callable[[Any, Event], list[str]]
+_AWAY = "The database does not answer."
 
 
 def problems(evidence: Evidence) -> list[str]:
@@ -83,6 +83,13 @@ def _told(evidence: Evidence, runs: set[str]) -> Iterator[str]:
             yield f"webhook {trigger.word}: its run {trigger.run_id} never began"
 
 
+def unharmed(evidence: Evidence) -> Iterator[str]:
+    """No run fails because a process or the queue died; one that asks a database that is away may, and says so."""
+    for row in evidence.runs:
+        if row.status not in ("succeeded", "partial-succeeded") and _AWAY not in (row.error or ""):
+            yield f"run {row.id}: it {row.status}: {row.error}"
+
+
 def effects(evidence: Evidence) -> Iterator[str]:
     """An effect is repeated only as long as its result is not recorded: no request comes after the recorded end."""
     ends = {
@@ -97,9 +104,9 @@ def effects(evidence: Evidence) -> Iterator[str]:
             yield f"effect {arrival.key}: it came {arrival.at - end:.3f} s after its result was there"
 
 
-def repeated(evidence: Evidence) -> int:
+def repeated(arrivals: Iterable[Arrival]) -> int:
     """How many requests came again because somebody died (and not because they were refused)."""
-    counts = Counter((arrival.key, arrival.path) for arrival in evidence.arrivals)
+    counts = Counter((arrival.key, arrival.path) for arrival in arrivals)
     return sum(count - 1 - (path == "/shaky") for (_, path), count in counts.items() if count > 1 + (path == "/shaky"))
 
 
@@ -138,10 +145,8 @@ def expected_items(events: list[AnyEvent]) -> list[tuple[str, str]]:
     return items
 
 
-def api_events(events: list[AnyEvent]) -> Any:
+def api_events(events: list[AnyEvent]) -> ApiEvents:
     """The mapping of a run, as any process has it."""
-    from dify_host.runs.api_events import ApiEvents
-
     context = read_context(events)
     run = context.run
     return ApiEvents(
@@ -194,4 +199,4 @@ def _end(evidence: Evidence, run_id: str) -> RunFinished | None:
     return events[-1] if events and isinstance(events[-1], RunFinished) else None
 
 
-CHECKS: list[Callable[[Evidence], Iterator[str]]] = [numbered, kept, in_rows, effects, settled, streams]
+CHECKS: list[Callable[[Evidence], Iterator[str]]] = [numbered, kept, in_rows, unharmed, effects, settled, streams]

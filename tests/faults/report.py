@@ -32,7 +32,9 @@ def summary(engine: str, seed: int, outcome: Outcome, before: set[str]) -> dict[
         "kills": " ".join(f"{count} {kind}" for kind, count in sorted(kills.items())),
         "resumed": str(len(resumed)),
         "longest recovery": f"{recovery:.1f} s",
-        "repeated effects": str(repeated(outcome.evidence)),
+        "repeated effects": str(
+            repeated(arrival for arrival in outcome.evidence.arrivals if arrival.key.partition(":")[0] in logs)
+        ),
         "reconnects": str(reconnects),
         "answers lost": str(outcome.callers.lost),
         "refused": str(len(outcome.callers.refused)),

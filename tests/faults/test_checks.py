@@ -71,13 +71,13 @@ def whole() -> Evidence:
 
 def test_evidence_that_is_right_passes() -> None:
     assert problems(whole()) == []
-    assert repeated(whole()) == 1
+    assert repeated(whole().arrivals) == 1
 
 
 def test_a_request_that_was_refused_may_come_again() -> None:
     evidence = whole()
     evidence.arrivals = [Arrival(key=f"{RUN}:{NODE}", path="/shaky", at=at) for at in (5.0, 15.0)]
-    assert repeated(evidence) == 0
+    assert repeated(evidence.arrivals) == 0
 
 
 def gap(evidence: Evidence) -> None:
@@ -116,6 +116,14 @@ def a_run_that_runs(evidence: Evidence) -> None:
 
 def a_row_that_says_otherwise(evidence: Evidence) -> None:
     evidence.runs = [msgspec.structs.replace(evidence.runs[0], status="failed")]
+
+
+def a_run_that_failed(evidence: Evidence) -> None:
+    evidence.runs = [msgspec.structs.replace(evidence.runs[0], status="failed", error="lost")]
+    evidence.triggers = [msgspec.structs.replace(evidence.triggers[0], status="failed")]
+    evidence.logs[RUN][4] = RunFinished(seq=5, at=21.0, status="failed", error="lost", outputs={"answer": "one two"})
+    evidence.messages = [msgspec.structs.replace(evidence.messages[0], status="error")]
+    evidence.told, evidence.followed = [], []
 
 
 def other_outputs(evidence: Evidence) -> None:
@@ -201,10 +209,10 @@ def a_piece_of_text_seen_twice(evidence: Evidence) -> None:
 
 DOCTORED = [
     gap, no_end, two_ends, an_event_after_the_end, a_result_recorded_twice, a_result_changed, a_result_gone,
-    a_run_that_runs, a_row_that_says_otherwise, other_outputs, a_run_without_a_row, a_run_without_a_log,
-    a_message_without_its_answer, a_node_without_a_row, an_effect_after_its_result, a_lease_left, a_job_left,
-    a_trigger_that_runs, a_trigger_that_says_otherwise, a_webhook_lost, a_trigger_without_a_run,
-    a_run_that_a_client_knows_lost, a_client_told_otherwise, an_event_not_seen, an_event_seen_twice,
+    a_run_that_runs, a_row_that_says_otherwise, a_run_that_failed, other_outputs, a_run_without_a_row,
+    a_run_without_a_log, a_message_without_its_answer, a_node_without_a_row, an_effect_after_its_result,
+    a_lease_left, a_job_left, a_trigger_that_runs, a_trigger_that_says_otherwise, a_webhook_lost,
+    a_trigger_without_a_run, a_run_that_a_client_knows_lost, a_client_told_otherwise, an_event_not_seen, an_event_seen_twice,
     events_in_another_order, an_end_not_seen, a_piece_of_text_not_seen, a_piece_of_text_seen_twice,
 ]  # fmt: skip
 
