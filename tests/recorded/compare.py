@@ -207,8 +207,7 @@ def _follow(a: str, b: str, ancestors: dict[str, set[str]]) -> bool:
     A node that stands in rounds side by side follows itself no more than it follows a parallel branch.
     """
     return (
-        (a == b
-        and a not in ancestors.get(PARALLEL, ()))
+        (a == b and a not in ancestors.get(PARALLEL, ()))
         or not a
         or not b
         or a in ancestors.get(b, ())
