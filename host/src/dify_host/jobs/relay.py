@@ -14,6 +14,7 @@ from typing import Any
 
 from dify_kernel.errors import DifyError
 from dramatiq import Message
+from dramatiq.errors import BrokerConnectionError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -118,7 +119,7 @@ class Relay:
         while True:
             try:
                 await step()
-            except (DifyError, RedisError, OSError) as exc:
+            except (DifyError, RedisError, BrokerConnectionError, OSError) as exc:
                 log.warning("The outbox relay waits: %s: %s", type(exc).__name__, exc)
                 await asyncio.sleep(_RETRY_SECONDS)
 
