@@ -212,8 +212,9 @@ DOCTORED = [
     a_run_that_runs, a_row_that_says_otherwise, a_run_that_failed, other_outputs, a_run_without_a_row,
     a_run_without_a_log, a_message_without_its_answer, a_node_without_a_row, an_effect_after_its_result,
     a_lease_left, a_job_left, a_trigger_that_runs, a_trigger_that_says_otherwise, a_webhook_lost,
-    a_trigger_without_a_run, a_run_that_a_client_knows_lost, a_client_told_otherwise, an_event_not_seen, an_event_seen_twice,
-    events_in_another_order, an_end_not_seen, a_piece_of_text_not_seen, a_piece_of_text_seen_twice,
+    a_trigger_without_a_run, a_run_that_a_client_knows_lost, a_client_told_otherwise, an_event_not_seen,
+    an_event_seen_twice, events_in_another_order, an_end_not_seen, a_piece_of_text_not_seen,
+    a_piece_of_text_seen_twice,
 ]  # fmt: skip
 
 
