@@ -1,4 +1,4 @@
-"""How much the default bundle installs: distributions, and megabytes without bytecode."""
+"""How much the default bundle installs: distributions of others and of ours, and megabytes without bytecode."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from .figures import show
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(600)]
 
-MAX_DISTRIBUTIONS, MAX_MB = 80, 200.0
+#: Of others: each family of nodes is a distribution of its own here, and costs nobody anything.
+MAX_DISTRIBUTIONS, MAX_MB = 64, 200.0
 
 
 def size_mb(folder: Path) -> float:
@@ -22,6 +23,7 @@ def size_mb(folder: Path) -> float:
 def test_the_default_bundle(bundle: Path) -> None:
     (site,) = (bundle / "lib").glob("python*/site-packages")
     installed = list(site.glob("*.dist-info"))
+    others = [each for each in installed if not each.name.startswith("dify")]
     total = size_mb(site)
     largest = sorted(((size_mb(each), each.name) for each in site.iterdir() if each.is_dir()), reverse=True)[:8]
     show(
@@ -29,9 +31,10 @@ def test_the_default_bundle(bundle: Path) -> None:
         ("", "distributions", "MB"),
         [
             ("installed", str(len(installed)), f"{total:.1f}"),
+            ("  of others", str(len(others)), ""),
             *((f"  {name}", "", f"{size:.1f}") for size, name in largest),
             ("budget", str(MAX_DISTRIBUTIONS), f"{MAX_MB:g}"),
         ],
     )
-    assert len(installed) <= MAX_DISTRIBUTIONS, f"the bundle installs {len(installed)} distributions"
+    assert len(others) <= MAX_DISTRIBUTIONS, f"the bundle installs {len(others)} distributions of others"
     assert total <= MAX_MB, f"the bundle takes {total:.1f} MB"
