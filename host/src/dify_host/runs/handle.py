@@ -80,7 +80,8 @@ class RunHandle:
         self._durable: float = 0 if held else float("inf")
         self._watcher, self._elsewhere = watcher, elsewhere
         self._text = ""
-        self._done = asyncio.Event()
+        self._over = False
+        self._waiters: list[asyncio.Future[None]] = []
         self._followers: set[_Follower] = set()
 
     def publish(self, event: Event) -> None:
@@ -117,7 +118,10 @@ class RunHandle:
             self.outcome = task.result() if self.error is None else None
         if self.outcome is not None:
             self.durable(self.outcome.event.seq)
-        self._done.set()
+        self._over = True
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
         for follower in self._followers:
             follower.wake()
 
@@ -132,7 +136,9 @@ class RunHandle:
 
     async def wait(self) -> RunFinished:
         """How the run ended, or that it waits for somebody; raises when it could come to neither here."""
-        await self._done.wait()
+        if not self._over:
+            self._waiters.append(waiter := asyncio.get_running_loop().create_future())
+            await waiter
         if self.outcome is not None:
             return as_end(self.outcome.event)
         if self._elsewhere is None or not self._goes_on():
@@ -154,7 +160,7 @@ class RunHandle:
                     batch = self._events[position : self._shown]
                     position = self._shown
                     yield batch
-                elif self._done.is_set():
+                elif self._over:
                     break
                 elif not await follower.woken():
                     yield []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -28,7 +27,7 @@ class LogQueue:
     def __init__(self, writer: BatchWriter, check: Check, *, held: bool, tasks: set[asyncio.Task[None]]) -> None:
         self._writer, self._check, self._held, self._tasks = writer, check, held, tasks
         self._sent: asyncio.Future[None] | None = None
-        self._waiting: deque[tuple[Group, Ready | None, asyncio.Future[None]]] = deque()
+        self._waiting: list[tuple[Group, Ready | None, asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
         #: Why a group could not be made ready; nothing that comes after it may be written.
         self.broken: BaseException | None = None
@@ -62,7 +61,7 @@ class LogQueue:
                 group, ready, _ = self._waiting[0]
                 if ready is not None:
                     await ready()
-                _, _, future = self._waiting.popleft()
+                _, _, future = self._waiting.pop(0)
                 self.write(group).add_done_callback(partial(_tell, future))
         except asyncio.CancelledError:
             self._break(PayloadNotKept("The process ended before a large value of a run was kept."))
@@ -75,7 +74,7 @@ class LogQueue:
     def _break(self, error: BaseException) -> None:
         self.broken = error
         while self._waiting:
-            _, _, future = self._waiting.popleft()
+            _, _, future = self._waiting.pop(0)
             if not future.done():
                 future.set_exception(error)
 

@@ -244,7 +244,7 @@ def plain(data: Any) -> Any:
     if kind is dict:
         for item in data.values():
             if type(item) not in _ATOMS:
-                return {key: plain(item) for key, item in data.items()}
+                return _plain_dict(data)
         return data
     if kind is list:  # lists may be long: an embedding
         return data if _ATOMS.issuperset(map(type, data)) else [plain(item) for item in data]
@@ -253,6 +253,14 @@ def plain(data: Any) -> Any:
     if isinstance(data, File):
         return msgspec.to_builtins(data)
     return data
+
+
+def _plain_dict(data: dict[str, Any]) -> dict[str, Any]:
+    changed = {}
+    for key, item in data.items():
+        if type(item) not in _ATOMS and (clear := plain(item)) is not item:
+            changed[key] = clear
+    return {**data, **changed} if changed else data
 
 
 _ATOMS: Final = frozenset((str, int, float, bool, type(None)))
