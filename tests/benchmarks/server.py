@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from .figures import environment
 __all__ = ["Api", "free_port", "import_app", "opened", "running_api", "running_loopback"]
 
 PATIENCE = 90.0
+#: No variable changes an engine.
+EMBEDDED: Mapping[str, str] = {}
 
 
 class Api(msgspec.Struct, frozen=True):
@@ -44,15 +46,15 @@ def free_port() -> int:
         return port
 
 
-def data_environment(data: Path) -> dict[str, str]:
-    """The environment of a platform on embedded engines in a folder; the scripted model server may be called."""
-    return environment(DIFY_DATA=str(data), SSRF_ALLOWED_HOSTS="127.0.0.1", LOG_LEVEL="warning")
+def data_environment(data: Path, more: Mapping[str, str] = EMBEDDED) -> dict[str, str]:
+    """The environment of a platform in a folder, on embedded engines unless told; the scripted model may be called."""
+    return environment(DIFY_DATA=str(data), SSRF_ALLOWED_HOSTS="127.0.0.1", LOG_LEVEL="warning", **more)
 
 
 @asynccontextmanager
-async def opened(data: Path) -> AsyncIterator[tuple[Platform, Workspace, str]]:
+async def opened(data: Path, more: Mapping[str, str] = EMBEDDED) -> AsyncIterator[tuple[Platform, Workspace, str]]:
     """The platform of a data folder in this process, its workspace, and the account that owns it."""
-    async with Platform.opened(data_environment(data), role="cli") as platform:
+    async with Platform.opened(data_environment(data, more), role="cli") as platform:
         owner = await ensure_local_workspace(platform.db, platform.keyring)
         yield platform, await platform.workspace(owner.tenant), owner.id
 
@@ -65,11 +67,11 @@ async def import_app(workspace: Workspace, owner_id: str, dsl: str) -> str:
 
 
 @contextmanager
-def running_api(data: Path) -> Iterator[Api]:
+def running_api(data: Path, more: Mapping[str, str] = EMBEDDED) -> Iterator[Api]:
     """`dify api` on a data folder, answering; stopped at the end."""
     port = free_port()
     command = [sys.executable, "-m", "dify_host.cli.main", "api", "--port", str(port)]
-    with subprocess.Popen(command, env=data_environment(data)) as process:
+    with subprocess.Popen(command, env=data_environment(data, more)) as process:
         try:
             await_answer(f"http://127.0.0.1:{port}/health", process)
             yield Api(f"http://127.0.0.1:{port}", psutil.Process(process.pid))
