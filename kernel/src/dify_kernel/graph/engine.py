@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -38,6 +38,9 @@ from dify_kernel.graph.values import plain
 __all__ = ["Engine", "RunLimits", "RunOutcome"]
 
 Sink = Callable[[Event], None]
+
+#: Of every run that begins; nothing is added to it.
+_NO_HISTORY: Final = History()
 
 
 class RunLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +82,7 @@ class Engine:
     ) -> None:
         self.plan, self.pool, self.run_info = plan, pool, run
         self.ports, self.limits = ports, limits or Limits()
-        self.history = History(history)
+        self.history = History(history) if history else _NO_HISTORY
         self.usage = Usage()
         self.resources: list[dict[str, Any]] = []
         #: Execution ids of the nodes that wait for somebody, each with its scope.
