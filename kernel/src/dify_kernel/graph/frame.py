@@ -98,7 +98,7 @@ class Frame:
         self.shared: set[int] = set()
         self.usage = Usage()
         self._waiting = False
-        self._pending = [len(node.incoming) for node in self.plan.nodes]
+        self._pending = list(map.incoming)
         self._taken = [0] * len(self.plan.nodes)
         self._ready: deque[int] = deque([self.plan.root])
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -254,7 +254,7 @@ class Frame:
 
     def _start(self, index: int) -> None:
         node, run = self.plan.nodes[index], self.run
-        execution_id = self.execution_id(node)
+        execution_id = self._prefix + _last_group(index)
         ctx = NodeContext(
             run=run.run_info,
             node_id=node.id,

@@ -26,6 +26,8 @@ class OutputMap:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.blocking = [node.branching or node.node.kind in _BLOCKING for node in plan.nodes]
+        #: How many edges lead to each node.
+        self.incoming = [len(node.incoming) for node in plan.nodes]
         self.pieces: dict[int, list[str | Selector]] = {}
         #: Responses whose texts make up one answer; the others give outputs by name.
         self.answers = {index for index in plan.responses if plan.nodes[index].type == "answer"}

@@ -55,7 +55,8 @@ def finished_event(
         event.usage = msgspec.to_builtins(result.usage)
     if result.updates:
         event.updates = [(selector, show(value)) for selector, value in result.updates]
-    event.types = _types(result)
+    if result.updates or Value in map(type, result.outputs.values()):
+        event.types = _types(result)
     if node.body is not None:
         event.said = frame.output.said(node.index)
     left: dict[str, Any] = {}
