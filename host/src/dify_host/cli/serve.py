@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -20,9 +21,10 @@ from dify_host.cli.call import Call, takes_call
 if TYPE_CHECKING:
     from dify_host.settings import HostSettings
 
-__all__ = ["api", "beat", "serve", "worker"]
+__all__ = ["api", "beat", "open_files", "serve", "worker"]
 
 _GRACE_SECONDS = 30
+_OPEN_FILES = 65_536
 _COLLECT_AFTER = 20_000  # new objects, where the default is 700
 #: Libraries that tell of every step at the level at which we tell what matters.
 _CHATTY = ("alembic", "dramatiq", "httpx", "httpcore", "uvicorn.error")
@@ -72,6 +74,7 @@ def _run_api(call: Call, host: str | None, port: int | None) -> None:
     settings = _settings(call)
     address, number = host or settings.dify_bind_address, settings.dify_port if port is None else port
     gc.disable()
+    open_files()
     check_address(address, number)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve_api(call, settings, address, number))
@@ -122,6 +125,7 @@ async def _serve_api(call: Call, settings: HostSettings, host: str, port: int) -
 def _run_worker(call: Call, *, beat: bool, queues: set[str] | None) -> None:
     _settings(call)
     gc.disable()
+    open_files()
     import dify_host.platform  # noqa: F401 - here, so that it is loaded before the collector starts
     from dify_host.jobs.worker import run_worker
 
@@ -136,6 +140,14 @@ def _run_beat(call: Call) -> None:
 
     run_beat(call.env)
     call.out.result({"stopped": "beat"})
+
+
+def open_files() -> None:
+    """Let this process have as many open files as the system allows it: a run that waits for a model holds one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _loaded() -> None:

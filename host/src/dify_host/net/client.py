@@ -51,7 +51,7 @@ class OutboundSettings(msgspec.Struct, frozen=True, kw_only=True):
     ssrf_proxy_http_url: Annotated[Secret, Doc("Proxy of http requests")] = Secret()
     ssrf_proxy_https_url: Annotated[Secret, Doc("Proxy of https requests")] = Secret()
     ssrf_proxy_all_url: Annotated[Secret, Doc("Proxy of every request")] = Secret()
-    ssrf_pool_max_connections: Annotated[int, Doc("Open connections at most", ge=1)] = 100
+    ssrf_pool_max_connections: Annotated[int, Doc("Open connections at most", ge=1)] = 1000
     ssrf_pool_max_keepalive_connections: Annotated[int, Doc("Idle connections kept at most", ge=0)] = 20
     ssrf_pool_keepalive_expiry: Annotated[float, Doc("Seconds an idle connection is kept", ge=0)] = 5.0
 
