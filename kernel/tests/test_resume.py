@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from dify_kernel.contracts.node import RunInfo
-from dify_kernel.errors import LogError
+from dify_kernel.contracts.node import Delta, Node, NodeContext, NodeResult, RunInfo
+from dify_kernel.errors import LogError, PlatformUnavailable
 from dify_kernel.graph.engine import Engine, RunLimits
 from dify_kernel.graph.events import (
     Event,
@@ -447,3 +448,36 @@ async def test_the_memory_store_keeps_a_resumed_log_dense() -> None:
     await run_plan(ROUNDS, history=log[:9], log=await other.open("run-1", "b"))
     assert [e.seq for e in await other.load("run-1")] == list(range(1, len(await other.load("run-1")) + 1))
     assert run.finished.status == "succeeded"
+
+
+class _AwayNode(Node):
+    """The platform's own server is away the first time, in spite of any strategy."""
+
+    type = "away"
+    times = 0
+
+    async def run(self, ctx: NodeContext) -> AsyncIterator[Delta]:
+        _AwayNode.times += 1
+        if _AwayNode.times == 1:
+            raise PlatformUnavailable("The database does not answer.")
+        yield NodeResult(outputs={"text": "done"})
+
+
+@pytest.mark.parametrize("inside_a_round", [False, True])
+async def test_a_node_that_finds_the_platform_away_has_not_failed(inside_a_round: bool) -> None:
+    _AwayNode.times = 0
+    away = node("away", "away", error_strategy="default-value", retry_config={"retry_enabled": True, "max_retries": 3})
+    nodes, paths = [START, node("f", "stream"), away], ["s > f > away"]
+    if inside_a_round:
+        parts = [inside("box", "b", "inside"), inside("box", "f", "stream"), {**away, "parentId": "box"}]
+        nodes, paths = [START, node("box", "repeat"), *parts], ["s > box", "b > f > away"]
+    plan = compile_plan(
+        {"nodes": nodes, "edges": edges(*paths)},
+        lambda kind, version: _AwayNode if kind == "away" else resolve(kind, version),
+    )
+    store = MemoryLogStore()
+    with pytest.raises(PlatformUnavailable):
+        await run_plan(plan, log=await store.open("run-1", "a"))
+    log = list(await store.load("run-1"))
+    assert [event.node_id for event in log if isinstance(event, NodeFinished)] == ["s", "f"]
+    assert (await run_plan(plan, history=log)).finished.status == "succeeded"

@@ -35,6 +35,7 @@ __all__ = [
     "OutboundRefused",
     "PluginBroken",
     "PluginConflict",
+    "PlatformUnavailable",
     "PluginError",
     "PluginNotFound",
     "RunFenced",
@@ -77,6 +78,17 @@ class DifyError(Exception):
 
 
 # -- what a caller did -------------------------------------------------------------------------------------
+
+
+class PlatformUnavailable(DifyError):
+    """A server that the platform itself stands on does not answer: what was tried is not done yet, and did not fail.
+
+    A run that meets it is let go, and goes on from its log when the server is back.
+    """
+
+    code = "platform_unavailable"
+    status = 503
+    retryable = True
 
 
 class BadInput(DifyError):

@@ -10,7 +10,7 @@ import sqlite3
 from typing import Any
 
 import sqlalchemy as sa
-from dify_kernel.errors import BadInput, Conflict, DifyError
+from dify_kernel.errors import BadInput, Conflict, DifyError, PlatformUnavailable
 from sqlalchemy.engine import ExceptionContext
 
 from dify_host.db.types import NotAnId
@@ -24,7 +24,7 @@ class DatabaseError(DifyError):
     code = "database_error"
 
 
-class DatabaseUnavailable(DatabaseError):
+class DatabaseUnavailable(DatabaseError, PlatformUnavailable):
     """The database does not answer, or every connection is in use; the call may be repeated."""
 
     code = "database_unavailable"

@@ -26,7 +26,7 @@ class FramePaused(BaseException):
 
 
 class LogBroken(BaseException):
-    """The log could not take an event; nothing may happen that it would not know of."""
+    """The run cannot go on here: its log takes no event, or a server of the platform is away. Its log is the truth."""
 
     def __init__(self, cause: Exception) -> None:
         super().__init__(str(cause))

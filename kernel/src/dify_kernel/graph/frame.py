@@ -30,7 +30,7 @@ from dify_kernel.contracts.node import (
     RoundStarted,
     TextDelta,
 )
-from dify_kernel.errors import LogError
+from dify_kernel.errors import LogError, PlatformUnavailable
 from dify_kernel.graph.endings import FramePaused, LogBroken, NodeBroke, RunEnded
 from dify_kernel.graph.events import (
     AgentLogged,
@@ -329,6 +329,8 @@ class Frame:
                     return None
                 else:
                     self._tell(node, ctx, delta)
+        except PlatformUnavailable as exc:
+            raise LogBroken(exc) from exc  # the node did not fail: another process tries it when that is back
         except Exception as exc:
             return failure(exc)
         if result is None:
