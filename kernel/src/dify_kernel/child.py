@@ -24,6 +24,8 @@ from dify_kernel.errors import DifyError, TooLarge
 __all__ = ["ChildFailed", "ChildLimits", "Children", "serve"]
 
 _MIB = 1024 * 1024
+#: The exit code of a process that could not even say that its memory was not enough.
+_NO_MEMORY = 77
 
 
 class ChildFailed(DifyError):
@@ -74,6 +76,8 @@ class Children:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 await asyncio.shield(process.wait())
+        if process.returncode == _NO_MEMORY:
+            raise ChildFailed(f"It needed more memory than {limits.max_memory // _MIB} MB.", module=module)
         if process.returncode:
             raise ChildFailed(
                 f"Its process failed (exit code {process.returncode}).",
@@ -90,9 +94,12 @@ def serve(answer: Callable[[bytes, Sequence[str]], bytes]) -> None:
     """
     memory, seconds, *arguments = sys.argv[1:]
     _limit(int(memory), int(seconds))
-    with os.fdopen(os.dup(1), "wb") as out:
-        os.dup2(2, 1)
-        out.write(answer(sys.stdin.buffer.read(), arguments))
+    try:
+        with os.fdopen(os.dup(1), "wb") as out:
+            os.dup2(2, 1)
+            out.write(answer(sys.stdin.buffer.read(), arguments))
+    except MemoryError:
+        os._exit(_NO_MEMORY)
 
 
 def _limit(memory: int, seconds: int) -> None:
