@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -19,7 +18,7 @@ from dify_host.db.types import new_id
 from dify_host.identity.tables import accounts, end_users
 from dify_host.runs.conversations import unix
 from dify_host.runs.payloads import Payloads
-from dify_host.runs.recorder import Creator, moment
+from dify_host.runs.recorder import Creator, node_values
 from dify_host.runs.tables import workflow_node_executions, workflow_payloads, workflow_runs
 
 __all__ = ["NodeRecords", "maker_view", "makers"]
@@ -143,27 +142,5 @@ def _view(row: sa.Row[Any], data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _row(run: RunInfo, creator: Creator, event: NodeFinished) -> dict[str, Any]:
-    return {
-        "id": new_id(),
-        "app_id": run.app_id,
-        "workflow_id": run.workflow_id,
-        "triggered_from": SINGLE_STEP,
-        "workflow_run_id": None,
-        "index": event.index,
-        "predecessor_node_id": None,
-        "node_execution_id": event.execution_id,
-        "node_id": event.node_id,
-        "node_type": event.node_type,
-        "title": event.title[:255],
-        "inputs": event.inputs or None,
-        "process_data": event.process_data or None,
-        "outputs": event.outputs or None,
-        "status": event.status,
-        "error": event.error or None,
-        "elapsed_time": event.elapsed_time,
-        "execution_metadata": event.metadata or None,
-        "created_by_role": creator.role,
-        "created_by": creator.id,
-        "created_at": moment(event.started_at),
-        "finished_at": moment(event.started_at) + timedelta(seconds=event.elapsed_time),
-    }
+    own = {"id": new_id(), "triggered_from": SINGLE_STEP, "workflow_run_id": None}
+    return {**own, **node_values(run, creator, event)}

@@ -26,7 +26,7 @@ from dify_host.db.writer import Group
 from dify_host.runs.event_log import SqlRunLog
 from dify_host.runs.tables import workflow_app_logs, workflow_node_executions, workflow_runs
 
-__all__ = ["Creator", "RecordedLog", "Rows", "WorkflowRows", "moment"]
+__all__ = ["Creator", "RecordedLog", "Rows", "WorkflowRows", "moment", "node_values"]
 
 
 class Creator(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,31 +195,13 @@ class WorkflowRows:
         }
 
     def _node_row(self, event: NodeFinished) -> dict[str, Any]:
-        return {
+        own = {
             "id": event.execution_id,
             "tenant_id": self._run.tenant_id,
-            "app_id": self._run.app_id,
-            "workflow_id": self._run.workflow_id,
             "triggered_from": "workflow-run",
             "workflow_run_id": self._run.run_id,
-            "index": event.index,
-            "predecessor_node_id": None,
-            "node_execution_id": event.execution_id,
-            "node_id": event.node_id,
-            "node_type": event.node_type,
-            "title": event.title[:255],
-            "inputs": event.inputs or None,
-            "process_data": event.process_data or None,
-            "outputs": event.outputs or None,
-            "status": event.status,
-            "error": event.error or None,
-            "elapsed_time": event.elapsed_time,
-            "execution_metadata": event.metadata or None,
-            "created_by_role": self._creator.role,
-            "created_by": self._creator.id,
-            "created_at": moment(event.started_at),
-            "finished_at": moment(event.started_at) + timedelta(seconds=event.elapsed_time),
         }
+        return {**own, **node_values(self._run, self._creator, event)}
 
     def _end(self, event: RunFinished, group: Group) -> None:
         for started in self._open.values():
@@ -251,6 +233,32 @@ class WorkflowRows:
             "created_by": self._creator.id,
             "created_at": moment(event.at),
         }
+
+
+def node_values(run: RunInfo, creator: Creator, event: NodeFinished) -> dict[str, Any]:
+    """The columns of a node's row that its end tells, whether it was of a run or was tried alone."""
+    began = moment(event.started_at)
+    return {
+        "app_id": run.app_id,
+        "workflow_id": run.workflow_id,
+        "index": event.index,
+        "predecessor_node_id": None,
+        "node_execution_id": event.execution_id,
+        "node_id": event.node_id,
+        "node_type": event.node_type,
+        "title": event.title[:255],
+        "inputs": event.inputs or None,
+        "process_data": event.process_data or None,
+        "outputs": event.outputs or None,
+        "status": event.status,
+        "error": event.error or None,
+        "elapsed_time": event.elapsed_time,
+        "execution_metadata": event.metadata or None,
+        "created_by_role": creator.role,
+        "created_by": creator.id,
+        "created_at": began,
+        "finished_at": began + timedelta(seconds=event.elapsed_time),
+    }
 
 
 def _abandoned(started: NodeStarted, *, status: str, at: float, error: str = "") -> NodeFinished:
