@@ -133,7 +133,11 @@ class Platform:
         self.vectors = VectorStores.from_registry(self.registry, self.env, default=settings.vector_store)
         stack.push_async_callback(self.vectors.close)
         self.sandbox = SandboxPool(
-            SandboxSettings(concurrency=settings.sandbox_max_workers, memory_mb=settings.sandbox_max_memory)
+            SandboxSettings(
+                concurrency=settings.sandbox_max_workers,
+                memory_mb=settings.sandbox_max_memory,
+                packages=settings.sandbox_packages,
+            )
         )
         stack.push_async_callback(self.sandbox.close)
         self.provider_ports = ProviderPorts(http=self.http, data_dir=str(settings.data))

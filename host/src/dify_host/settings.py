@@ -130,6 +130,9 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     sandbox_worker_timeout: Annotated[float, Doc("Seconds of one script.", gt=0)] = 15
     sandbox_max_memory: Annotated[int, Doc("MB of one script.", ge=32)] = 256
     sandbox_max_workers: Annotated[int, Doc("Scripts at a time.", ge=1)] = 4
+    sandbox_packages: Annotated[
+        str, Doc("Folder of packages that Python code may import, filled with `pip install --target`; empty = none.")
+    ] = ""
     http_request_max_connect_timeout: Annotated[float, Doc("Seconds.", gt=0)] = 10
     http_request_max_read_timeout: Annotated[float, Doc("Seconds.", gt=0)] = 600
     http_request_max_write_timeout: Annotated[float, Doc("Seconds.", gt=0)] = 600

@@ -155,7 +155,7 @@ async def test_a_package_that_is_not_there_says_what_there_is(pool: SandboxPool,
     assert kind == "ModuleNotFoundError"
     assert line in text
     assert "No module named" in text
-    assert text.endswith("that of a tool or an API.")
+    assert text.endswith("install the package for SANDBOX_PACKAGES.")
 
 
 async def test_main_is_missing(pool: SandboxPool) -> None:

@@ -12,7 +12,7 @@ from dify_host.sandbox.jail import seccomp, wire
 @pytest.mark.parametrize("wall", ["write", "socket", "fork", "exec", "signal"])
 def test_the_self_test_notices_an_open_wall(wall: str) -> None:
     closed = dict.fromkeys(("write", "socket", "fork", "exec", "signal"), "PermissionError")
-    empty: dict[str, list[str]] = {"host_file": [], "writable": [], "packages": []}
+    empty: dict[str, list[str]] = {"host_file": [], "writable": [], "packages": [], "unreadable": []}
     holds = {"uid": 65534, "pid": 1, "root": ["lib", "tmp"], **empty, **closed}
     assert selftest.problems(holds) == ()
     assert len(selftest.problems({**holds, wall: "done"})) == 1

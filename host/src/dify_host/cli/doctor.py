@@ -87,7 +87,7 @@ async def _perform(call: Call) -> list[Check]:
         Check("queue and bus", lambda: _redis(settings), "Check REDIS_*, and that the server runs."),
         Check("storage", lambda: _storage(call, registry, settings), "Check STORAGE_TYPE and its settings."),
         Check("vector store", lambda: _vectors(call, registry, settings), "Check VECTOR_STORE and its settings."),
-        Check("code sandbox", _sandbox, "Allow user namespaces, or do without code nodes."),
+        Check("code sandbox", lambda: _sandbox(settings), "Allow user namespaces, or do without code nodes."),
         Check("plugins", lambda: _plugins(registry), "Reinstall or upgrade what is broken, or disable it."),
     ]
     for check in checks:
@@ -181,10 +181,10 @@ async def _vectors(call: Call, registry: Registry, settings: HostSettings) -> st
     return f"{settings.vector_store}: written, found, dropped"
 
 
-async def _sandbox() -> str:
+async def _sandbox(settings: HostSettings) -> str:
     from dify_host.sandbox import SandboxPool, SandboxSettings
 
-    pool = SandboxPool(SandboxSettings(concurrency=1))
+    pool = SandboxPool(SandboxSettings(concurrency=1, packages=settings.sandbox_packages))
     try:
         report = await pool.probe()
     finally:

@@ -147,7 +147,7 @@ class SandboxPool:
         try:
             if not sys.platform.startswith("linux"):
                 raise SandboxRefused(f"user code runs on Linux only, not on {sys.platform}")
-            zygote = await Zygote.start(self.settings.scratch_mb * _MIB)
+            zygote = await Zygote.start(self.settings.scratch_mb * _MIB, _folder(self.settings.packages))
         except SandboxRefused as exc:
             self._report = SandboxReport(level="none", reasons=(exc.message,))
             raise _refusal(self._report.reasons) from exc
@@ -215,6 +215,14 @@ class SandboxPool:
         zygote, self._zygote = self._zygote, None
         if zygote is not None:
             self._idle_task = asyncio.get_running_loop().create_task(zygote.close())
+
+
+def _folder(path: str) -> str:
+    """The folder of further packages, absolute; SandboxRefused where there is none of that name."""
+    folder = os.path.realpath(path) if path else ""
+    if folder and not os.path.isdir(folder):
+        raise SandboxRefused(f"the folder of SANDBOX_PACKAGES, {path}, does not exist")
+    return folder
 
 
 def _memory_file(data: bytes) -> int:

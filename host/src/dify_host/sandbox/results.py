@@ -29,6 +29,8 @@ class SandboxSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Code and inputs of a run together, bytes."""
     grace_seconds: float = 5.0
     """How long after a run's time limit the helper process may stay silent before it is replaced."""
+    packages: str = ""
+    """Folder of packages that Python code may import; only what the operator put there is seen."""
     idle_seconds: float = 600.0
     """The helper process ends after this long without a run, and starts again with the next one."""
 

@@ -25,12 +25,14 @@ def listing(folder):
 def main(hidden):
     import _socket
     library = os.path.dirname(os.__file__)
+    folders = [path for path in ("/packages",) if os.path.isdir(path)]
     return {
         "uid": os.getuid(),
         "pid": os.getpid(),
         "root": sorted(os.listdir("/")),
         "host_file": [path for path in hidden if attempt(lambda: os.stat(path)) == "done"],
-        "writable": [path for path in ("/", library) if not os.statvfs(path).f_flag & os.ST_RDONLY],
+        "writable": [path for path in ("/", library, *folders) if not os.statvfs(path).f_flag & os.ST_RDONLY],
+        "unreadable": [path for path in folders if attempt(lambda: os.listdir(path)) != "done"],
         "packages": listing(library + "/site-packages") + listing(library + "/dist-packages"),
         "write": attempt(lambda: os.mkdir("/outside")),
         "socket": attempt(lambda: _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)),
@@ -47,6 +49,7 @@ class _Findings(msgspec.Struct):
     root: list[str]
     host_file: list[str]
     writable: list[str]
+    unreadable: list[str]
     packages: list[str]
     write: str
     socket: str
@@ -73,6 +76,8 @@ def problems(answer: Any) -> tuple[str, ...]:
         found.append(f"files of the host are visible: {', '.join(seen.host_file)}")
     if seen.writable:
         found.append(f"not mounted read-only: {', '.join(seen.writable)}")
+    if seen.unreadable:
+        found.append("nobody may read the folder of SANDBOX_PACKAGES; allow it with chmod -R a+rX")
     if seen.packages:
         found.append(f"installed packages are visible: {', '.join(seen.packages[:5])}")
     if seen.uid != 65534:

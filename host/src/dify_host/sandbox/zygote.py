@@ -20,7 +20,7 @@ _START_SECONDS = 20.0
 # What is imported stays, so that looking for garbage in it would only take time: `serve` turns the collector on again.
 _BOOT = (
     "import gc, sys; gc.disable(); sys.path.append(sys.argv[1]); from jail.server import serve; sys.path.pop(); "
-    "serve(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])"
+    "serve(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5])"
 )
 
 
@@ -50,8 +50,10 @@ class Zygote:
         return self._process.pid
 
     @classmethod
-    async def start(cls, scratch: int) -> Zygote:
+    async def start(cls, scratch: int, packages: str = "") -> Zygote:
         """Start the helper and wait until it is jailed; `scratch` is the size of a run's /tmp in bytes.
+
+        `packages` is a folder of packages that Python code may import, "" for none.
 
         Raises SandboxRefused with the machine's reason, SandboxUnavailable if the helper did not come up.
         """
@@ -60,7 +62,7 @@ class Zygote:
         ours.setblocking(False)
         try:
             with theirs:
-                arguments = (os.path.dirname(__file__), str(theirs.fileno()), str(scratch), engine)
+                arguments = (os.path.dirname(__file__), str(theirs.fileno()), str(scratch), engine, packages)
                 process = await asyncio.create_subprocess_exec(
                     sys.executable, *("-I", "-S", "-X", "utf8", "-c", _BOOT), *arguments,
                     env={}, cwd="/", pass_fds=(theirs.fileno(),), start_new_session=True,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import sys
+
+from .room import PACKAGES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,8 +18,9 @@ SOURCE_NAME = "main.py"
 _OUTPUT_FD = 1
 _ERROR_LIMIT = 32_000
 _NO_PACKAGES = (
-    "The sandbox has the standard library of Python and no other package. Leave the import out: a request is the work "
-    "of an HTTP request node, the text of a file that of a document extractor, anything else that of a tool or an API."
+    "The sandbox has the standard library of Python{more} and no other package. Leave the import out: a request is the "
+    "work of an HTTP request node, the text of a file that of a document extractor, anything else that of a tool or an "
+    "API. Or have the operator install the package for SANDBOX_PACKAGES."
 )
 
 
@@ -70,7 +74,7 @@ def describe(error: BaseException, source: str) -> bytes:
         elif isinstance(error, MemoryError):
             kind, text = "MemoryError", "".join(_traceback(error, source)) + "The code used more memory than it may."
         elif isinstance(error, ModuleNotFoundError):
-            kind, text = "ModuleNotFoundError", "".join(_traceback(error, source)) + _NO_PACKAGES
+            kind, text = "ModuleNotFoundError", "".join(_traceback(error, source)) + _no_packages()
         else:
             kind, text = type(error).__name__, "".join(_traceback(error, source))
         if len(text) > _ERROR_LIMIT:
@@ -78,6 +82,10 @@ def describe(error: BaseException, source: str) -> bytes:
         return f"{kind}\n{text.rstrip()}".encode("utf-8", "backslashreplace")
     except BaseException:
         return b"MemoryError\nThe code used more memory than it may."
+
+
+def _no_packages() -> str:
+    return _NO_PACKAGES.format(more=", what the operator installed" if PACKAGES in sys.path else "")
 
 
 def _traceback(error: BaseException, source: str) -> list[str]:

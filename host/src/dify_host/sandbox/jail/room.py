@@ -26,10 +26,11 @@ from .syscalls import (
     unshare,
 )
 
-__all__ = ["NOBODY", "SCRATCH", "enter", "interpreter_folders", "write_id_maps"]
+__all__ = ["NOBODY", "PACKAGES", "SCRATCH", "enter", "interpreter_folders", "write_id_maps"]
 
 NOBODY = 65534
 SCRATCH = "/tmp"  # noqa: S108 - inside the jail, where each run has its own
+PACKAGES = "/packages"
 # Anything may be mounted over here: nothing that the root needs lies below it.
 _BUILDING_SITE = "/dev"
 _HOST_NAME = "sandbox"
@@ -46,8 +47,10 @@ def interpreter_folders() -> list[str]:
     return [path for path in (*sys.path, *_library_folders(), *_DATA) if os.path.isdir(path)]
 
 
-def enter(folders: list[str]) -> bool:
+def enter(folders: list[str], packages: str) -> bool:
     """Leave the host: afterwards this process sees of it no file but those below `folders`, no network, user or name.
+
+    `packages` is the operator's folder of further packages, seen as PACKAGES; "" for none.
 
     Returns whether the id of nobody exists in the new user namespace, so that children can take it; without (an
     unprivileged host user) they are nobody in name only.
@@ -67,6 +70,9 @@ def enter(folders: list[str]) -> bool:
             os.close(os.open(_BUILDING_SITE + path, os.O_CREAT, 0o444))
             mount(path, _BUILDING_SITE + path, None, MS_BIND | MS_REC)
     _cover_installed_packages(folders)
+    if packages:
+        os.mkdir(_BUILDING_SITE + PACKAGES, 0o755)
+        mount(packages, _BUILDING_SITE + PACKAGES, None, MS_BIND)
     os.mkdir(_BUILDING_SITE + SCRATCH, 0o755)
     os.chdir(_BUILDING_SITE)
     pivot_root_here()

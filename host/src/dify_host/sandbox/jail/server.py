@@ -23,6 +23,8 @@ __all__ = ["serve"]
 # Imported once here instead of in each run: what nearly every program uses. Others cost a run that uses them less than
 # they would cost each start (`datetime` 1 ms).
 _PRELOADED = ("collections", "functools", "itertools", "json", "math", "re", "time")
+# A run is one thread: what counts on more must be told, or it fails while it is imported.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _FDS = struct.Struct("3i")
 # Per run; the user namespace follows once the child has mounted its /tmp. The namespaces of network, IPC and names are
 # the zygote's, all empty: one of each per run would cost 4 ms, and the filter refuses every call that could use them.
@@ -41,15 +43,16 @@ class _Running:
         self.reason = wire.EXITED
 
 
-def serve(control_fd: int, scratch: int, javascript: str) -> None:
+def serve(control_fd: int, scratch: int, javascript: str, packages: str) -> None:
     """Enter the jail, say READY or REFUSED with a reason, then work until the pool hangs up.
 
-    `scratch` is the size of a run's /tmp in bytes; `javascript` the path of the engine's extension module, or "".
+    `scratch` is the size of a run's /tmp in bytes; `javascript` the path of the engine's extension module, or "";
+    `packages` a folder of packages that Python code may import, or "".
     """
     os.environ.clear()
     control = _socket.socket(fileno=control_fd)
     try:
-        limits = _prepare(scratch, javascript)
+        limits = _prepare(scratch, javascript, packages)
     except (OSError, ImportError) as exc:
         control.send(bytes([wire.REFUSED]) + str(exc).encode())
         return
@@ -57,7 +60,7 @@ def serve(control_fd: int, scratch: int, javascript: str) -> None:
     _Zygote(control, limits).work()
 
 
-def _prepare(scratch: int, javascript: str) -> Limits:
+def _prepare(scratch: int, javascript: str, packages: str) -> Limits:
     folders = room.interpreter_folders()
     for name in _PRELOADED:
         importlib.import_module(name)
@@ -69,7 +72,10 @@ def _prepare(scratch: int, javascript: str) -> Limits:
     program = seccomp.assemble(syscalls.machine())
     procfs = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
     quiet = os.open(os.devnull, os.O_RDWR)
-    has_nobody = room.enter(folders)
+    has_nobody = room.enter(folders, packages)
+    if packages:
+        sys.path.append(room.PACKAGES)
+        os.environ.update(_ONE_THREAD)
     os.dup2(quiet, 2)
     os.close(quiet)
     return Limits(scratch, _own_size(procfs), has_nobody, program, procfs)
