@@ -12,6 +12,7 @@ from dify_host.annotations.replies import AnnotationReplies
 from dify_host.annotations.service import AnnotationService
 from dify_host.apps.repository import AppRepository
 from dify_host.apps.service import AppService
+from dify_host.apps.tags import Tags
 from dify_host.db.tenant import Tenant
 from dify_host.extensions.service import ApiExtensions
 from dify_host.files.service import FileService
@@ -20,6 +21,7 @@ from dify_host.identity.end_users import EndUsers
 from dify_host.identity.workspaces import Members, Standing
 from dify_host.knowledge.datasets import DatasetService
 from dify_host.knowledge.documents import DocumentService
+from dify_host.knowledge.metadata_fields import MetadataFields
 from dify_host.knowledge.retrieval import Retriever
 from dify_host.knowledge.segments import SegmentService
 from dify_host.knowledge.services import Knowledge
@@ -161,6 +163,16 @@ class Workspace:
     def segments(self) -> SegmentService:
         """Segments of documents."""
         return self.knowledge.segments
+
+    @cached_property
+    def metadata_fields(self) -> MetadataFields:
+        """Metadata of documents."""
+        return self.knowledge.metadata_fields
+
+    @cached_property
+    def tags(self) -> Tags:
+        """Tags of apps and knowledge bases."""
+        return Tags(self._platform.db, self.tenant)
 
     @cached_property
     def retrieval(self) -> Retriever:

@@ -156,7 +156,9 @@ async def test_a_key_opens_only_routes_of_its_kind(house: House) -> None:
 
 async def test_what_is_not_built_says_so(house: House) -> None:
     knowledge = await house.dataset_key()
-    answer = await knowledge("GET", "/datasets/tags")
+    dataset = (await knowledge("POST", "/datasets", {"name": "Pictures"})).json()["id"]
+    body = {"query": "wheel", "attachment_ids": [SOME_ID]}
+    answer = await knowledge("POST", f"/datasets/{dataset}/retrieve", body)
     assert (answer.status_code, answer.json()["code"]) == (501, "not_implemented")
 
 

@@ -88,6 +88,11 @@ async def test_knowledge_ids(house: House, stranger: House) -> None:
     segment = (await key("GET", f"{doc}/segments")).json()["data"][0]
     seg, child = f"{doc}/segments/{segment['id']}", segment["child_chunks"][0]["id"]
 
+    field = (await key("POST", f"{d}/metadata", {"type": "string", "name": "color"})).json()["id"]
+    tag = (await key("POST", "/datasets/tags", {"name": "parts"})).json()["id"]
+    await key("POST", "/datasets/tags/binding", {"tag_ids": [tag], "target_id": dataset})
+    values = [{"document_id": document, "metadata_list": [{"id": field, "name": "color", "value": "x"}]}]
+
     theirs = await stranger.dataset_key()
     own = (await make(theirs, "Own"))["id"]
     before = await snapshot(house.platform)
@@ -109,13 +114,29 @@ async def test_knowledge_ids(house: House, stranger: House) -> None:
         ("PATCH", f"/documents/{document}/segments/{segment['id']}/child_chunks/{child}", {"content": "x"}),
         ("DELETE", f"/documents/{document}/segments/{segment['id']}/child_chunks/{child}", None),
         ("POST", "/retrieve", {"query": "gripper"}),
+        ("GET", "/metadata", None), ("POST", "/metadata", {"type": "string", "name": "stolen"}),
+        ("PATCH", f"/metadata/{field}", {"name": "stolen"}), ("DELETE", f"/metadata/{field}", None),
+        ("GET", "/metadata/built-in", None), ("POST", "/metadata/built-in/enable", None),
+        ("POST", "/documents/metadata", {"operation_data": values}), ("GET", "/tags", None),
     ]  # fmt: skip
     for method, path, body in asked:
         answer = await theirs(method, f"{d}{path}", body)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), (method, path, answer.text)
-        if path.startswith("/documents/") or path == "/documents/status/disable":
+        if path.startswith("/documents/"):
             inside = await theirs(method, f"/datasets/{own}{path}", body)  # an own dataset, a foreign document
             assert inside.status_code == 404, (method, path, inside.text)
+    in_own = await theirs("PATCH", f"/datasets/{own}/metadata/{field}", {"name": "stolen"})
+    assert in_own.json() == {"id": None, "type": None, "name": None}
+    assert (await theirs("DELETE", f"/datasets/{own}/metadata/{field}")).json() == 204
+    for method, path, body in (
+        ("PATCH", "/datasets/tags", {"tag_id": tag, "name": "stolen"}),
+        ("DELETE", "/datasets/tags", {"tag_id": tag}),
+        ("POST", "/datasets/tags/binding", {"tag_ids": [tag], "target_id": dataset}),
+        ("POST", "/datasets/tags/unbinding", {"tag_id": tag, "target_id": dataset}),
+    ):
+        assert (await theirs(method, path, body)).status_code == 404, (method, path)
+    assert (await theirs("POST", "/datasets/tags/binding", {"tag_ids": [tag], "target_id": own})).json() == 204
+    assert (await theirs("GET", f"/datasets/{own}/tags")).json()["total"] == 0
     with_file = {"file": ("x.txt", b"x", "text/plain")}
     for path in ("/document/create-by-file", f"/documents/{document}/update-by-file"):
         assert (await theirs("POST", f"{d}{path}", files=with_file)).status_code == 404

@@ -24,19 +24,13 @@ __all__ = [
 class DatasetNotFound(NotFound):
     """The tenant has no such knowledge base."""
 
-    code = "dataset_not_found"
-
 
 class DocumentNotFound(NotFound):
     """The knowledge base has no such document."""
 
-    code = "document_not_found"
-
 
 class SegmentNotFound(NotFound):
     """The document has no such segment."""
-
-    code = "segment_not_found"
 
 
 class DatasetNameDuplicate(Conflict):

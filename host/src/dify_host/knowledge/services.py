@@ -11,6 +11,7 @@ from dify_host.db.tenant import Tenant
 from dify_host.knowledge.datasets import DatasetService, DefaultEmbedding
 from dify_host.knowledge.documents import DocumentService
 from dify_host.knowledge.index_writer import IndexWriter
+from dify_host.knowledge.metadata_fields import MetadataFields
 from dify_host.knowledge.pipeline_index import PipelineIndexer
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.retrieval import Asker, Retriever
@@ -55,6 +56,11 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     def segments(self) -> SegmentService:
         """Segments and child chunks."""
         return SegmentService(self.db, self.tenant, self._writer, settings=self.settings)
+
+    @property
+    def metadata_fields(self) -> MetadataFields:
+        """Metadata fields, and their values on documents."""
+        return MetadataFields(self.db, self.tenant)
 
     @property
     def retriever(self) -> Retriever:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from litestar.types import ControllerRouterHandler
 
-from dify_host.service import not_yet
 from dify_host.service.annotations import AnnotationController
 from dify_host.service.app_info import AppInfoController
 from dify_host.service.audio import SpeechController, TranscriptController
@@ -14,11 +13,13 @@ from dify_host.service.documents import DocumentController, DocumentUploadContro
 from dify_host.service.files import FileController, UploadController
 from dify_host.service.human_input import HumanInputController
 from dify_host.service.messages import MessageController
+from dify_host.service.metadata import MetadataController
 from dify_host.service.models import ModelController
 from dify_host.service.retrieve import RetrieveController
 from dify_host.service.run_events import RunEventController
 from dify_host.service.runs import RunController
 from dify_host.service.segments import ChildChunkController, SegmentController
+from dify_host.service.tags import TagController
 from dify_host.service.workflow_runs import WorkflowRunController
 
 __all__ = ["app_routes", "app_uploads", "dataset_routes", "dataset_uploads"]
@@ -54,7 +55,8 @@ def dataset_routes() -> list[ControllerRouterHandler]:
         ChildChunkController,
         RetrieveController,
         ModelController,
-        *not_yet.not_yet(not_yet.DATASET_ROUTES),
+        MetadataController,
+        TagController,
     ]
 
 
