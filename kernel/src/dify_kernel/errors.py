@@ -77,18 +77,22 @@ class DifyError(Exception):
         return str(self)
 
 
-# -- what a caller did -------------------------------------------------------------------------------------
+# -- what the platform stands on ---------------------------------------------------------------------------
 
 
 class PlatformUnavailable(DifyError):
     """A server that the platform itself stands on does not answer: what was tried is not done yet, and did not fail.
 
-    A run that meets it is let go, and goes on from its log when the server is back.
+    A run that meets it is let go, and goes on from its log when the server is back. So nobody on the way of a run may
+    take it for a failure of what was asked: whoever catches DifyError raises it again.
     """
 
     code = "platform_unavailable"
     status = 503
     retryable = True
+
+
+# -- what a caller did -------------------------------------------------------------------------------------
 
 
 class BadInput(DifyError):

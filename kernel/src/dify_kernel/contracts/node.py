@@ -15,7 +15,7 @@ import msgspec
 
 from dify_kernel.contracts.model import Usage
 from dify_kernel.contracts.ports import Ports
-from dify_kernel.errors import NodeFailed
+from dify_kernel.errors import DifyError, NodeFailed, PlatformUnavailable
 from dify_kernel.graph.pool import Pool, Selector, Template
 from dify_kernel.graph.values import Value
 
@@ -158,6 +158,17 @@ class NodeResult(msgspec.Struct, kw_only=True):
     error: str = ""
     error_type: str = ""
     updates: list[tuple[Selector, Any]] = []
+
+    @classmethod
+    def failed(cls, exc: DifyError, *, error_type: str = "", **known: Any) -> NodeResult:
+        """The failed result of an error, with what else is known; the type is the error's own unless one is given.
+
+        PlatformUnavailable is raised again: the node has not failed, and is tried anew when the platform is back.
+        """
+        if isinstance(exc, PlatformUnavailable):
+            raise exc
+        kind = exc.error_type if isinstance(exc, NodeFailed) else error_type or type(exc).__name__
+        return cls(status=NodeStatus.FAILED, error=str(exc), error_type=kind, **known)
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True):
@@ -365,7 +376,11 @@ class Node(ABC):
 
     @abstractmethod
     def run(self, ctx: NodeContext) -> AsyncIterator[Delta]:
-        """Do the work: yield deltas, then exactly one NodeResult. Raising a DifyError fails the node with it."""
+        """Do the work: yield deltas, then exactly one NodeResult. Raising a DifyError fails the node with it.
+
+        PlatformUnavailable of a port must come through: the node has not failed, and is run again later.
+        `NodeResult.failed` sees to it.
+        """
 
 
 class InlineNode(Node):

@@ -19,10 +19,11 @@ from dify_kernel.contracts.node import (
     NodeContext,
     NodeKind,
     NodeResult,
+    NodeStatus,
     Pause,
     TextDelta,
 )
-from dify_kernel.errors import BadInput
+from dify_kernel.errors import BadInput, DifyError
 from dify_kernel.graph.pool import Selector
 from dify_kernel.testing.node import NodeExample
 
@@ -284,6 +285,15 @@ class _SwallowsCancellation(CallNode):
             yield NodeResult(outputs={"text": "cancelled"})
 
 
+class _TakesThePlatformForTheService(CallNode):
+    async def run(self, ctx: NodeContext) -> AsyncIterator[Delta]:
+        try:
+            async for delta in super().run(ctx):
+                yield delta
+        except DifyError as exc:
+            yield NodeResult(status=NodeStatus.FAILED, error=str(exc))
+
+
 class _NewKeyEachTime(CallNode):
     def key(self, ctx: NodeContext) -> str:
         return f"{ctx.key}:{random.random()}"
@@ -385,6 +395,11 @@ BROKEN: Mapping[str, tuple[type[Node], NodeExample, tuple[str, ...]]] = {
     "no result": (_NoResult, CALL, ("test_one_result_comes_last", "test_the_outcome_is_the_examples")),
     "forgets text": (_ForgetsText, CALL, ("test_text_deltas_add_up_to_the_output",)),
     "swallows cancellation": (_SwallowsCancellation, CALL, ("test_cancelling_works",)),
+    "takes the platform for the service": (
+        _TakesThePlatformForTheService,
+        CALL,
+        ("test_the_platform_away_is_not_its_failure",),
+    ),
     "new key each time": (_NewKeyEachTime, CALL, ("test_a_second_attempt_sends_the_same",)),
     "key of the attempt": (_KeyOfTheAttempt, CALL, ("test_a_second_attempt_sends_the_same",)),
     "holds on": (_HoldsOn, CALL, ("test_an_abandoned_run_cleans_up",)),

@@ -30,13 +30,14 @@ from dify_kernel.contracts.node import (
     TextDelta,
 )
 from dify_kernel.contracts.ports import Ports
-from dify_kernel.errors import DifyError
+from dify_kernel.errors import DifyError, PlatformUnavailable
 from dify_kernel.graph.pool import Pool, Selector
 from dify_kernel.graph.values import plain
 from dify_kernel.testing.fakes import fake_context, fake_pool, fake_ports
 from dify_kernel.testing.honesty import ContractSuite
 from dify_kernel.testing.node_run import (
     NODE_ID,
+    AwayPort,
     ClosedPorts,
     HangingPort,
     Outcome,
@@ -346,6 +347,15 @@ class NodeSuite(ContractSuite, suite=True):
         done, _ = await asyncio.wait({task}, timeout=5)
         assert done, "the node did not stop"
         assert task.cancelled(), "the node swallowed its cancellation"
+
+    async def test_the_platform_away_is_not_its_failure(self, example: NodeExample) -> None:
+        """Troubleshooting: raise PlatformUnavailable again where you catch DifyError; `NodeResult.failed` does."""
+        if self.node.pure:
+            return
+        away = AwayPort()
+        ports = map_ports(example.ports(), lambda _, __: away)
+        outcome = await run_node(self._build(example), self._context(example, ports=ports))
+        assert not away.asked or isinstance(outcome.error, PlatformUnavailable), "the node took it for a failure"
 
     async def test_a_second_attempt_sends_the_same(self, example: NodeExample) -> None:
         """Troubleshooting: a repeated call must carry the same `ctx.key`; keep random ids and times out of requests."""

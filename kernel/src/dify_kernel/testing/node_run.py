@@ -12,13 +12,14 @@ import msgspec
 
 from dify_kernel.contracts.node import Node, NodeContext, NodeResult, NodeStatus, Pause
 from dify_kernel.contracts.ports import Ports
-from dify_kernel.errors import DifyError
+from dify_kernel.errors import DifyError, PlatformUnavailable
 from dify_kernel.graph.pool import Pool, Selector
 from dify_kernel.graph.values import Value, plain
 from dify_kernel.testing.fakes import fake_pool
 
 __all__ = [
     "NODE_ID",
+    "AwayPort",
     "ClosedPorts",
     "HangingPort",
     "Outcome",
@@ -181,6 +182,35 @@ class HangingPort:
 
     def __getattr__(self, method: str) -> Any:
         return lambda *_, **__: _Hanging(self._entered)
+
+
+class AwayPort:
+    """A port of a platform whose database is away: every call raises PlatformUnavailable; `asked` is then true."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    async def _raise(self) -> Any:
+        self.asked = True
+        raise PlatformUnavailable("The database does not answer.")
+
+    def __getattr__(self, method: str) -> Any:
+        return lambda *_, **__: self
+
+    def __await__(self) -> Any:
+        return self._raise().__await__()
+
+    def __aiter__(self) -> AwayPort:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self._raise()
+
+    async def __aenter__(self) -> Any:
+        return await self._raise()
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
 
 
 def map_ports(ports: Ports, change: Callable[[str, Any], Any]) -> Ports:

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 from dify_kernel.contracts.model import ModelInfo, ModelType
-from dify_kernel.contracts.node import Delta, Node, NodeContext, NodeResult, NodeStatus, RetrieverResources
-from dify_kernel.errors import DifyError, NodeFailed
+from dify_kernel.contracts.node import Delta, Node, NodeContext, NodeResult, RetrieverResources
+from dify_kernel.errors import DifyError
 from dify_kernel.graph.pool import Selector
 from dify_kernel.graph.values import Value, ValueType
 
@@ -69,10 +69,8 @@ class AgentNode(Node):
                 yield delta
             result = self._result(loop, steps)
         except DifyError as exc:
-            kind = exc.error_type if isinstance(exc, NodeFailed) else type(exc).__name__
-            result = NodeResult(status=NodeStatus.FAILED, error=str(exc), error_type=kind)
+            result = NodeResult.failed(exc, metadata={"agent_log": steps.entries()})
             result.usage = loop.usage if loop else None
-            result.metadata = {"agent_log": steps.entries()}
         result.inputs = inputs
         yield result
 

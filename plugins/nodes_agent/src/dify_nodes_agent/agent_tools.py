@@ -25,7 +25,7 @@ from dify_kernel.contracts.tool import (
     ToolParameter,
     VariableMessage,
 )
-from dify_kernel.errors import DifyError, NodeFailed
+from dify_kernel.errors import DifyError, NodeFailed, PlatformUnavailable
 from dify_kernel.graph.values import File
 
 from dify_nodes_agent.agent_config import ToolChoice
@@ -87,6 +87,8 @@ class Toolbox:
         for choice in choices:
             try:
                 info = await _describe(choice, ctx)
+            except PlatformUnavailable:
+                raise
             except DifyError as exc:
                 missing.append(f"{choice.place} ({exc.message})")
                 continue
@@ -131,6 +133,8 @@ class Toolbox:
             else:
                 self._calls += 1
                 await _gather(_invoke(tool, seen.parameters, self._calls, ctx), seen, ctx)
+        except PlatformUnavailable:
+            raise  # the tool has not failed, and the model can do nothing about it
         except DifyError as exc:
             return _failed(seen, f"the tool {call.name} failed: {exc}")
         return seen

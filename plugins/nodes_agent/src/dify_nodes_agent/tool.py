@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from dify_kernel.contracts.node import Delta, Node, NodeContext, NodeResult, NodeStatus
-from dify_kernel.errors import DifyError, NodeFailed, NotFound, PluginNotFound
+from dify_kernel.contracts.node import Delta, Node, NodeContext, NodeResult
+from dify_kernel.errors import DifyError, NotFound, PluginNotFound
 from dify_kernel.graph.pool import Selector
 
 from dify_nodes_agent.tool_config import ToolConfig, fill_in, input_problems, input_selectors
@@ -53,14 +53,10 @@ class ToolNode(Node):
                 if delta is not None:
                     yield delta
         except DifyError as exc:
-            yield NodeResult(
-                status=NodeStatus.FAILED, inputs=inputs, metadata=metadata, error=str(exc), error_type=_error_type(exc)
-            )
+            yield NodeResult.failed(exc, error_type=_error_type(exc), inputs=inputs, metadata=metadata)
             return
         yield NodeResult(inputs=inputs, outputs=outputs.all(), metadata=metadata)
 
 
 def _error_type(exc: DifyError) -> str:
-    if isinstance(exc, NodeFailed):
-        return exc.error_type
     return "ToolProviderNotFoundError" if isinstance(exc, NotFound | PluginNotFound) else "ToolInvokeError"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from dify_kernel.contracts.node import Delta, Node, NodeConfig, NodeContext, NodeResult, NodeStatus
-from dify_kernel.errors import DifyError, NodeFailed
+from dify_kernel.contracts.node import Delta, Node, NodeConfig, NodeContext, NodeResult
+from dify_kernel.errors import DifyError, NodeFailed, PlatformUnavailable
 from dify_kernel.graph.pool import Selector
 from dify_kernel.graph.values import File, Value, ValueType
 
@@ -52,7 +52,7 @@ class DocumentExtractorNode(Node):
         try:
             texts = [await _text(file, ctx) for file in documents]
         except NodeFailed as exc:
-            yield NodeResult(status=NodeStatus.FAILED, error=str(exc), error_type=exc.error_type, **record)
+            yield NodeResult.failed(exc, **record)
             return
         text = Value(ValueType.ARRAY_STRING, texts) if isinstance(value.data, list) else texts[0]
         yield NodeResult(outputs={"text": text}, **record)
@@ -63,6 +63,8 @@ async def _text(file: Any, ctx: NodeContext) -> str:
         raise NodeFailed(f"Unsupported variable type: {type(file)}", error_type="DocumentExtractorError")
     try:
         data = await ctx.ports.files.load(file)
+    except PlatformUnavailable:
+        raise
     except DifyError as exc:
         raise NodeFailed(f"Error downloading file: {exc}", error_type="FileDownloadError") from exc
     return await extract_text(file, data)

@@ -58,9 +58,8 @@ class HttpRequestNode(Node):
                 raise NodeFailed(f"Reached maximum retries (0) for URL {prepared.url}", error_type=_ERROR_TYPE)
             outputs = await self._outputs(response, ctx)
         except DifyError as exc:
-            yield NodeResult(
-                status=NodeStatus.FAILED, process_data=process_data, error=str(exc), error_type=_error_type(exc)
-            )
+            kind = "ResponseSizeError" if isinstance(exc, HttpTooLarge) else _ERROR_TYPE
+            yield NodeResult.failed(exc, error_type=kind, process_data=process_data)
             return
         if config.handles_errors and not 200 <= response.status < 300:
             yield NodeResult(
@@ -86,12 +85,6 @@ class HttpRequestNode(Node):
             "headers": joined_headers(response),
             "files": Value(ValueType.ARRAY_FILE, files),
         }
-
-
-def _error_type(exc: DifyError) -> str:
-    if isinstance(exc, NodeFailed):
-        return exc.error_type
-    return "ResponseSizeError" if isinstance(exc, HttpTooLarge) else _ERROR_TYPE
 
 
 def _check_size(response: HttpResponse, as_file: bool, limits: Limits) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from dify_kernel import loose_json
 from dify_kernel.contracts.http import FormPart, HttpRequest, Timeout
 from dify_kernel.contracts.node import Limits, NodeContext
-from dify_kernel.errors import DifyError, NodeFailed
+from dify_kernel.errors import DifyError, NodeFailed, PlatformUnavailable
 from dify_kernel.graph.pool import Selector, template_selectors
 from dify_kernel.graph.values import File
 
@@ -256,6 +256,8 @@ async def _parts(item: BodyItem, ctx: NodeContext) -> list[FormPart]:
 async def _load(file: File, ctx: NodeContext) -> bytes:
     try:
         return await ctx.ports.files.load(file)
+    except PlatformUnavailable:
+        raise
     except DifyError as exc:
         raise NodeFailed(
             f"The file {file.filename or file.related_id} cannot be read: {exc}",

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
-from dify_kernel.contracts.node import Delta, Node, NodeConfig, NodeContext, NodeKind, NodeResult, NodeStatus
+from dify_kernel.contracts.node import Delta, Node, NodeConfig, NodeContext, NodeKind, NodeResult
 from dify_kernel.contracts.ports import IndexChunk, Indexing
 from dify_kernel.errors import DifyError, NodeFailed
 from dify_kernel.graph.pool import Selector
@@ -67,8 +67,7 @@ class KnowledgeIndexNode(Node):
                 return
             document = await ctx.ports.knowledge.index(self._request(ctx, chunks))
         except DifyError as exc:
-            kind = exc.error_type if isinstance(exc, NodeFailed) else type(exc).__name__
-            yield NodeResult(status=NodeStatus.FAILED, inputs=inputs, error=str(exc), error_type=kind)
+            yield NodeResult.failed(exc, inputs=inputs)
             return
         yield NodeResult(inputs=inputs, outputs=msgspec.to_builtins(document))
 

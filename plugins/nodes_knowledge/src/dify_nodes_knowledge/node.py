@@ -10,7 +10,6 @@ from dify_kernel.contracts.node import (
     Node,
     NodeContext,
     NodeResult,
-    NodeStatus,
     RetrieverResources,
 )
 from dify_kernel.errors import DifyError, NodeFailed
@@ -59,8 +58,7 @@ class KnowledgeRetrievalNode(Node):
             request = build_retrieval(config, query, attachments, conditions)
             pieces = await ctx.ports.knowledge.retrieve(request)
         except DifyError as exc:
-            kind = exc.error_type if isinstance(exc, NodeFailed) else type(exc).__name__
-            yield NodeResult(status=NodeStatus.FAILED, inputs=inputs, error=str(exc), error_type=kind)
+            yield NodeResult.failed(exc, inputs=inputs)
             return
         yield RetrieverResources.of(pieces)
         yield NodeResult(inputs=inputs, outputs={"result": Value(ValueType.ARRAY_OBJECT, pieces)})

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from dify_kernel.contracts.model import LLMDelta, LLMRequest, ModelFeature, ModelInfo, ModelType, PromptMessage, Usage
-from dify_kernel.contracts.node import Delta, Node, NodeContext, NodeResult, NodeStatus, RetrieverResources, TextDelta
+from dify_kernel.contracts.node import Delta, Node, NodeContext, NodeResult, RetrieverResources, TextDelta
 from dify_kernel.errors import DifyError, NodeFailed
 from dify_kernel.graph.pool import Selector
 from dify_kernel.graph.values import File, Value, ValueType
@@ -106,8 +106,7 @@ class LLMNode(Node):
                 yield piece
             result = self._result(inputs, prepared, answer)
         except DifyError as exc:
-            kind = exc.error_type if isinstance(exc, NodeFailed) else type(exc).__name__
-            result = NodeResult(status=NodeStatus.FAILED, inputs=inputs, error=str(exc), error_type=kind)
+            result = NodeResult.failed(exc, inputs=inputs)
         yield result
 
     async def _prepare(self, ctx: NodeContext, inputs: dict[str, Any]) -> _Prepared:

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 from dify_kernel.contracts.model import ModelFeature, ModelInfo, ModelType, PromptMessage, ToolCall, ToolSpec
-from dify_kernel.contracts.node import Delta, Node, NodeConfig, NodeContext, NodeResult, NodeStatus
-from dify_kernel.errors import DifyError, NodeFailed
+from dify_kernel.contracts.node import Delta, Node, NodeConfig, NodeContext, NodeResult
+from dify_kernel.errors import DifyError
 from dify_kernel.graph.pool import Selector, Template
 from dify_kernel.graph.values import text
 from dify_kernel.prompts import files_of
@@ -149,11 +149,4 @@ def _recorded(call: ToolCall | None) -> dict[str, Any] | None:
 def _failed(exc: DifyError, inputs: dict[str, Any], process: dict[str, Any]) -> NodeResult:
     """A failure; when the model was asked, its outputs say so."""
     asked = {"__is_success": 0, "__reason": "Failed to invoke model", "__error": str(exc)}
-    return NodeResult(
-        status=NodeStatus.FAILED,
-        inputs=inputs,
-        process_data=process,
-        outputs=asked if process else {},
-        error=str(exc),
-        error_type=exc.error_type if isinstance(exc, NodeFailed) else type(exc).__name__,
-    )
+    return NodeResult.failed(exc, inputs=inputs, process_data=process, outputs=asked if process else {})

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 from dify_kernel.contracts.model import ModelType, PromptMessage, Usage
-from dify_kernel.contracts.node import Delta, Node, NodeConfig, NodeContext, NodeKind, NodeResult, NodeStatus
-from dify_kernel.errors import DifyError, NodeFailed
+from dify_kernel.contracts.node import Delta, Node, NodeConfig, NodeContext, NodeKind, NodeResult
+from dify_kernel.errors import DifyError
 from dify_kernel.graph.pool import Selector, Template
 from dify_kernel.graph.values import plain, text
 from dify_kernel.prompts import files_of
@@ -102,10 +102,7 @@ class QuestionClassifierNode(Node):
             answer = await ask(self.config.model, messages, ctx)
             result = self._result(read_choice(answer.text, categories), inputs, messages, answer)
         except DifyError as exc:
-            kind = exc.error_type if isinstance(exc, NodeFailed) else type(exc).__name__
-            result = NodeResult(
-                status=NodeStatus.FAILED, inputs=inputs, error=str(exc), error_type=kind, usage=_used(answer)
-            )
+            result = NodeResult.failed(exc, inputs=inputs, usage=_used(answer))
         yield result
 
     async def _messages(self, query: str, categories: list[Category], ctx: NodeContext) -> list[PromptMessage]:
