@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
-__all__ = ["bm25", "query_terms", "runs", "text_terms"]
+__all__ = ["Bm25", "bm25", "query_terms", "runs", "text_terms"]
 
 _K1, _B = 1.2, 0.75
+_LONGEST_WORD = 64
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
 
 #: First and last code point of the scripts that are written without spaces between words.
@@ -51,11 +53,14 @@ def runs(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def text_terms(text: str) -> list[str]:
-    """What a stored text can be found by: its words, and single and paired characters of unspaced scripts."""
+    """What a stored text can be found by: its words, and single and paired characters of unspaced scripts.
+
+    No term holds a space or is over 64 characters, so they may be joined by spaces for an engine that splits there.
+    """
     terms: list[str] = []
     for run, unspaced in runs(text):
         if not unspaced:
-            terms.append(run)
+            terms.append(_word(run))
             continue
         terms.extend(run)
         terms.extend(a + b for a, b in pairwise(run))
@@ -66,33 +71,63 @@ def query_terms(text: str) -> list[str]:
     """What a query looks for, each once: its words, and pairs of unspaced characters (a lone one stands for itself)."""
     terms: dict[str, None] = {}
     for run, unspaced in runs(text):
-        found = [a + b for a, b in pairwise(run)] if unspaced and len(run) > 1 else [run]
+        found = [a + b for a, b in pairwise(run)] if unspaced and len(run) > 1 else [_word(run)]
         terms.update(dict.fromkeys(found))
     return list(terms)
 
 
+class Bm25:
+    """Ranks documents for one query while they pass by; keeps only what the query's words need of each."""
+
+    def __init__(self, query: str) -> None:
+        self._wanted = query_terms(query)
+        self._documents = 0
+        self._length = 0
+        self._holding: Counter[str] = Counter()
+        self._found: dict[str, tuple[int, dict[str, int]]] = {}
+
+    def add(self, documents: Iterable[tuple[str, str]]) -> set[str]:
+        """Take documents (id and text); the ids of those that share a word with the query."""
+        sharing = set()
+        for id, text in documents:
+            counts = Counter(text_terms(text))
+            length = counts.total()
+            self._documents += 1
+            self._length += length
+            shared = {term: counts[term] for term in self._wanted if counts[term]}
+            if shared:
+                self._holding.update(shared.keys())
+                self._found[id] = (length, shared)
+                sharing.add(id)
+        return sharing
+
+    def ranked(self, documents: int | None = None) -> list[tuple[str, float]]:
+        """Ids and scores, best first, ties by id; `documents` is how many there are when only some were added."""
+        total = max(documents or 0, self._documents)
+        mean = self._length / self._documents if self._documents else 0.0
+        weight = {term: math.log(1 + (total - n + 0.5) / (n + 0.5)) for term, n in self._holding.items()}
+        scores = {
+            id: sum(
+                weight[term] * count * (_K1 + 1) / (count + _K1 * (1 - _B + _B * length / mean))
+                for term, count in shared.items()
+            )
+            for id, (length, shared) in self._found.items()
+        }
+        return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+
+
 def bm25(query: str, documents: Mapping[str, str]) -> list[tuple[str, float]]:
     """The documents (text by id) that share a word with the query and their score, best first, ties by id."""
-    wanted = query_terms(query)
-    counts = {id: Counter(text_terms(text)) for id, text in documents.items()}
-    lengths = {id: sum(count.values()) for id, count in counts.items()}
-    mean = sum(lengths.values()) / len(lengths) if lengths else 0.0
-    weight = {term: _rarity(term, list(counts.values())) for term in wanted}
-    scores = {}
-    for id, count in counts.items():
-        score = sum(
-            weight[term] * count[term] * (_K1 + 1) / (count[term] + _K1 * (1 - _B + _B * lengths[id] / mean))
-            for term in wanted
-            if count[term]
-        )
-        if score > 0:
-            scores[id] = score
-    return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+    words = Bm25(query)
+    words.add(documents.items())
+    return words.ranked()
 
 
-def _rarity(term: str, counts: Sequence[Counter[str]]) -> float:
-    holding = sum(1 for count in counts if term in count)
-    return math.log(1 + (len(counts) - holding + 0.5) / (holding + 0.5))
+def _word(run: str) -> str:
+    """A word, or of one that no engine would take whole its beginning with a hash."""
+    if len(run) <= _LONGEST_WORD:
+        return run
+    return run[: _LONGEST_WORD - 16] + hashlib.blake2b(run.encode(errors="replace"), digest_size=8).hexdigest()
 
 
 def _is_unspaced(char: str) -> bool:

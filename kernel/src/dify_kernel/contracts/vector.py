@@ -14,6 +14,9 @@ from typing import Any, ClassVar
 import msgspec
 
 __all__ = [
+    "MAX_METADATA_BYTES",
+    "MAX_PARTITION_BYTES",
+    "MAX_TEXT_BYTES",
     "And",
     "Compare",
     "Exists",
@@ -32,6 +35,15 @@ __all__ = [
 Metadata = dict[str, Any]
 """Metadata of a record: values are str, int (64 bits), finite float, bool or list[str]; keys are ASCII identifiers."""
 
+MAX_TEXT_BYTES = 262_144
+"""The longest text of a record, in UTF-8; a store over an engine with shorter strings keeps it in several."""
+
+MAX_METADATA_BYTES = 32_768
+"""The largest metadata of a record, as JSON in UTF-8."""
+
+MAX_PARTITION_BYTES = 1_024
+"""The longest name of a partition, in UTF-8."""
+
 
 class Space(msgspec.Struct, frozen=True):
     """One embedding space. `name` is [A-Za-z0-9_]{1,63} and stable; `dimension` is the length of its vectors."""
@@ -43,7 +55,8 @@ class Space(msgspec.Struct, frozen=True):
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One stored piece. The vector need not be normalised; the text may be empty.
 
-    `id` is a UUID in its canonical form (lower case, hyphens); the caller keeps it unique within the space.
+    `id` is a UUID in its canonical form (lower case, hyphens); the caller keeps it unique within the space. Text,
+    metadata and the name of the partition hold any Unicode but the character NUL, up to the sizes above.
     """
 
     id: str
@@ -129,8 +142,11 @@ class VectorStore(ABC):
 
     Arguments are never mutated. A partition is any non-empty text and needs no creation. A call on a space that was not
     created raises InvalidQuery for `upsert` and acts as on an empty space otherwise. A cancelled call leaves the store
-    usable. Errors: StoreUnavailable (also before `open` and after `close`), StoreUnauthorized, StoreRateLimited,
-    InvalidQuery.
+    usable. What a write did is visible to every later call, through any object: over an engine that shows writes late,
+    the write waits until it does. A server that went away and came back is used again without `open`, after at most a
+    few calls that raised StoreUnavailable. Errors: StoreUnavailable (also before `open`, after `close`, and for a call
+    that `close` cut short), StoreUnauthorized, StoreRateLimited, InvalidQuery. No error holds a secret, nor does its
+    cause; wrong credentials or an address where nothing answers are told by `open` or by the first call.
     """
 
     capabilities: ClassVar[VectorCapabilities] = VectorCapabilities()
@@ -157,11 +173,12 @@ class VectorStore(ABC):
 
     @abstractmethod
     async def upsert(self, space: Space, partition: str, records: Sequence[Record]) -> None:
-        """Write records, replacing by id as a whole; visible to every later call. No records is harmless.
+        """Write records, replacing by id as a whole; any number of them. No records is harmless.
 
         Of records with the same id in one call the last counts. InvalidQuery, with nothing written, when a vector has
-        another dimension than the space, is all zeros, or holds NaN or infinity, when an id is no UUID, or when
-        metadata is not `Metadata`. On any other error possibly some of them are written.
+        another dimension than the space, is all zeros, or holds NaN or infinity, when an id is no UUID, when metadata
+        is not `Metadata`, or when a text is too long or holds NUL. On any other error possibly some of them are
+        written, each as a whole; the call may be repeated.
         """
 
     @abstractmethod
@@ -191,8 +208,10 @@ class VectorStore(ABC):
     ) -> list[Hit]:
         """The nearest records by cosine, best first, at most `top_k`, with score >= threshold.
 
-        `filter` applies before the cut to `top_k`. InvalidQuery when top_k < 1 or the vector is one `upsert` refuses.
-        An engine with an approximate index may miss a near record of a large partition; a score is exact all the same.
+        `filter` applies before the cut to `top_k`. Any `top_k` is valid, also over the engine's own limit: one that is
+        not smaller than the partition gives every record. InvalidQuery when top_k < 1 or the vector is one `upsert`
+        refuses. An engine with an approximate index may miss a near record of a large partition; a score is exact all
+        the same.
         """
 
     async def full_text(

@@ -6,9 +6,15 @@ import math
 import re
 import uuid
 from collections.abc import Callable, Hashable, Sequence
+from operator import mul
 from typing import Any, TypeVar
 
+import msgspec
+
 from dify_kernel.contracts.vector import (
+    MAX_METADATA_BYTES,
+    MAX_PARTITION_BYTES,
+    MAX_TEXT_BYTES,
     OPERATORS,
     And,
     Compare,
@@ -67,9 +73,10 @@ def check_space(space: Space, max_dimension: int) -> None:
 
 
 def check_partition(partition: str) -> None:
-    """A partition has a name."""
+    """A partition has a name that can be kept."""
     if not partition:
         raise InvalidQuery("The partition is an empty string; give the id of the knowledge base.")
+    _check_text(partition, MAX_PARTITION_BYTES, "The name of the partition")
 
 
 def check_records(space: Space, records: Sequence[Record]) -> None:
@@ -78,17 +85,9 @@ def check_records(space: Space, records: Sequence[Record]) -> None:
         if not is_uuid(record.id):
             raise InvalidQuery(f"Record id {record.id!r} is not a UUID in lower case with hyphens.")
         check_vector(space, record.vector, f"record {record.id}")
-        try:
-            record.text.encode()
-        except UnicodeEncodeError as exc:
-            raise InvalidQuery(f"The text of record {record.id} is not valid Unicode: {exc.reason}.") from exc
-        for key, value in record.metadata.items():
-            _check_field(key)
-            if not _storable(value):
-                raise InvalidQuery(
-                    f"Metadata {key!r} of record {record.id} is {value!r}.",
-                    hint="Values are text, 64-bit integers, finite floats, booleans or lists of text.",
-                )
+        _check_text(record.text, MAX_TEXT_BYTES, f"The text of record {record.id}")
+        if record.metadata:
+            _check_metadata(record)
 
 
 def check_vector(space: Space, vector: Sequence[float], of: str) -> None:
@@ -131,8 +130,41 @@ def check_filter(filter: Filter | None) -> None:
                 raise InvalidQuery(f"Filter operator {op!r} is unknown; known: {', '.join(sorted(OPERATORS))}.")
             if not _OPERAND[op](value):
                 raise InvalidQuery(f"Filter {field} {op} cannot take {value!r}.")
+            for text in value if isinstance(value, list) else [value]:
+                if isinstance(text, str):
+                    _check_text(text, MAX_METADATA_BYTES, f"A value of the filter on {field}")
         case _:
             raise InvalidQuery(f"{type(filter).__name__} is not a filter.")
+
+
+def _check_metadata(record: Record) -> None:
+    for key, value in record.metadata.items():
+        _check_field(key)
+        if not _storable(value):
+            raise InvalidQuery(
+                f"Metadata {key!r} of record {record.id} is {value!r}.",
+                hint="Values are text, 64-bit integers, finite floats, booleans or lists of text.",
+            )
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str):
+                _check_text(text, MAX_METADATA_BYTES, f"Metadata {key!r} of record {record.id}")
+    size = len(msgspec.json.encode(record.metadata))
+    if size > MAX_METADATA_BYTES:
+        raise InvalidQuery(
+            f"The metadata of record {record.id} takes {size} bytes; at most {MAX_METADATA_BYTES} are kept."
+        )
+
+
+def _check_text(text: str, limit: int, of: str) -> None:
+    """Valid Unicode without NUL, within a size: more than one engine keeps nothing else."""
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as exc:
+        raise InvalidQuery(f"{of} is not valid Unicode: {exc.reason}.") from exc
+    if size > limit:
+        raise InvalidQuery(f"{of} takes {size} bytes; at most {limit} are kept.", hint="Split it.")
+    if "\0" in text:
+        raise InvalidQuery(f"{of} holds the character NUL.", hint="Remove it.")
 
 
 def is_uuid(text: str) -> bool:
@@ -224,8 +256,10 @@ def unit(vector: Sequence[float]) -> list[float]:
 
 
 def cosine(a: Sequence[float], b: Sequence[float]) -> float:
-    """The cosine similarity of two vectors, in [-1, 1]."""
-    return clamp(sum(x * y for x, y in zip(a, b, strict=True)) / (math.hypot(*a) * math.hypot(*b)))
+    """The cosine similarity of two vectors, in [-1, 1]; ValueError when their lengths differ."""
+    if len(a) != len(b):
+        raise ValueError(f"A vector of length {len(a)} has no cosine to one of length {len(b)}.")
+    return clamp(sum(map(mul, a, b)) / (math.hypot(*a) * math.hypot(*b)))
 
 
 def clamp(score: float) -> float:

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from dify_kernel.contracts.vector import And, Compare, Not, Record, VectorStore
+from dify_kernel.contracts.vector import (
+    MAX_METADATA_BYTES,
+    MAX_PARTITION_BYTES,
+    MAX_TEXT_BYTES,
+    And,
+    Compare,
+    Not,
+    Record,
+    VectorStore,
+)
 from dify_kernel.contracts.vector_rules import cosine
 from dify_kernel.errors import InvalidQuery
 from dify_kernel.testing.honesty import ContractSuite
@@ -85,6 +94,24 @@ class Writing(ContractSuite, suite=True):
         assert all(same(a, b) for a, b in zip(stored, written, strict=True))
         assert {hit.text for hit in await store.search(SPACE, P, X, top_k=100)} == {"", *NASTY}
 
+    async def test_the_largest_record_comes_back(self, store: VectorStore) -> None:
+        """Troubleshooting: keep a text that is over the engine's longest string in pieces (`vector_fit.split_text`)."""
+        texts = ["知" * (65_536 // 3), "a" + "é🙂" * (65_530 // 6) + "b" * 9, "🙂 word " * (MAX_TEXT_BYTES // 10)]
+        texts = [*texts, "x" * 65_535, "x" * 65_536, "y" * MAX_TEXT_BYTES]
+        written = [record(i, text=text, page=i) for i, text in enumerate(texts)]
+        heavy = "v" * (MAX_METADATA_BYTES - len('{"value":""}'))
+        written.append(record("heavy", vector=X, value=heavy))
+        partition = "p" * MAX_PARTITION_BYTES
+        await seed(store, *written, partition=partition)
+        for item in written:
+            (stored,) = await store.get(SPACE, partition, [item.id])
+            assert same(stored, item), f"a text of {len(item.text.encode())} bytes came back as another"
+        hits = await store.search(SPACE, partition, X, top_k=99)
+        assert {hit.id: hit.text for hit in hits} == {item.id: item.text for item in written}
+        assert [item.id for item in await everything(store, partition)].count(id_of("heavy")) == 1
+        assert await store.count(SPACE, partition, filter=Compare("eq", "value", heavy)) == 1
+        assert await store.count(SPACE, partition, filter=Compare("eq", "value", heavy[:-1])) == 0
+
     async def test_upsert_replaces_the_whole_record(self, store: VectorStore) -> None:
         await seed(store, record(1, text="old", vector=at_angle(10), old=1, both=1), record(2, vector=at_angle(90)))
         await store.upsert(SPACE, P, [record(1, text="new", vector=at_angle(60), new=2, both=2)])
@@ -113,12 +140,16 @@ class Writing(ContractSuite, suite=True):
             *[record("bad", value=value) for value in (None, {"a": 1}, [1], ["a", None], math.nan, 2**63)],
             *[Record(id=id_of("bad"), text="", vector=X, metadata={key: 1}) for key in ("", "a-b", "a.b", "é", "1a")],
             *[Record(id=id, text="", vector=X) for id in ("", "7", "x' OR 1=1 --", id_of(1).upper())],
-            record("bad", text="\ud800"),
+            *[record("bad", text=text) for text in ("\ud800", "a\0b", "é" * (MAX_TEXT_BYTES // 2) + "a")],
+            *[record("bad", value=value) for value in ("\0", ["a", "\0"], "\ud800", "v" * MAX_METADATA_BYTES)],
         ]
         await seed(store, record(0))
         for item in bad:
             with pytest.raises(InvalidQuery):
                 await store.upsert(SPACE, P, [record(1), item])
+        for partition in ("", "a\0b", "\ud800", "p" * (MAX_PARTITION_BYTES + 1)):
+            with pytest.raises(InvalidQuery):
+                await store.upsert(SPACE, partition, [record(1)])
         assert [item.id for item in await everything(store)] == [id_of(0)]
 
     async def test_a_large_batch(self, store: VectorStore) -> None:
