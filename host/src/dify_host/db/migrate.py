@@ -171,7 +171,7 @@ async def _lock(conn: AsyncConnection, dialect: str) -> None:
     elif dialect == "postgresql":
         await conn.execute(sa.text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
     else:
-        name = sa.text("SELECT GET_LOCK(concat('dify.', md5(database())), :seconds)")
+        name = sa.text("SELECT GET_LOCK(concat('dify.', left(sha2(database(), 256), 40)), :seconds)")
         if (await conn.execute(name, {"seconds": _LOCK_SECONDS})).scalar_one() != 1:
             raise DatabaseBusy("Another process is migrating this database.", hint="Wait for it, then repeat.")
 
