@@ -100,7 +100,7 @@ async def test_deleting_leaves_nothing_behind(store, settings):
     assert await store.count(SPACE, P) == 500
     await store.drop(SPACE)
     await store.close()
-    for table in ("vectors", "texts", "terms", "partitions", "spaces"):
+    for table in ("vectors", "facts", "texts", "terms", "partitions", "spaces"):
         assert inside(settings.path, f"SELECT count(*) FROM {table}") == 0, table
 
 

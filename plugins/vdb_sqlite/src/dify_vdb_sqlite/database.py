@@ -1,7 +1,7 @@
 """The file: its tables, its connections, and its errors in the contract's words.
 
-One row of a partition has one key in all three tables: the partition's number in the upper half, a number that only
-grows in the lower. A partition is therefore one contiguous range, and ten thousand of them are still four tables.
+One row of a partition has one key in all four tables: the partition's number in the upper half, a number that only
+grows in the lower. A partition is therefore one contiguous range, and ten thousand of them are still as many tables.
 """
 
 from __future__ import annotations
@@ -28,12 +28,21 @@ CREATE TABLE IF NOT EXISTS spaces (
   id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, dimension INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS partitions (
   id INTEGER PRIMARY KEY AUTOINCREMENT, space_id INTEGER NOT NULL, name TEXT NOT NULL, next INTEGER NOT NULL DEFAULT 0,
+  centre BLOB,
   UNIQUE (space_id, name));
-CREATE TABLE IF NOT EXISTS vectors (key INTEGER PRIMARY KEY, vector BLOB NOT NULL, metadata BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS vectors (key INTEGER PRIMARY KEY, vector BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS facts (key INTEGER PRIMARY KEY, code BLOB, metadata BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS texts (
   key INTEGER PRIMARY KEY, partition_id INTEGER NOT NULL, id TEXT NOT NULL, text TEXT NOT NULL,
   UNIQUE (partition_id, id));
 CREATE VIRTUAL TABLE IF NOT EXISTS terms USING fts5 (words, content='', contentless_delete=1, tokenize='ascii');
+"""
+
+#: Brings a file of an earlier version along, whose metadata stood beside the vectors.
+_MOVE_METADATA = """
+INSERT INTO facts (key, metadata) SELECT key, metadata FROM vectors;
+ALTER TABLE vectors DROP COLUMN metadata;
+ALTER TABLE partitions ADD COLUMN centre BLOB;
 """
 
 
@@ -54,6 +63,8 @@ class Database:
             raise StoreUnavailable(f"The folder of {self._path} cannot be made: {exc}.", hint=self._hint) from exc
         with self.write() as db:
             db.execute(_SCHEMA)
+            if any(column[1] == "metadata" for column in db.execute("PRAGMA table_info(vectors)")):
+                db.execute(_MOVE_METADATA)
 
     def close(self) -> None:
         """Close idle connections now and busy ones when they are done."""

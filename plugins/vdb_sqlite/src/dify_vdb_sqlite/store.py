@@ -1,4 +1,8 @@
-"""The store: records in three parallel tables, searched by a full pass over one partition's range of keys."""
+"""The store: records in parallel tables, searched within one partition's range of keys.
+
+A small partition is searched by a full pass over its vectors; a large one by a pass over short codes first, and then
+exactly among those whose codes are nearest. Scores are exact either way.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +29,7 @@ from dify_kernel.contracts.vector_rules import (
 )
 from dify_kernel.errors import InvalidQuery, StoreUnavailable
 
+from dify_vdb_sqlite.codes import LARGE, centre_of, depth_of, encode_all, is_encodable
 from dify_vdb_sqlite.database import KEY_BITS, Database
 from dify_vdb_sqlite.filters import to_sql
 from dify_vdb_sqlite.settings import SqliteVectorSettings
@@ -210,8 +215,8 @@ def _upsert(db: apsw.Connection, space: Space, name: str, records: Sequence[Reco
     space_id, dimension = found[0]
     _check_dimension(space, dimension)
     db.execute("INSERT OR IGNORE INTO partitions (space_id, name) VALUES (?, ?)", (space_id, name))
-    ((partition, number),) = _rows(
-        db, "SELECT id, next FROM partitions WHERE space_id = ? AND name = ?", space_id, name
+    ((partition, number, centre),) = _rows(
+        db, "SELECT id, next, centre FROM partitions WHERE space_id = ? AND name = ?", space_id, name
     )
     for record in records:
         known = _rows(db, "SELECT key FROM texts WHERE partition_id = ? AND id = ?", partition, record.id)
@@ -219,9 +224,18 @@ def _upsert(db: apsw.Connection, space: Space, name: str, records: Sequence[Reco
         number += 0 if known else 1
         db.execute("REPLACE INTO texts VALUES (?, ?, ?, ?)", (key, partition, record.id, record.text))
         metadata = msgspec.json.encode(record.metadata).decode()
-        db.execute("REPLACE INTO vectors VALUES (?, ?, jsonb(?))", (key, _blob(record.vector), metadata))
+        vector = _blob(record.vector)
+        db.execute("REPLACE INTO vectors VALUES (?, ?)", (key, vector))
+        # Without a centre the code is NULL, as everything is that comes from one.
+        code = "vec_quantize_binary(vec_sub(?, ?))" if centre else "NULL"
+        bound = (key, vector, centre, metadata) if centre else (key, metadata)
+        db.execute(f"REPLACE INTO facts VALUES (?, {code}, jsonb(?))", bound)  # noqa: S608
         db.execute("REPLACE INTO terms (rowid, words) VALUES (?, ?)", (key, to_words(partition, record.text)))
-    db.execute("UPDATE partitions SET next = ? WHERE id = ?", (number, partition))
+    if centre is None and number >= LARGE and is_encodable(dimension):
+        centre = centre_of(db, *_range(partition))
+        if centre is not None:
+            encode_all(db, centre, *_range(partition))
+    db.execute("UPDATE partitions SET next = ?, centre = ? WHERE id = ?", (number, centre, partition))
 
 
 def _delete_some(
@@ -233,7 +247,7 @@ def _delete_some(
     if ids is not None:
         condition += " AND id IN (SELECT value FROM json_each(?))"
         values.append(_json(ids))
-    query = f"SELECT key FROM texts JOIN vectors USING (key) WHERE partition_id = ? AND {condition} LIMIT ?"  # noqa: S608
+    query = f"SELECT key FROM texts JOIN facts USING (key) WHERE partition_id = ? AND {condition} LIMIT ?"  # noqa: S608
     rows = _rows(db, query, partition, *values, CHUNK)
     _remove(db, [key for (key,) in rows])
     if len(rows) == CHUNK:
@@ -247,6 +261,7 @@ def _remove(db: apsw.Connection, keys: list[int]) -> None:
     chosen = (_json(keys),)
     db.execute("DELETE FROM terms WHERE rowid IN (SELECT value FROM json_each(?))", chosen)
     db.execute("DELETE FROM vectors WHERE key IN (SELECT value FROM json_each(?))", chosen)
+    db.execute("DELETE FROM facts WHERE key IN (SELECT value FROM json_each(?))", chosen)
     db.execute("DELETE FROM texts WHERE key IN (SELECT value FROM json_each(?))", chosen)
 
 
@@ -258,13 +273,25 @@ def _nearest(
 ) -> list[tuple[int, float]]:
     """Keys and scores, best first."""
     condition, values = to_sql(filter)
+    source, bound = "vectors", [*_range(partition), *values]
+    if filter is not None:
+        source = "vectors JOIN facts USING (key)"
+    found = _rows(db, "SELECT centre, next FROM partitions WHERE id = ? AND centre IS NOT NULL", partition)
+    if found:
+        ((centre, records),) = found
+        ((code,),) = _rows(db, "SELECT vec_quantize_binary(vec_sub(?, ?))", vector, centre)
+        source = (
+            "(SELECT key FROM facts"  # noqa: S608
+            f" WHERE key BETWEEN ? AND ? AND {condition}"
+            " ORDER BY vec_distance_hamming(vec_bit(code), vec_bit(?)), key LIMIT ?) JOIN vectors USING (key)"
+        )
+        bound, condition = [*bound, code, depth_of(records, top_k), *_range(partition)], "1"
     rows = _rows(
         db,
-        "SELECT key, vec_distance_cosine(vector, ?) AS distance FROM vectors"  # noqa: S608
+        f"SELECT key, vec_distance_cosine(vector, ?) AS distance FROM {source}"  # noqa: S608
         f" WHERE key BETWEEN ? AND ? AND {condition} ORDER BY distance, key LIMIT ?",
         vector,
-        *_range(partition),
-        *values,
+        *bound,
         top_k,
     )
     return [(key, clamp(1.0 - distance)) for key, distance in rows]
@@ -280,7 +307,7 @@ def _worded(
     condition, values = to_sql(filter)
     rows = _rows(
         db,
-        "SELECT terms.rowid, bm25(terms) AS badness FROM terms JOIN vectors ON vectors.key = terms.rowid"  # noqa: S608
+        "SELECT terms.rowid, bm25(terms) AS badness FROM terms JOIN facts ON facts.key = terms.rowid"  # noqa: S608
         f" WHERE terms MATCH ? AND terms.rowid BETWEEN ? AND ? AND {condition}"
         " ORDER BY badness, terms.rowid LIMIT ?",
         wanted,
@@ -323,7 +350,7 @@ def _hybrid(
 def _hits(db: apsw.Connection, ranked: list[tuple[int, float]]) -> list[Hit]:
     rows = _rows(
         db,
-        "SELECT key, id, text, json(metadata) FROM texts JOIN vectors USING (key)"
+        "SELECT key, id, text, json(metadata) FROM texts JOIN facts USING (key)"
         " WHERE key IN (SELECT value FROM json_each(?))",
         _json([key for key, _ in ranked]),
     )
@@ -351,7 +378,7 @@ def _count(db: apsw.Connection, space: Space, name: str, filter: Filter | None) 
         ((count,),) = _rows(db, "SELECT count(*) FROM texts WHERE partition_id = ?", partition)
     else:
         condition, values = to_sql(filter)
-        query = f"SELECT count(*) FROM vectors WHERE key BETWEEN ? AND ? AND {condition}"  # noqa: S608
+        query = f"SELECT count(*) FROM facts WHERE key BETWEEN ? AND ? AND {condition}"  # noqa: S608
         ((count,),) = _rows(db, query, *_range(partition), *values)
     return int(count)
 
@@ -360,7 +387,7 @@ def _scan(db: apsw.Connection, space: Space, name: str, after: int, limit: int) 
     first, last = _range(_partition(db, space, name))
     rows = _rows(
         db,
-        _RECORDS + " WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
+        _RECORDS + " WHERE texts.key BETWEEN ? AND ? ORDER BY texts.key LIMIT ?",
         max(first, after + 1),
         last,
         limit + 1,
@@ -371,7 +398,9 @@ def _scan(db: apsw.Connection, space: Space, name: str, after: int, limit: int) 
 
 # -- rows and values ----------------------------------------------------------------------------------------------
 
-_RECORDS = "SELECT key, id, text, vector, json(metadata) FROM texts JOIN vectors USING (key)"
+_RECORDS = (
+    "SELECT texts.key, id, text, vector, json(metadata) FROM texts JOIN vectors USING (key) JOIN facts USING (key)"
+)
 
 
 def _rows(db: apsw.Connection, query: str, *values: Any) -> list[tuple[Any, ...]]:
