@@ -11,8 +11,8 @@ from dify_kernel.errors import TooLarge
 from dify_host.knowledge.errors import ExtractionFailed, UnsupportedFileType
 from dify_host.knowledge.extract.child import Answer
 from dify_host.knowledge.extract.formats import PLAIN, extension_of
-from dify_host.knowledge.extract.sniff import OFFICE, check_content
-from dify_host.knowledge.extract.text import Text
+from dify_host.knowledge.extract.sniff import ARCHIVES, check_content
+from dify_host.knowledge.extract.text import Text, encoding_of
 
 __all__ = ["ExtractLimits", "Extractor"]
 
@@ -40,9 +40,9 @@ class Extractor:
         extension = extension_of(filename)
         if len(data) > self.limits.max_input:
             raise TooLarge(f"The document has {len(data)} bytes, more than {self.limits.max_input}.", file=filename)
-        if extension not in OFFICE:  # an archive is opened by the process only
+        if extension not in ARCHIVES and not data.startswith(b"PK"):  # an archive is opened by the process only
             check_content(data, extension)
-        if extension in PLAIN:
+        if extension in PLAIN and encoding_of(data) in ("", "utf-8-sig"):
             with contextlib.suppress(UnicodeDecodeError):  # another encoding: guessing it is for the process
                 return [Text(text=data.decode("utf-8-sig").replace("\r\n", "\n"))]
         try:

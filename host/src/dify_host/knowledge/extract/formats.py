@@ -7,11 +7,19 @@ from collections.abc import Callable
 from dify_host.knowledge.errors import UnsupportedFileType
 from dify_host.knowledge.extract.csv_rows import read_csv
 from dify_host.knowledge.extract.docx import read_docx
+from dify_host.knowledge.extract.epub import read_epub
 from dify_host.knowledge.extract.html import read_html
+from dify_host.knowledge.extract.json_values import read_json, read_jsonl
+from dify_host.knowledge.extract.mail import read_eml, read_msg
 from dify_host.knowledge.extract.markdown import read_markdown
+from dify_host.knowledge.extract.opendocument import read_ods, read_odt
 from dify_host.knowledge.extract.pdf import read_pdf
+from dify_host.knowledge.extract.pptx import read_pptx
+from dify_host.knowledge.extract.rtf import read_rtf
 from dify_host.knowledge.extract.text import Text, read_text
+from dify_host.knowledge.extract.xls import read_xls
 from dify_host.knowledge.extract.xlsx import read_xlsx
+from dify_host.knowledge.extract.xml_elements import read_xml
 
 __all__ = ["EXTENSIONS", "PLAIN", "extension_of", "reader_of"]
 
@@ -30,6 +38,17 @@ _READERS: dict[str, Reader] = {
     "docx": read_docx,
     "csv": read_csv,
     "xlsx": read_xlsx,
+    "xls": read_xls,
+    "pptx": read_pptx,
+    "epub": read_epub,
+    "eml": read_eml,
+    "msg": read_msg,
+    "xml": read_xml,
+    "json": read_json,
+    "jsonl": read_jsonl,
+    "odt": read_odt,
+    "ods": read_ods,
+    "rtf": read_rtf,
 }
 
 #: The extensions of documents, without the dot.

@@ -6,7 +6,7 @@ import re
 
 from dify_host.knowledge.extract.text import Text, decode
 
-__all__ = ["read_html"]
+__all__ = ["html_text", "read_html"]
 
 _HIDDEN = ("script", "style", "noscript", "template", "head")
 _BLOCK_NAMES = (
@@ -20,10 +20,15 @@ _GAPS = re.compile(r"[ \t]*\n[ \t\n]*\n[ \t]*")
 
 def read_html(data: bytes) -> list[Text]:
     """Read the whole page as one text; its title comes first."""
+    return [Text(text=html_text(data, with_title=True))]
+
+
+def html_text(page: str | bytes, *, with_title: bool = False) -> str:
+    """The visible text of a page."""
     from bs4 import BeautifulSoup
 
-    soup = BeautifulSoup(_decode_html(data), "html.parser")
-    title = soup.title.get_text().strip() if soup.title else ""
+    soup = BeautifulSoup(page if isinstance(page, str) else _decode_html(page), "html.parser")
+    title = soup.title.get_text().strip() if soup.title and with_title else ""
     for tag in soup(_HIDDEN):
         tag.decompose()
     for tag in soup("br"):
@@ -34,7 +39,7 @@ def read_html(data: bytes) -> list[Text]:
     for tag in soup(("td", "th")):
         tag.append(" ")
     body = _GAPS.sub("\n\n", soup.get_text()).strip()
-    return [Text(text=f"{title}\n\n{body}".strip())]
+    return f"{title}\n\n{body}".strip()
 
 
 def _decode_html(data: bytes) -> str:

@@ -2,33 +2,66 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dify_host.knowledge.errors import ExtractionFailed
 from dify_host.knowledge.extract.text import Text
 
 __all__ = ["read_pdf"]
 
+#: How deep in drawings that hold drawings a picture is looked for.
+_DEPTH = 3
+
 
 def read_pdf(data: bytes) -> list[Text]:
-    """Read the pages in order; a page without text (a scan) gives an empty text."""
+    """Read the pages in order; the metadata has the page's number, from 1, and `scanned` for a picture without text.
+
+    ExtractionFailed when the document has a password, or when no page has text and at least one is a picture.
+    """
     import pypdfium2
 
     try:
         document = pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as exc:
-        raise ExtractionFailed(
-            f"The PDF cannot be opened: {exc}.", hint="Check that it is whole and has no password."
-        ) from exc
+        if getattr(exc, "err_code", None) == pypdfium2.raw.FPDF_ERR_PASSWORD:
+            raise ExtractionFailed("The PDF is protected with a password.", hint="Save it without a password.") from exc
+        raise ExtractionFailed(f"The PDF cannot be opened: {exc}.", hint="Check that it is whole.") from exc
     try:
-        return [_read_page(document, number) for number in range(len(document))]
+        texts = [_read_page(document, number) for number in range(len(document))]
     finally:
         document.close()
+    scanned = sum(1 for text in texts if text.metadata.get("scanned"))
+    if scanned and not any(text.text.strip() for text in texts):
+        raise ExtractionFailed(
+            f"The PDF has no text layer: {scanned} of its {len(texts)} pages are scanned pictures.",
+            hint="Run text recognition (OCR) over it, and upload the copy that it makes.",
+        )
+    return texts
 
 
-def _read_page(document: object, number: int) -> Text:
-    page = document[number]  # type: ignore[index]
+def _read_page(document: Any, number: int) -> Text:
+    import pypdfium2
+
+    try:
+        page = document[number]
+    except pypdfium2.PdfiumError as exc:
+        raise ExtractionFailed(
+            f"Page {number + 1} of the PDF cannot be read: {exc}.", hint="Save it again, for example by printing it."
+        ) from exc
     content = page.get_textpage()
     try:
-        return Text(text=content.get_text_range().replace("\r\n", "\n"), metadata={"page": number + 1})
+        metadata: dict[str, str | int] = {"page": number + 1}
+        text = content.get_text_range().replace("\r\n", "\n")
+        if not text.strip() and _has_picture(page):
+            metadata["scanned"] = True
+        return Text(text=text, metadata=metadata)
     finally:
         content.close()
         page.close()
+
+
+def _has_picture(page: Any) -> bool:
+    import pypdfium2
+
+    pictures = page.get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_IMAGE], max_depth=_DEPTH)
+    return next(pictures, None) is not None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import re
-import zipfile
 
 from dify_host.knowledge.errors import ExtractionFailed, UnsupportedFileType
+from dify_host.knowledge.extract.archive import open_archive
+from dify_host.knowledge.extract.text import encoding_of
 
-__all__ = ["OFFICE", "check_content", "program_kind"]
+__all__ = ["ARCHIVES", "check_content", "program_kind"]
 
 #: Signatures that no document may start with, and what they are.
 _EXECUTABLES = (
@@ -33,17 +33,32 @@ _BINARIES = (
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"GIF8", "a GIF image"),
 )
-_UNICODE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
-#: Formats that are zip archives, and the folder that makes them what they are.
-OFFICE = {"docx": "word/", "xlsx": "xl/"}
-_MAX_UNPACKED = 512 * 1024 * 1024
-_MAX_PARTS = 20_000
+#: Formats that are zip archives, and a part, or a folder of parts, that makes them what they are.
+ARCHIVES = {
+    "docx": "word/",
+    "xlsx": "xl/",
+    "pptx": "ppt/presentation.xml",
+    "epub": "META-INF/container.xml",
+    "odt": "content.xml",
+    "ods": "content.xml",
+}
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+#: How the formats begin that are neither archives nor text.
+_BEGINNINGS: dict[str, tuple[bytes, ...]] = {
+    "xls": (_OLE, b"\x09\x00\x04\x00", b"\x09\x02\x06\x00", b"\x09\x04\x06\x00", b"\x09\x08"),
+    "msg": (_OLE,),
+    "doc": (_OLE,),
+    "ppt": (_OLE,),
+    "rtf": (b"{\\rtf",),
+}
+#: How an Office file names its only part that says anything when it has a password.
+_LOCKED = "EncryptedPackage".encode("utf-16-le")
 
 
 def check_content(data: bytes, extension: str) -> None:
     """Raise UnsupportedFileType when the bytes are not of that extension, or are a program of any kind.
 
-    ExtractionFailed for an archive that is damaged, or unpacks to more than 512 MiB.
+    ExtractionFailed for an archive that is damaged, has a password, or unpacks to more than 512 MiB.
     """
     what = program_kind(data)
     if what:
@@ -51,8 +66,13 @@ def check_content(data: bytes, extension: str) -> None:
     if extension == "pdf":
         if b"%PDF-" not in data[:1024]:
             raise _disguised(extension, "something else")
-    elif extension in OFFICE:
-        _check_office(data, extension)
+    elif extension in ARCHIVES:
+        _check_archive(data, extension)
+    elif extension == "xls" and data.startswith(b"PK"):  # a new workbook under the old name
+        _check_archive(data, "xlsx")
+    elif extension in _BEGINNINGS:
+        if not data.startswith(_BEGINNINGS[extension]):
+            raise _disguised(extension, _kind(data))
     else:
         _check_text(data, extension)
 
@@ -70,28 +90,31 @@ def program_kind(data: bytes) -> str | None:
     return "a script" if _SCRIPT.match(data[:256]) else None
 
 
-def _check_office(data: bytes, extension: str) -> None:
+def _check_archive(data: bytes, extension: str) -> None:
+    if data.startswith(_OLE) and _LOCKED in data:
+        raise ExtractionFailed(
+            f"The {extension} file is protected with a password.", hint="Save it without a password."
+        )
     if not data.startswith(b"PK"):
-        what = next((what for magic, what in _BINARIES if data.startswith(magic)), "something else")
-        raise _disguised(extension, what)
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            parts = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as exc:
-        raise ExtractionFailed(f"The {extension} file is damaged: {exc}.", hint="Save it again.") from exc
-    names = [part.filename for part in parts]
-    if "[Content_Types].xml" not in names or not any(name.startswith(OFFICE[extension]) for name in names):
+        raise _disguised(extension, _kind(data))
+    with open_archive(data, extension) as archive:
+        names = archive.namelist()
+    wanted = ARCHIVES[extension]
+    office = extension in ("docx", "xlsx", "pptx")
+    if not any(name.startswith(wanted) for name in names) or (office and "[Content_Types].xml" not in names):
         raise _disguised(extension, "another zip archive")
-    if len(parts) > _MAX_PARTS or sum(part.file_size for part in parts) > _MAX_UNPACKED:
-        raise ExtractionFailed(f"The {extension} file unpacks to too much.", hint="Split it into smaller files.")
 
 
 def _check_text(data: bytes, extension: str) -> None:
-    for magic, what in _BINARIES:
-        if data.startswith(magic):
-            raise _disguised(extension, what)
-    if b"\x00" in data[:8192] and not data.startswith(_UNICODE_MARKS):
+    what = _kind(data)
+    if what != "something else":
+        raise _disguised(extension, what)
+    if b"\x00" in data[:8192] and not encoding_of(data):
         raise _disguised(extension, "binary data")
+
+
+def _kind(data: bytes) -> str:
+    return next((what for magic, what in _BINARIES if data.startswith(magic)), "something else")
 
 
 def _disguised(extension: str, what: str) -> UnsupportedFileType:

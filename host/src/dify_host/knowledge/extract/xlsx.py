@@ -1,55 +1,79 @@
-"""Reads Excel workbooks: one text a row, `"column":"value"` joined by semicolons."""
+"""Reads Excel workbooks: one text a row, links as Markdown."""
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Iterator
-from itertools import chain, islice
 from typing import Any
 
+from dify_host.knowledge.extract.archive import open_archive, parse_xml, relations
+from dify_host.knowledge.extract.tables import Row, sheet_texts
 from dify_host.knowledge.extract.text import Text
 
 __all__ = ["read_xlsx"]
 
-_HEADER_SEARCH = 10
+_MAIN = "xl/workbook.xml"
+_SHEETS = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 
-Row = tuple[int, list[str]]
+#: The address of a link by row and column, both counted from 1.
+_Links = dict[tuple[int, int], str]
 
 
 def read_xlsx(data: bytes) -> list[Text]:
-    """Read every sheet, values as last calculated.
-
-    The header is the first of the first ten rows with two filled cells, else the fullest of them.
-    """
-    import io
-
+    """Read every sheet, values as last calculated."""
     from openpyxl import load_workbook
 
+    with open_archive(data, "xlsx") as archive:
+        links = _links(archive)
     book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
     try:
-        return [text for sheet in book.worksheets for text in _sheet(sheet)]
+        return [text for sheet in book.worksheets for text in _sheet(sheet, links.get(sheet.title, {}))]
     finally:
         book.close()
 
 
-def _sheet(sheet: Any) -> Iterator[Text]:
+def _sheet(sheet: Any, links: _Links) -> Iterator[Text]:
     sheet.reset_dimensions()  # files of other programs often state wrong ones
-    rows = ((n, [_show(value) for value in row]) for n, row in enumerate(sheet.iter_rows(values_only=True), 1))
-    head: list[Row] = list(islice(rows, _HEADER_SEARCH))
-    if not head:
-        return
-    filled = [sum(1 for value in row if value) for _, row in head]
-    at = next((i for i, count in enumerate(filled) if count >= 2), filled.index(max(filled)))
-    header = head[at][1]
-    for number, row in chain(head[at + 1 :], rows):
-        pairs = [(header[i] if i < len(header) else "", value) for i, value in enumerate(row) if value]
-        if pairs:
-            line = ";".join(f'"{_escape(name)}":"{_escape(value)}"' for name, value in pairs)
-            yield Text(text=line, metadata={"sheet": sheet.title, "row": number})
+    return sheet_texts(sheet.title, _rows(sheet, links))
 
 
-def _show(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+def _rows(sheet: Any, links: _Links) -> Iterator[Row]:
+    for number, row in enumerate(sheet.iter_rows(values_only=True), 1):
+        cells = ["" if value is None else str(value).strip() for value in row]
+        if links:
+            for column, text in enumerate(cells, 1):
+                address = links.get((number, column))
+                if address and text:
+                    cells[column - 1] = f"[{text}]({address})"
+        yield number, cells
 
 
-def _escape(value: str) -> str:
-    return value.replace('"', '\\"')
+def _links(archive: zipfile.ZipFile) -> dict[str, _Links]:
+    """The links of every sheet by its name; openpyxl does not give them when it reads row by row."""
+    parts = relations(archive, _MAIN)
+    found = {}
+    for sheet in parse_xml(archive.read(_MAIN)).iter(f"{_SHEETS}sheet") if _MAIN in archive.NameToInfo else ():
+        _, part = parts.get(sheet.get(_ID), ("", ""))
+        targets = relations(archive, part) if part in archive.NameToInfo else {}
+        if any(kind == "hyperlink" for kind, _ in targets.values()):
+            found[sheet.get("name") or ""] = _sheet_links(archive, part, targets)
+    return found
+
+
+def _sheet_links(archive: zipfile.ZipFile, part: str, targets: dict[str, tuple[str, str]]) -> _Links:
+    from lxml import etree
+    from openpyxl.utils.cell import coordinate_to_tuple
+
+    links: _Links = {}
+    with archive.open(part) as file:
+        for _, item in etree.iterparse(file, resolve_entities=False, no_network=True):
+            if item.tag == f"{_SHEETS}hyperlink" and item.get(_ID) in targets:
+                first = (item.get("ref") or "A1").partition(":")[0]
+                links[coordinate_to_tuple(first)] = targets[item.get(_ID)][1]
+            elif item.tag == f"{_SHEETS}row":
+                item.clear()  # only the end of the part is wanted
+                while item.getprevious() is not None:
+                    del item.getparent()[0]
+    return links
