@@ -8,7 +8,8 @@ import msgspec
 import pytest
 from dify_host.apps.tables import app_dataset_joins, apps, tag_bindings, tags
 from dify_host.db.types import new_id
-from dify_host.identity.tables import accounts
+from dify_host.identity.tables import accounts, tenant_account_joins
+from dify_host.knowledge.access import Person
 from dify_host.knowledge.datasets import DatasetChanges, DatasetService, NewDataset
 from dify_host.knowledge.documents import DocumentOptions, DocumentText
 from dify_host.knowledge.errors import (
@@ -36,6 +37,7 @@ async def test_a_dataset_is_made_shown_changed_and_deleted(any_house: House) -> 
     assert (made.permission, made.provider, made.document_count, made.app_count) == ("only_me", "vendor", 0, 0)
     assert made.retrieval_model_dict["search_method"] == "semantic_search"
     await house.add(made.id, "One\nTwo")
+    await _join(house, house.user)
     changed = await house.datasets.update(
         made.id,
         DatasetChanges(name="Book", permission="partial_members", partial_member_list=[house.user]),
@@ -61,6 +63,12 @@ async def test_deleting_a_dataset_empties_its_partition(house: House) -> None:
     store = await house.stores.open(index.store)
     assert await store.count(index.space, dataset.id) == 0
     assert await store.get(index.space, dataset.id, [record.id]) == []
+
+
+async def _join(house: House, account_id: str) -> None:
+    join = {"tenant_id": house.tenant.id, "account_id": account_id, "role": "editor", "current": False}
+    async with house.db.write() as conn:
+        await conn.execute(tenant_account_joins.insert().values(join))
 
 
 async def _row(house: House, dataset_id: str):  # type: ignore[no-untyped-def]
@@ -118,14 +126,19 @@ async def test_lists_are_newest_first_filtered_and_paged(any_house: House) -> No
     (found,) = (await house.datasets.find(tag_ids=[tag])).data
     assert (found.name, [item.name for item in found.tags], found.author_name) == ("Tea", ["hot"], "Ann")
     stranger = new_id()
-    assert (await house.datasets.find(account_id=stranger)).total == 0
-    assert (await house.datasets.find(account_id=house.user)).total == 3
+    other = Person(account_id=stranger, role="editor")
+    assert (await house.datasets.find(person=other, include_all=True)).total == 0
+    assert (await house.datasets.find(person=Person(account_id=house.user, role="editor"))).total == 3
+    assert (await house.datasets.find(person=Person(account_id=stranger))).total == 0
+    assert (await house.datasets.find(person=Person(account_id=stranger), include_all=True)).total == 3
     everyone = DatasetChanges(permission="all_team_members")
     await house.datasets.update(made[1].id, everyone, house.user)
-    await house.datasets.update(
-        made[2].id, DatasetChanges(permission="partial_members", partial_member_list=[stranger]), house.user
-    )
-    assert [item.name for item in (await house.datasets.find(account_id=stranger)).data] == ["Coffee", "Green tea"]
+    some = DatasetChanges(permission="partial_members", partial_member_list=[stranger])
+    with pytest.raises(BadInput, match="no member of the workspace"):
+        await house.datasets.update(made[2].id, some, house.user)
+    await _join(house, stranger)
+    await house.datasets.update(made[2].id, some, house.user)
+    assert [item.name for item in (await house.datasets.find(person=other)).data] == ["Coffee", "Green tea"]
 
 
 async def test_a_dataset_in_use_is_not_deleted(house: House) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 import sqlalchemy as sa
-from dify_kernel.contracts.model import ModelType
 from dify_kernel.contracts.ports import ModelsPort
 from dify_kernel.contracts.storage import Storage
-from dify_kernel.errors import DifyError, NotImplementedYet
+from dify_kernel.errors import NotImplementedYet
 from msgspec import UNSET, UnsetType
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,10 +17,12 @@ from dify_host.db.engine import Database
 from dify_host.db.repository import Page, to_struct
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
+from dify_host.knowledge.access import DatasetAccess, Person
+from dify_host.knowledge.dataset_views import DatasetDetail, DatasetViews
 from dify_host.knowledge.errors import DatasetInUse, DatasetNameDuplicate, ProviderNotInitialize
 from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.indexing import enqueue_indexing
-from dify_host.knowledge.links import Links, Tag
+from dify_host.knowledge.links import Links
 from dify_host.knowledge.records import Dataset
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.settings import KnowledgeSettings
@@ -50,17 +50,6 @@ Technique = Literal["high_quality", "economy"]
 Permission = Literal["only_me", "all_team_members", "partial_members"]
 DefaultEmbedding = Callable[[], Awaitable[tuple[str, str] | None]]
 
-DEFAULT_RETRIEVAL: dict[str, Any] = {
-    "search_method": "semantic_search",
-    "reranking_enable": False,
-    "reranking_mode": None,
-    "reranking_model": {"reranking_provider_name": "", "reranking_model_name": ""},
-    "weights": None,
-    "top_k": 2,
-    "score_threshold_enabled": False,
-    "score_threshold": None,
-}
-
 
 class NewDataset(msgspec.Struct, kw_only=True):
     """What a knowledge base is made of; an empty one has no indexing technique yet."""
@@ -86,46 +75,7 @@ class DatasetChanges(msgspec.Struct, kw_only=True):
     embedding_model_provider: str | UnsetType = UNSET
     retrieval_model: dict[str, Any] | UnsetType = UNSET
     partial_member_list: list[str] | UnsetType = UNSET
-
-
-class DatasetDetail(msgspec.Struct, kw_only=True):
-    """A knowledge base as the API shows it; `partial_member_list` holds account ids."""
-
-    id: str
-    name: str
-    description: str | None
-    provider: str
-    permission: str
-    data_source_type: str | None
-    indexing_technique: str | None
-    app_count: int
-    document_count: int
-    word_count: int
-    created_by: str
-    author_name: str | None
-    created_at: datetime
-    updated_by: str | None
-    updated_at: datetime
-    embedding_model: str | None
-    embedding_model_provider: str | None
-    embedding_available: bool
-    retrieval_model_dict: dict[str, Any]
-    tags: list[Tag]
-    doc_form: str | None
-    doc_metadata: list[dict[str, str]]
-    built_in_field_enabled: bool
-    pipeline_id: str | None
-    runtime_mode: str
-    chunk_structure: str | None
-    icon_info: dict[str, Any] | None
-    is_published: bool
-    total_documents: int
-    total_available_documents: int
-    enable_api: bool
-    is_multimodal: bool
-    partial_member_list: list[str]
-    external_knowledge_info: dict[str, Any] | None = None
-    external_retrieval_model: dict[str, Any] | None = None
+    icon_info: dict[str, Any] | UnsetType = UNSET
 
 
 class DatasetService:
@@ -144,11 +94,12 @@ class DatasetService:
     ) -> None:
         self._db = db
         self._stores = stores
-        self._models = models
         self._settings = settings or KnowledgeSettings()
         self._default_embedding = default_embedding
         self._rows = KnowledgeRepository(db, tenant)
         self._links = Links(db, tenant)
+        self._views = DatasetViews(self._rows, self._links, models)
+        self.access = DatasetAccess(self._rows, self._links)
         self._files = SourceFiles(db, tenant, storage)
         self._writer = IndexWriter(self._rows, stores, models)
 
@@ -177,13 +128,20 @@ class DatasetService:
         """Show one; DatasetNotFound otherwise."""
         async with self._db.read() as conn:
             dataset = await self._rows.dataset(conn, dataset_id)
-            (detail,) = await self._details(conn, [dataset])
-        return await self._with_availability(detail)
+            (detail,) = await self._views.details(conn, [dataset])
+        return await self._views.with_availability(detail)
 
     async def api_enabled(self, dataset_id: str) -> bool:
         """Tell whether API keys may reach it; DatasetNotFound otherwise."""
         async with self._db.read() as conn:
             return (await self._rows.dataset(conn, dataset_id)).enable_api
+
+    async def switch_api(self, dataset_id: str, enabled: bool, user_id: str) -> None:
+        """Open or close it to API keys; DatasetNotFound."""
+        async with self._db.write() as conn:
+            await self._rows.dataset(conn, dataset_id, lock=True)
+            change = self._rows.scoped_update(datasets, {"enable_api": enabled, "updated_by": user_id})
+            await conn.execute(change.where(datasets.c.id == dataset_id))
 
     async def find(
         self,
@@ -193,9 +151,10 @@ class DatasetService:
         keyword: str = "",
         tag_ids: Sequence[str] = (),
         ids: Sequence[str] | None = None,
-        account_id: str | None = None,
+        person: Person | None = None,
+        include_all: bool = False,
     ) -> Page[DatasetDetail]:
-        """List newest first, at most 100 a page; with an account, only what its permissions show."""
+        """List newest first, at most 100 a page; with a person, only what it may see (`DatasetAccess`)."""
         page, limit = max(page, 1), min(max(limit, 1), 100)
         query = self._rows.scoped_select(datasets)
         if keyword:
@@ -204,24 +163,29 @@ class DatasetService:
             query = query.where(datasets.c.id.in_(self._links.tagged(tag_ids)))
         if ids is not None:
             query = query.where(datasets.c.id.in_(ids))
-        if account_id is not None:
-            query = query.where(self._visible_to(account_id))
+        if person is not None:
+            query = query.where(self.access.visible_to(person, include_all=include_all))
         counted = sa.select(sa.func.count()).select_from(query.subquery())
         newest = query.order_by(datasets.c.created_at.desc(), datasets.c.id.desc())
         async with self._db.read() as conn:
             total = (await conn.execute(counted)).scalar_one()
             rows = await conn.execute(newest.limit(limit).offset((page - 1) * limit))
-            details = await self._details(conn, [to_struct(row, Dataset) for row in rows])
-        data = [await self._with_availability(detail) for detail in details]
+            details = await self._views.details(conn, [to_struct(row, Dataset) for row in rows])
+        data = [await self._views.with_availability(detail) for detail in details]
         return Page(data=data, page=page, limit=limit, total=total, has_more=page * limit < total)
 
-    async def update(self, dataset_id: str, changes: DatasetChanges, user_id: str) -> DatasetDetail:
-        """Change a knowledge base; another technique or embedding model indexes every document again."""
+    async def update(
+        self, dataset_id: str, changes: DatasetChanges, user_id: str, *, role: str = "owner"
+    ) -> DatasetDetail:
+        """Change a knowledge base; another technique or embedding model indexes every document again.
+
+        Forbidden when the user's role may not change its permission.
+        """
         async with self._db.read() as conn:
             before = await self._rows.dataset(conn, dataset_id)
         values: dict[str, Any] = {
             name: value
-            for name in ("name", "description", "permission", "retrieval_model")
+            for name in ("name", "description", "permission", "retrieval_model", "icon_info")
             if (value := getattr(changes, name)) is not UNSET
         }
         technique, model = await self._new_index(before, changes)
@@ -235,8 +199,7 @@ class DatasetService:
                 await self._queue_all(conn, dataset_id)
             change = self._rows.scoped_update(datasets, {**values, "updated_by": user_id})
             await conn.execute(change.where(datasets.c.id == dataset_id))
-            if not isinstance(changes.partial_member_list, UnsetType):
-                await self._set_members(conn, dataset_id, changes.partial_member_list)
+            await self.access.change(conn, current, changes, Person(account_id=user_id, role=role))
         if reindex:  # last, as a document must not look indexed while it is in no index
             await self._writer.remove_dataset(before)
         return await self.get(dataset_id)
@@ -339,91 +302,6 @@ class DatasetService:
             raise DatasetNameDuplicate(
                 "The dataset name already exists.", hint="Please modify your dataset name.", name=name
             )
-
-    async def _set_members(self, conn: AsyncConnection, dataset_id: str, account_ids: Sequence[str]) -> None:
-        await conn.execute(
-            self._rows.scoped_delete(dataset_permissions).where(dataset_permissions.c.dataset_id == dataset_id)
-        )
-        for account_id in dict.fromkeys(account_ids):
-            row = {"id": new_id(), "dataset_id": dataset_id, "account_id": account_id}
-            await conn.execute(self._rows.scoped_insert(dataset_permissions, row))
-
-    def _visible_to(self, account_id: str) -> sa.ColumnElement[bool]:
-        shared = self._rows.scoped_select(dataset_permissions, dataset_permissions.c.dataset_id).where(
-            dataset_permissions.c.account_id == account_id
-        )
-        return sa.or_(
-            datasets.c.permission == "all_team_members",
-            datasets.c.created_by == account_id,
-            sa.and_(datasets.c.permission == "partial_members", datasets.c.id.in_(shared)),
-        )
-
-    async def _with_availability(self, detail: DatasetDetail) -> DatasetDetail:
-        """Tell whether the embedding model can be had."""
-        if detail.indexing_technique == "high_quality":
-            try:
-                await self._models.describe(
-                    detail.embedding_model_provider or "", detail.embedding_model or "", ModelType.TEXT_EMBEDDING
-                )
-            except DifyError:
-                detail.embedding_available = False
-        return detail
-
-    async def _details(self, conn: AsyncConnection, found: Sequence[Dataset]) -> list[DatasetDetail]:
-        """Join what the API shows beside the row, in one query a kind."""
-        ids = [dataset.id for dataset in found]
-        counts = await self._counts(conn, ids)
-        apps = await self._links.app_counts(conn, ids)
-        tags = await self._links.tags(conn, ids)
-        authors = await self._links.author_names(conn, [dataset.created_by for dataset in found])
-        fields = await self._grouped(conn, dataset_metadatas, ids)
-        members = await self._grouped(conn, dataset_permissions, ids)
-        details = []
-        for dataset in found:
-            count = counts.get(dataset.id)
-            detail = msgspec.convert(
-                {
-                    **msgspec.structs.asdict(dataset),
-                    "app_count": apps.get(dataset.id, 0),
-                    "document_count": count.total if count else 0,
-                    "total_documents": count.total if count else 0,
-                    "total_available_documents": int(count.available or 0) if count else 0,
-                    "word_count": int(count.words or 0) if count else 0,
-                    "doc_form": count.doc_form if count else None,
-                    "author_name": authors.get(dataset.created_by),
-                    "embedding_available": True,
-                    "retrieval_model_dict": dataset.retrieval_model or DEFAULT_RETRIEVAL,
-                    "tags": tags.get(dataset.id, []),
-                    "doc_metadata": [{"id": f.id, "name": f.name, "type": f.type} for f in fields.get(dataset.id, [])],
-                    "is_published": False,
-                    "partial_member_list": [member.account_id for member in members.get(dataset.id, [])],
-                },
-                DatasetDetail,
-            )
-            details.append(detail)
-        return details
-
-    async def _counts(self, conn: AsyncConnection, ids: Sequence[str]) -> dict[str, Any]:
-        available = sa.and_(
-            documents.c.indexing_status == "completed", documents.c.enabled.is_(True), documents.c.archived.is_(False)
-        )
-        query = self._rows.scoped_select(
-            documents,
-            documents.c.dataset_id,
-            sa.func.count().label("total"),
-            sa.func.sum(sa.case((available, 1), else_=0)).label("available"),
-            sa.func.sum(documents.c.word_count).label("words"),
-            sa.func.min(documents.c.doc_form).label("doc_form"),
-        ).where(documents.c.dataset_id.in_(ids))
-        return {row.dataset_id: row for row in await conn.execute(query.group_by(documents.c.dataset_id))}
-
-    async def _grouped(self, conn: AsyncConnection, table: sa.Table, ids: Sequence[str]) -> dict[str, list[Any]]:
-        """Rows of a table by their dataset, oldest first."""
-        query = self._rows.scoped_select(table).where(table.c.dataset_id.in_(ids))
-        found: dict[str, list[Any]] = {}
-        for row in await conn.execute(query.order_by(table.c.created_at, table.c.id)):
-            found.setdefault(row.dataset_id, []).append(row)
-        return found
 
 
 def _model_of(dataset: Dataset) -> tuple[str, str] | None:

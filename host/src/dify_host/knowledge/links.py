@@ -15,7 +15,7 @@ from dify_host.apps.tables import app_dataset_joins, apps, tag_bindings, tags
 from dify_host.db.repository import TenantRepository, to_struct
 from dify_host.db.types import utc_now
 from dify_host.files.tables import upload_files
-from dify_host.identity.tables import accounts
+from dify_host.identity.tables import accounts, tenant_account_joins
 
 __all__ = ["Links", "Tag", "Upload"]
 
@@ -73,6 +73,11 @@ class Links(TenantRepository):
         """The names of accounts by id; they are not of one tenant, so only ids from the tenant's rows belong here."""
         rows = await conn.execute(sa.select(accounts.c.id, accounts.c.name).where(accounts.c.id.in_(account_ids)))
         return {row.id: row.name for row in rows}
+
+    async def members(self, conn: AsyncConnection, account_ids: Sequence[str]) -> set[str]:
+        """Those of the accounts that are members of the workspace."""
+        query = self.scoped_select(tenant_account_joins, tenant_account_joins.c.account_id)
+        return set((await conn.execute(query.where(tenant_account_joins.c.account_id.in_(account_ids)))).scalars())
 
     async def tags(self, conn: AsyncConnection, dataset_ids: Sequence[str]) -> dict[str, list[Tag]]:
         """The tags of datasets by dataset id, each list by name."""

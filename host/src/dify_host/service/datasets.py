@@ -10,6 +10,7 @@ from litestar import Controller, delete, get, patch, post
 from litestar.params import FromQuery, JSONBody, QueryParameter
 
 from dify_host.http.callers import DatasetKey
+from dify_host.knowledge.access import Person
 from dify_host.knowledge.datasets import DatasetChanges, DatasetDetail, NewDataset
 from dify_host.service.retrieve import RetrievalSettings
 from dify_host.service.shapes import Deleted, IdInPath, PageNumber, deleted, page_body, shown
@@ -93,7 +94,8 @@ class DatasetController(Controller):
             limit=limit,
             keyword=keyword or "",
             tag_ids=tag_ids or (),
-            account_id=None if include_all else caller.owner_id,
+            person=Person(account_id=caller.owner_id),
+            include_all=include_all,
         )
         return {**page_body(found), "data": [_body(item) for item in found.data]}
 
@@ -137,7 +139,8 @@ class DatasetController(Controller):
         if data.partial_member_list is not None:
             given["partial_member_list"] = [member.user_id for member in data.partial_member_list]
         changes = DatasetChanges(**given)
-        return _body(await caller.workspace.datasets.update(str(dataset_id), changes, caller.owner_id), members=True)
+        changed = await caller.workspace.datasets.update(str(dataset_id), changes, caller.owner_id)
+        return _body(changed, members=True)
 
     @delete("/{dataset_id:uuid}", status_code=200)
     async def remove(self, dataset_id: IdInPath, caller: DatasetKey) -> Deleted:

@@ -1,0 +1,148 @@
+"""Knowledge bases as the API shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from dify_kernel.contracts.model import ModelType
+from dify_kernel.contracts.ports import ModelsPort
+from dify_kernel.errors import DifyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dify_host.knowledge.links import Links, Tag
+from dify_host.knowledge.records import Dataset
+from dify_host.knowledge.repository import KnowledgeRepository
+from dify_host.knowledge.tables import dataset_metadatas, dataset_permissions, documents
+
+__all__ = ["DatasetDetail", "DatasetViews"]
+
+DEFAULT_RETRIEVAL: dict[str, Any] = {
+    "search_method": "semantic_search",
+    "reranking_enable": False,
+    "reranking_mode": None,
+    "reranking_model": {"reranking_provider_name": "", "reranking_model_name": ""},
+    "weights": None,
+    "top_k": 2,
+    "score_threshold_enabled": False,
+    "score_threshold": None,
+}
+
+
+class DatasetDetail(msgspec.Struct, kw_only=True):
+    """A knowledge base as the API shows it; `partial_member_list` holds account ids."""
+
+    id: str
+    name: str
+    description: str | None
+    provider: str
+    permission: str
+    data_source_type: str | None
+    indexing_technique: str | None
+    app_count: int
+    document_count: int
+    word_count: int
+    created_by: str
+    author_name: str | None
+    created_at: datetime
+    updated_by: str | None
+    updated_at: datetime
+    embedding_model: str | None
+    embedding_model_provider: str | None
+    embedding_available: bool
+    retrieval_model_dict: dict[str, Any]
+    tags: list[Tag]
+    doc_form: str | None
+    doc_metadata: list[dict[str, str]]
+    built_in_field_enabled: bool
+    pipeline_id: str | None
+    runtime_mode: str
+    chunk_structure: str | None
+    icon_info: dict[str, Any] | None
+    is_published: bool
+    total_documents: int
+    total_available_documents: int
+    enable_api: bool
+    is_multimodal: bool
+    partial_member_list: list[str]
+    external_knowledge_info: dict[str, Any] | None = None
+    external_retrieval_model: dict[str, Any] | None = None
+
+
+class DatasetViews:
+    """Builds the views of one tenant's knowledge bases."""
+
+    def __init__(self, rows: KnowledgeRepository, links: Links, models: ModelsPort) -> None:
+        self._rows = rows
+        self._links = links
+        self._models = models
+
+    async def with_availability(self, detail: DatasetDetail) -> DatasetDetail:
+        """Tell whether the embedding model can be had."""
+        if detail.indexing_technique == "high_quality":
+            try:
+                await self._models.describe(
+                    detail.embedding_model_provider or "", detail.embedding_model or "", ModelType.TEXT_EMBEDDING
+                )
+            except DifyError:
+                detail.embedding_available = False
+        return detail
+
+    async def details(self, conn: AsyncConnection, found: Sequence[Dataset]) -> list[DatasetDetail]:
+        """Join what the API shows beside the row, in one query a kind."""
+        ids = [dataset.id for dataset in found]
+        counts = await self._counts(conn, ids)
+        apps = await self._links.app_counts(conn, ids)
+        tags = await self._links.tags(conn, ids)
+        authors = await self._links.author_names(conn, [dataset.created_by for dataset in found])
+        fields = await self._grouped(conn, dataset_metadatas, ids)
+        members = await self._grouped(conn, dataset_permissions, ids)
+        details = []
+        for dataset in found:
+            count = counts.get(dataset.id)
+            detail = msgspec.convert(
+                {
+                    **msgspec.structs.asdict(dataset),
+                    "app_count": apps.get(dataset.id, 0),
+                    "document_count": count.total if count else 0,
+                    "total_documents": count.total if count else 0,
+                    "total_available_documents": int(count.available or 0) if count else 0,
+                    "word_count": int(count.words or 0) if count else 0,
+                    "doc_form": count.doc_form if count else None,
+                    "author_name": authors.get(dataset.created_by),
+                    "embedding_available": True,
+                    "retrieval_model_dict": dataset.retrieval_model or DEFAULT_RETRIEVAL,
+                    "tags": tags.get(dataset.id, []),
+                    "doc_metadata": [{"id": f.id, "name": f.name, "type": f.type} for f in fields.get(dataset.id, [])],
+                    "is_published": False,
+                    "partial_member_list": [member.account_id for member in members.get(dataset.id, [])],
+                },
+                DatasetDetail,
+            )
+            details.append(detail)
+        return details
+
+    async def _counts(self, conn: AsyncConnection, ids: Sequence[str]) -> dict[str, Any]:
+        available = sa.and_(
+            documents.c.indexing_status == "completed", documents.c.enabled.is_(True), documents.c.archived.is_(False)
+        )
+        query = self._rows.scoped_select(
+            documents,
+            documents.c.dataset_id,
+            sa.func.count().label("total"),
+            sa.func.sum(sa.case((available, 1), else_=0)).label("available"),
+            sa.func.sum(documents.c.word_count).label("words"),
+            sa.func.min(documents.c.doc_form).label("doc_form"),
+        ).where(documents.c.dataset_id.in_(ids))
+        return {row.dataset_id: row for row in await conn.execute(query.group_by(documents.c.dataset_id))}
+
+    async def _grouped(self, conn: AsyncConnection, table: sa.Table, ids: Sequence[str]) -> dict[str, list[Any]]:
+        """Rows of a table by their dataset, oldest first."""
+        query = self._rows.scoped_select(table).where(table.c.dataset_id.in_(ids))
+        found: dict[str, list[Any]] = {}
+        for row in await conn.execute(query.order_by(table.c.created_at, table.c.id)):
+            found.setdefault(row.dataset_id, []).append(row)
+        return found
