@@ -22,6 +22,10 @@ from hypothesis import strategies as st
         ("cafe\u0301", [("café", False)]),
         ("हिन्दी", [("हिन्दी", False)]),
         ("𠮷野家", [("𠮷野家", True)]),
+        ("การเดินทาง by train", [("การเดินทาง", True), ("by", False), ("train", False)]),
+        ("ປະເທດລາວ", [("ປະເທດລາວ", True)]),
+        ("ភាសាខ្មែរ", [("ភាសាខ្មែរ", True)]),
+        ("မြန်မာဘာသာ၊ 2024", [("မြန်မာဘာသာ", True), ("2024", False)]),
     ],
 )
 def test_runs(text, found):
@@ -31,6 +35,23 @@ def test_runs(text, found):
 def test_terms_of_unspaced_scripts():
     assert query_terms("知识库 库 cat cat") == ["知识", "识库", "库", "cat"]
     assert text_terms("知识库 cat cat") == ["知", "识", "库", "知识", "识库", "cat", "cat"]
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("เบี้ยเลี้ยงเดินทางวันละสี่สิบสองยูโร", "เดินทาง"),
+        ("ຄ່າເດີນທາງມື້ລະສີ່ສິບສອງເອີໂຣ", "ເດີນທາງ"),
+        ("ប្រាក់ឧបត្ថម្ភធ្វើដំណើរសែសិបពីរអឺរ៉ូ", "ធ្វើដំណើរ"),
+        ("ခရီးသွားစရိတ်တစ်ရက်လျှင်ယူရို", "ခရီးသွား"),
+        ("出張手当は一日四十二ユーロです", "手当"),
+        ("출장수당은하루사십이유로입니다", "수당"),
+        ("差旅津贴为每天四十二欧元", "津贴"),
+    ],
+)
+def test_a_word_inside_an_unspaced_text_is_found_and_ranks_it_first(text, word):
+    others = {"b": text.replace(word, ""), "c": "something else", "d": text[-len(text) // 4 :]}
+    assert bm25(word, {"a": text, **others})[0][0] == "a"
 
 
 @given(st.text())

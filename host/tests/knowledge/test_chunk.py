@@ -125,7 +125,7 @@ def test_malformed_rules_are_bad_input(mode: str, rules: object) -> None:
 def test_words_are_case_blind_and_cut_scripts_without_blanks_in_pairs() -> None:
     assert words("The Cat sat ON a MAT-42") == ["cat", "sat", "mat", "42"]
     assert words("知识库检索") == ["知识", "识库", "库检", "检索"]
-    assert words("Ｆｕｌｌ 한국어 naïve") == ["full", "한국어", "naïve"]
+    assert words("Ｆｕｌｌ 한국어 naïve") == ["full", "한국", "국어", "naïve"]
 
 
 def test_keywords_are_the_words_that_stand_out() -> None:

@@ -1,23 +1,22 @@
 """Words of a text for keyword search, the same for every language without a dictionary.
 
-Runs of letters and digits are words, in lower case; scripts without blanks give pairs of neighbouring characters, which
-finds any phrase of two or more.
+Runs of letters and digits are words, without case; scripts without blanks give pairs of neighbouring characters, which
+finds any phrase of two or more. They are cut as full-text search cuts them.
 """
 
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
+
+from dify_kernel.contracts.lexical import runs
 
 __all__ = ["MAX_KEYWORD", "keyword_scores", "keywords", "words"]
 
 MAX_KEYWORD = 64
 
-_WIDE = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_TOKEN = re.compile(rf"(?P<wide>[{_WIDE}]+)|[^\W_{_WIDE}]+")
 _COMMON = (
     "a an and are as at be but by for from had has have he her his if in into is it its no not of on or our s she so "
     "such t that the their them then there these they this to was we were what when where which who will with you your "
@@ -30,10 +29,9 @@ _STOPWORDS = frozenset(_COMMON.split())
 def words(text: str) -> list[str]:
     """Return the words of a text in order, repetitions included, stop words left out."""
     out: list[str] = []
-    for match in _TOKEN.finditer(unicodedata.normalize("NFKC", text).lower()):
-        run = match[0]
-        if match["wide"] and len(run) > 1:
-            out.extend(run[i : i + 2] for i in range(len(run) - 1))
+    for run, unspaced in runs(text):
+        if unspaced and len(run) > 1:
+            out.extend(a + b for a, b in pairwise(run))
         elif run not in _STOPWORDS:
             out.append(run[:MAX_KEYWORD])
     return out

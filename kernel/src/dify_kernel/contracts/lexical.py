@@ -18,6 +18,13 @@ _ASCII_WORD = re.compile(r"[a-z0-9]+")
 
 #: First and last code point of the scripts that are written without spaces between words.
 _UNSPACED = (
+    (0x0E00, 0x0E7F),  # thai
+    (0x0E80, 0x0EFF),  # lao
+    (0x1000, 0x109F),  # burmese
+    (0x1780, 0x17FF),  # khmer
+    (0x19E0, 0x19FF),  # khmer symbols
+    (0xA9E0, 0xA9FF),  # burmese, extension B
+    (0xAA60, 0xAA7F),  # burmese, extension A
     (0x3040, 0x30FF),  # hiragana, katakana
     (0x31F0, 0x31FF),  # katakana extensions
     (0x3400, 0x4DBF),  # han, extension A
@@ -29,8 +36,8 @@ _UNSPACED = (
 
 
 def runs(text: str) -> Iterator[tuple[str, bool]]:
-    """The maximal runs of letters, digits and marks, folded (NFKC, no case); True marks a run of Chinese, Japanese or
-    Korean, which is one or more characters of which any two in sequence count as a word."""
+    """The maximal runs of letters, digits and marks, folded (NFKC, no case); True marks a run of Chinese, Japanese,
+    Korean, Thai, Lao, Burmese or Khmer: one or more characters of which any two in sequence count as a word."""
     if text.isascii():
         yield from ((word, False) for word in _ASCII_WORD.findall(text.lower()))
         return
@@ -132,4 +139,4 @@ def _word(run: str) -> str:
 
 def _is_unspaced(char: str) -> bool:
     code = ord(char)
-    return code >= 0x3040 and any(first <= code <= last for first, last in _UNSPACED)
+    return code >= 0x0E00 and any(first <= code <= last for first, last in _UNSPACED)

@@ -219,10 +219,10 @@ class VectorStore(ABC):
     ) -> list[Hit]:
         """Records that share a word with the query, best first; called only with the `full_text` capability.
 
-        Case does not matter. Chinese, Japanese and Korean text needs no spaces: two characters in sequence are a word.
-        A record with more of the query's words, or rarer ones, comes before one with fewer. Any text is a valid query:
-        operators of the store's own language have no meaning in it, and one without a word finds nothing.
-        InvalidQuery when top_k < 1.
+        Case does not matter. Chinese, Japanese, Korean, Thai, Lao, Burmese and Khmer text needs no spaces: two
+        characters in sequence are a word. A record with more of the query's words, or rarer ones, comes before one with
+        fewer. Any text is a valid query: operators of the store's own language have no meaning in it, and one without a
+        word finds nothing. InvalidQuery when top_k < 1.
         """
         raise NotImplementedError
 
