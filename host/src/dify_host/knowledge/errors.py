@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dify_kernel.errors import BadInput, Conflict, Forbidden, NotFound
+from dify_kernel.errors import BadInput, Conflict, DifyError, Forbidden, NotFound
 
 __all__ = [
     "ArchivedDocumentImmutable",
@@ -12,6 +12,9 @@ __all__ = [
     "DatasetNotInitialized",
     "DocumentIndexing",
     "DocumentNotFound",
+    "ExternalApiInUse",
+    "ExternalApiNotFound",
+    "ExternalKnowledgeFailed",
     "ExtractionFailed",
     "FullTextNotSupported",
     "InvalidAction",
@@ -92,3 +95,21 @@ class FullTextNotSupported(BadInput):
     """The knowledge base lives in a vector store that has no full-text search."""
 
     code = "full_text_not_supported"
+
+
+class ExternalApiNotFound(NotFound):
+    """The workspace has no such external knowledge API."""
+
+
+class ExternalApiInUse(Conflict):
+    """A knowledge base uses the external knowledge API, so it cannot be deleted."""
+
+    code = "external_api_in_use"
+
+
+class ExternalKnowledgeFailed(DifyError):
+    """An external knowledge API cannot be reached, or its answer is not what was asked for."""
+
+    code = "external_knowledge_failed"
+    status = 502
+    retryable = True
