@@ -432,6 +432,8 @@ class Platform:
             models=models,
             settings=self.knowledge_settings,
             default_embedding=default,
+            http=self.http,
+            keys=self.tenant_keys,
         )
 
     def ports(self, tenant: Tenant, run: RunInfo, creator: Creator) -> Ports:

@@ -103,6 +103,7 @@ class DatasetViews:
         details = []
         for dataset in found:
             count = counts.get(dataset.id)
+            outside = dataset.provider == "external"
             detail = msgspec.convert(
                 {
                     **msgspec.structs.asdict(dataset),
@@ -114,7 +115,8 @@ class DatasetViews:
                     "doc_form": count.doc_form if count else None,
                     "author_name": authors.get(dataset.created_by),
                     "embedding_available": True,
-                    "retrieval_model_dict": dataset.retrieval_model or DEFAULT_RETRIEVAL,
+                    "retrieval_model_dict": (None if outside else dataset.retrieval_model) or DEFAULT_RETRIEVAL,
+                    "external_retrieval_model": dataset.retrieval_model if outside else None,
                     "tags": tags.get(dataset.id, []),
                     "doc_metadata": [{"id": f.id, "name": f.name, "type": f.type} for f in fields.get(dataset.id, [])],
                     "is_published": False,

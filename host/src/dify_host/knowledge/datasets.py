@@ -20,6 +20,7 @@ from dify_host.db.types import new_id
 from dify_host.knowledge.access import DatasetAccess, Person
 from dify_host.knowledge.dataset_views import DatasetDetail, DatasetViews
 from dify_host.knowledge.errors import DatasetInUse, DatasetNameDuplicate, ProviderNotInitialize
+from dify_host.knowledge.external import ExternalInfo, ExternalKnowledge, read_external_retrieval
 from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.indexing import enqueue_indexing
 from dify_host.knowledge.links import Links
@@ -38,6 +39,7 @@ from dify_host.knowledge.tables import (
     datasets,
     document_segments,
     documents,
+    external_knowledge_bindings,
     segment_attachment_bindings,
 )
 from dify_host.knowledge.vectors import VectorStores
@@ -62,6 +64,10 @@ class NewDataset(msgspec.Struct, kw_only=True):
     embedding_model: str | None = None
     embedding_model_provider: str | None = None
     retrieval_model: dict[str, Any] | None = None
+    icon_info: dict[str, Any] | None = None
+    external_knowledge_api_id: str | None = None
+    external_knowledge_id: str | None = None
+    external_retrieval_model: dict[str, Any] | None = None
 
 
 class DatasetChanges(msgspec.Struct, kw_only=True):
@@ -76,6 +82,9 @@ class DatasetChanges(msgspec.Struct, kw_only=True):
     retrieval_model: dict[str, Any] | UnsetType = UNSET
     partial_member_list: list[str] | UnsetType = UNSET
     icon_info: dict[str, Any] | UnsetType = UNSET
+    external_knowledge_api_id: str | UnsetType = UNSET
+    external_knowledge_id: str | UnsetType = UNSET
+    external_retrieval_model: dict[str, Any] | UnsetType = UNSET
 
 
 class DatasetService:
@@ -91,11 +100,13 @@ class DatasetService:
         *,
         settings: KnowledgeSettings | None = None,
         default_embedding: DefaultEmbedding | None = None,
+        external: ExternalKnowledge | None = None,
     ) -> None:
         self._db = db
         self._stores = stores
         self._settings = settings or KnowledgeSettings()
         self._default_embedding = default_embedding
+        self._external = external
         self._rows = KnowledgeRepository(db, tenant)
         self._links = Links(db, tenant)
         self._views = DatasetViews(self._rows, self._links, models)
@@ -106,7 +117,7 @@ class DatasetService:
     async def create(self, new: NewDataset, user_id: str) -> DatasetDetail:
         """Make a knowledge base; DatasetNameDuplicate, or ProviderNotInitialize without an embedding model."""
         if new.provider == "external":
-            raise NotImplementedYet("External knowledge bases cannot be made yet.")
+            return await self._create_external(new, user_id)
         values: dict[str, Any] = {
             "id": new_id(),
             "name": new.name,
@@ -114,6 +125,7 @@ class DatasetService:
             "provider": new.provider,
             "permission": new.permission,
             "retrieval_model": new.retrieval_model,
+            "icon_info": new.icon_info,
             "created_by": user_id,
             "updated_by": user_id,
         }
@@ -129,7 +141,7 @@ class DatasetService:
         async with self._db.read() as conn:
             dataset = await self._rows.dataset(conn, dataset_id)
             (detail,) = await self._views.details(conn, [dataset])
-        return await self._views.with_availability(detail)
+        return (await self._shown([detail]))[0]
 
     async def api_enabled(self, dataset_id: str) -> bool:
         """Tell whether API keys may reach it; DatasetNotFound otherwise."""
@@ -171,7 +183,7 @@ class DatasetService:
             total = (await conn.execute(counted)).scalar_one()
             rows = await conn.execute(newest.limit(limit).offset((page - 1) * limit))
             details = await self._views.details(conn, [to_struct(row, Dataset) for row in rows])
-        data = [await self._views.with_availability(detail) for detail in details]
+        data = await self._shown(details)
         return Page(data=data, page=page, limit=limit, total=total, has_more=page * limit < total)
 
     async def update(
@@ -188,6 +200,10 @@ class DatasetService:
             for name in ("name", "description", "permission", "retrieval_model", "icon_info")
             if (value := getattr(changes, name)) is not UNSET
         }
+        bound = None
+        if before.provider == "external":
+            values.pop("retrieval_model", None)  # it has settings of its own
+            bound = (await self._outside.infos([dataset_id])).get(dataset_id)
         technique, model = await self._new_index(before, changes)
         reindex = technique != before.indexing_technique or model != _model_of(before)
         async with self._db.write() as conn:
@@ -199,6 +215,8 @@ class DatasetService:
                 await self._queue_all(conn, dataset_id)
             change = self._rows.scoped_update(datasets, {**values, "updated_by": user_id})
             await conn.execute(change.where(datasets.c.id == dataset_id))
+            if current.provider == "external":
+                await self._change_external(conn, dataset_id, bound, changes, user_id)
             await self.access.change(conn, current, changes, Person(account_id=user_id, role=role))
         if reindex:  # last, as a document must not look indexed while it is in no index
             await self._writer.remove_dataset(before)
@@ -226,6 +244,7 @@ class DatasetService:
                 dataset_metadata_bindings,
                 dataset_metadatas,
                 dataset_permissions,
+                external_knowledge_bindings,
             ):
                 await conn.execute(self._rows.scoped_delete(table).where(table.c.dataset_id == dataset_id))
             for loose in (dataset_process_rules, dataset_queries):
@@ -271,6 +290,52 @@ class DatasetService:
 
     async def _embedding_model(self, new: NewDataset) -> tuple[str, str]:
         return await self.embedding_model(new.embedding_model_provider, new.embedding_model)
+
+    async def _create_external(self, new: NewDataset, user_id: str) -> DatasetDetail:
+        dataset_id = await self._outside.create_dataset(
+            new.name,
+            new.external_knowledge_api_id or "",
+            new.external_knowledge_id or "",
+            user_id,
+            description=new.description,
+            retrieval=new.external_retrieval_model,
+            permission=new.permission,
+        )
+        return await self.get(dataset_id)
+
+    async def _change_external(
+        self, conn: AsyncConnection, dataset_id: str, bound: ExternalInfo | None, changes: DatasetChanges, user_id: str
+    ) -> None:
+        """What is not given of the knowledge and its API stays as it was bound; so do the settings."""
+        if not isinstance(changes.external_retrieval_model, UnsetType):
+            model = msgspec.to_builtins(read_external_retrieval(changes.external_retrieval_model))
+            change = self._rows.scoped_update(datasets, {"retrieval_model": model})
+            await conn.execute(change.where(datasets.c.id == dataset_id))
+        api_id, knowledge_id = changes.external_knowledge_api_id, changes.external_knowledge_id
+        if api_id is UNSET and knowledge_id is UNSET:
+            return
+        before = ("", "") if bound is None else (bound.external_knowledge_api_id, bound.external_knowledge_id)
+        await self._outside.bind(
+            conn,
+            dataset_id,
+            before[0] if isinstance(api_id, UnsetType) else api_id,
+            before[1] if isinstance(knowledge_id, UnsetType) else knowledge_id,
+            user_id,
+        )
+
+    async def _shown(self, details: Sequence[DatasetDetail]) -> list[DatasetDetail]:
+        """The views with what has to be asked for: whether models can be had, and what external ones are over."""
+        outside = [detail.id for detail in details if detail.provider == "external"]
+        infos = await self._outside.infos(outside) if outside else {}
+        for detail in details:
+            detail.external_knowledge_info = msgspec.to_builtins(infos.get(detail.id))
+        return [await self._views.with_availability(detail) for detail in details]
+
+    @property
+    def _outside(self) -> ExternalKnowledge:
+        if self._external is None:
+            raise NotImplementedYet("External knowledge cannot be reached from here.")
+        return self._external
 
     async def _new_index(self, before: Dataset, changes: DatasetChanges) -> tuple[str | None, tuple[str, str] | None]:
         """The technique and model after the changes."""

@@ -1,4 +1,4 @@
-"""Knowledge that another service keeps: the registered APIs of a workspace, the datasets bound to them, and questions."""
+"""Knowledge that another service keeps: the registered APIs of a workspace, the datasets bound to them, questions."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ from dify_host.knowledge.tables import external_knowledge_apis as apis
 from dify_host.knowledge.tables import external_knowledge_bindings as bindings
 from dify_host.net.crypto import mask_secret
 
-__all__ = ["ExternalApi", "ExternalInfo", "ExternalKnowledge", "ExternalRetrieval", "read_external_retrieval"]
+__all__ = ["HIDDEN", "ExternalApi", "ExternalInfo", "ExternalKnowledge", "ExternalRetrieval", "read_external_retrieval"]
 
+#: What a console sends back for a key that is to stay.
+HIDDEN: Final = "[__HIDDEN__]"
 _LONGEST_NAME: Final = 40
 _LONGEST_ENDPOINT: Final = 2048
 
@@ -122,10 +124,17 @@ class ExternalKnowledge(KnowledgeRepository):
     async def update(
         self, api_id: str, name: str, endpoint: str, api_key: str | None, user_id: str, description: str | None = None
     ) -> ExternalApi:
-        """Ask and change a registered API; None leaves the key, or the description, as it is."""
+        """Ask and change a registered API; None leaves the description as it is, and so does the key as it was shown.
+
+        A kept key does not go to another endpoint: BadInput.
+        """
         async with self.db.read() as conn:
             row = await self._row(conn, api_id)
-        key = (await self._opened(row))[1] if api_key is None else api_key
+        known, key = await self._opened(row)
+        if api_key not in (None, HIDDEN, mask_secret(key)):
+            key = api_key or ""
+        elif endpoint.strip().rstrip("/") != known:
+            raise BadInput("api_key is required for another endpoint.", field="api_key")
         values = {**await self._checked(api_id, name, endpoint, key), "updated_by": user_id}
         if description is not None:
             values["description"] = description

@@ -17,7 +17,7 @@ from dify_host.db.types import utc_now
 from dify_host.files.tables import upload_files
 from dify_host.identity.tables import accounts, tenant_account_joins
 
-__all__ = ["Links", "Tag", "Upload"]
+__all__ = ["Links", "Tag", "Upload", "UsingApp"]
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +39,18 @@ class Tag(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
     type: str
+
+
+class UsingApp(msgspec.Struct, frozen=True, kw_only=True):
+    """An app that uses a dataset."""
+
+    id: str
+    name: str
+    description: str | None
+    mode: str
+    icon_type: str | None
+    icon: str | None
+    icon_background: str | None
 
 
 class Links(TenantRepository):
@@ -107,3 +119,10 @@ class Links(TenantRepository):
             .group_by(app_dataset_joins.c.dataset_id)
         )
         return {row.dataset_id: row.used for row in await conn.execute(query)}
+
+    async def using_apps(self, conn: AsyncConnection, dataset_id: str) -> list[UsingApp]:
+        """The apps that use a dataset, newest first."""
+        used = sa.select(app_dataset_joins.c.app_id).where(app_dataset_joins.c.dataset_id == dataset_id)
+        query = self.scoped_select(apps).where(apps.c.id.in_(used))
+        rows = await conn.execute(query.order_by(apps.c.created_at.desc(), apps.c.id.desc()))
+        return [to_struct(row, UsingApp) for row in rows]

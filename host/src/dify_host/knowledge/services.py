@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import msgspec
+from dify_kernel.contracts.http import HttpClient
 from dify_kernel.contracts.ports import ModelsPort
 from dify_kernel.contracts.storage import Storage
 
 from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
+from dify_host.identity.tenant_keys import TenantKeys
 from dify_host.knowledge.datasets import DatasetService, DefaultEmbedding
 from dify_host.knowledge.documents import DocumentService
+from dify_host.knowledge.external import ExternalKnowledge
 from dify_host.knowledge.index_writer import IndexWriter
+from dify_host.knowledge.links import Links
+from dify_host.knowledge.lists import KnowledgeLists
 from dify_host.knowledge.metadata_fields import MetadataFields
 from dify_host.knowledge.pipeline_index import PipelineIndexer
 from dify_host.knowledge.repository import KnowledgeRepository
@@ -33,6 +38,8 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     models: ModelsPort
     settings: KnowledgeSettings = KnowledgeSettings()
     default_embedding: DefaultEmbedding | None = None
+    http: HttpClient | None = None
+    keys: TenantKeys | None = None
 
     @property
     def datasets(self) -> DatasetService:
@@ -45,6 +52,7 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
             self.models,
             settings=self.settings,
             default_embedding=self.default_embedding,
+            external=self.external if self.http and self.keys else None,
         )
 
     @property
@@ -58,6 +66,18 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
         return SegmentService(self.db, self.tenant, self._writer, settings=self.settings)
 
     @property
+    def lists(self) -> KnowledgeLists:
+        """What is told about a knowledge base beside itself."""
+        return KnowledgeLists(KnowledgeRepository(self.db, self.tenant), Links(self.db, self.tenant))
+
+    @property
+    def external(self) -> ExternalKnowledge:
+        """Knowledge that other services keep; needs `http` and `keys`."""
+        assert self.http is not None
+        assert self.keys is not None
+        return ExternalKnowledge(self.db, self.tenant, self.keys, self.http)
+
+    @property
     def metadata_fields(self) -> MetadataFields:
         """Metadata fields, and their values on documents."""
         return MetadataFields(self.db, self.tenant)
@@ -65,12 +85,17 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def retriever(self) -> Retriever:
         """Retrieval from one knowledge base, for the API and hit testing."""
-        return Retriever(self.db, self.tenant, self.stores, self.models)
+        return Retriever(self.db, self.tenant, self.stores, self.models, self._asked)
 
     def runtime(self, asker: Asker) -> KnowledgeRuntime:
         """The knowledge port of a run."""
         indexer = PipelineIndexer(KnowledgeRepository(self.db, self.tenant), self._writer, self.datasets)
-        return KnowledgeRuntime(self.db, self.tenant, self.stores, self.models, asker, indexer)
+        return KnowledgeRuntime(self.db, self.tenant, self.stores, self.models, asker, indexer, self._asked)
+
+    @property
+    def _asked(self) -> ExternalKnowledge | None:
+        """What asks external knowledge, where requests can be sent."""
+        return self.external if self.http and self.keys else None
 
     @property
     def _writer(self) -> IndexWriter:
