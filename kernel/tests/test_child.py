@@ -1,9 +1,14 @@
 """A child is bounded: whatever its work does, the caller gets bytes or an error that says what happened."""
 
 import asyncio
+import os
+import signal
+import subprocess
 import sys
 
+import psutil
 import pytest
+from dify_kernel import fork_server
 from dify_kernel.child import ChildFailed, ChildLimits, Children
 from dify_kernel.errors import TooLarge
 
@@ -37,9 +42,10 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    """Runs the work above under given limits."""
+@pytest.fixture(params=[False, True], ids=["cold", "warm"])
+def run(request, tmp_path, monkeypatch):
+    """Runs the work above under given limits, in a process that starts for it or is forked."""
+    warm, module = request.param, f"work{id(tmp_path)}"
     script = tmp_path / "work.py"
     script.write_text(WORK.format(path=sys.path[0]))
     spawn = asyncio.create_subprocess_exec
@@ -49,11 +55,18 @@ def run(tmp_path, monkeypatch):
         return await spawn(program, *arguments[:place], str(script), *arguments[place + 2 :], **options)
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", by_path)
+    popen = subprocess.Popen
+
+    def server(command, **options):
+        return popen([str(script) if item == module else item for item in command if item != "-m"], **options)
+
+    monkeypatch.setattr(fork_server.subprocess, "Popen", server if warm else popen)
 
     async def run(*arguments, data=b"", **limits):
-        return await Children(ChildLimits(**limits)).run("work", arguments, data)
+        return await Children(ChildLimits(**limits), warm=warm).run(module, arguments, data)
 
-    return run
+    yield run
+    fork_server.fork_server(module).close()
 
 
 async def test_it_answers(run):
@@ -112,3 +125,51 @@ async def test_cancelling_kills_the_process(run):
             with pytest.raises(asyncio.CancelledError):
                 await task
             await ended.wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every job has a process that is started for it")
+class TestWarm:
+    """What is particular to a process that is kept."""
+
+    @pytest.fixture
+    def run(self, tmp_path):
+        """Runs the reader of text that this package ships with itself: `echo` of a module that any process can load."""
+        yield Children(ChildLimits(), warm=True)
+        fork_server.fork_server("dify_kernel.testing.echo").close()
+
+    async def server(self, children):
+        await children.run("dify_kernel.testing.echo", [], b"")
+        (found,) = (
+            each
+            for each in psutil.Process().children()
+            if "dify_kernel.testing.echo" in each.cmdline() and each.status() != psutil.STATUS_ZOMBIE
+        )
+        return found
+
+    async def test_jobs_share_the_server_and_not_their_process(self, run):
+        server = await self.server(run)
+        first, second = [await run.run("dify_kernel.testing.echo", ["pid"], b"") for _ in range(2)]
+        assert first != second
+        assert (await self.server(run)).pid == server.pid
+        assert server.children() == []
+
+    @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+    async def test_a_server_that_is_gone_is_started_again(self, run, how):
+        server = await self.server(run)
+        os.kill(server.pid, how)
+        server.wait()
+        assert await run.run("dify_kernel.testing.echo", [], b"again") == b"again"
+
+    async def test_a_job_whose_server_is_killed_says_so(self, run):
+        server = await self.server(run)
+        task = asyncio.create_task(run.run("dify_kernel.testing.echo", ["wait"], b""))
+        while not (children := server.children()):
+            await asyncio.sleep(0)
+        server.kill()
+        children[0].kill()
+        with pytest.raises(ChildFailed, match="that starts its process"):
+            await task
+
+    async def test_many_at_once(self, run):
+        jobs = [run.run("dify_kernel.testing.echo", [], b"%d" % n * 100_000) for n in range(20)]
+        assert await asyncio.gather(*jobs) == [b"%d" % n * 100_000 for n in range(20)]

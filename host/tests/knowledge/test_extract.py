@@ -176,6 +176,7 @@ async def test_memory_is_bounded() -> None:
 
 
 async def test_time_is_bounded_and_the_reader_is_gone() -> None:
+    await read(make_pdf(["x"]), "a.pdf")
     before = children()
     with pytest.raises(ExtractionFailed, match="more than 0 s"):
         await read(make_pdf(["x"]), "a.pdf", ExtractLimits(seconds=0))
@@ -183,8 +184,9 @@ async def test_time_is_bounded_and_the_reader_is_gone() -> None:
 
 
 async def test_cancelling_kills_the_reader() -> None:
+    await read(make_pdf(["x"]), "a.pdf")
     before = children()
-    task = asyncio.create_task(read(make_pdf(["x"]), "a.pdf"))
+    task = asyncio.create_task(read(b"a,b\n" + b"1,2\n" * 300_000, "a.csv"))
     while children() == before:
         await asyncio.sleep(0)
     task.cancel()
@@ -215,4 +217,4 @@ def test_every_extension_of_the_list_is_read() -> None:
 
 
 def children() -> set[int]:
-    return {child.pid for child in psutil.Process(os.getpid()).children()}
+    return {child.pid for child in psutil.Process(os.getpid()).children(recursive=True)}

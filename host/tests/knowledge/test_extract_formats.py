@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zipfile
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from itertools import pairwise
@@ -64,8 +65,6 @@ async def test_a_far_cell_costs_nothing() -> None:
     book = openpyxl.Workbook()
     out = io.BytesIO()
     book.save(out)
-    import zipfile
-
     with zipfile.ZipFile(out) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     (text,) = await Extractor().extract(zipped({**parts, "xl/worksheets/sheet1.xml": sheet}), "a.xlsx")
@@ -132,7 +131,8 @@ async def test_docx_keeps_headings_links_and_headers() -> None:
     out = io.BytesIO()
     document.save(out)
     assert await one(out.getvalue(), "a.docx") == (
-        "ACME\n\n## Terms\nSee [here](https://example.com/)\n| wide |  | high |\n| --- | --- | --- |\n| a b | inner |  |"
+        "ACME\n\n## Terms\nSee [here](https://example.com/)\n"
+        "| wide |  | high |\n| --- | --- | --- |\n| a b | inner |  |"
     )
 
 

@@ -7,6 +7,8 @@ environment, cannot write a file, and answers in bytes: unlike the pickles of a 
 
     if __name__ == "__main__":
         serve(answer)  # answer(data, arguments) -> bytes
+
+Where loading the module takes long, `Children(limits, warm=True)` keeps it loaded (`dify_kernel.fork_server`).
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
 from dify_kernel.errors import DifyError, TooLarge
+from dify_kernel.fork_server import FORK_SERVER, Request, exit_code, fork_server, serve_forks
 
 __all__ = ["ChildFailed", "ChildLimits", "Children", "serve"]
 
@@ -44,18 +48,74 @@ class ChildLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Children:
-    """Runs modules in processes of their own, at most `parallel` at once; share one for what it bounds."""
+    """Runs modules in processes of their own, at most `parallel` at once; share one for what it bounds.
 
-    def __init__(self, limits: ChildLimits | None = None) -> None:
+    `warm` keeps modules loaded between the jobs where the system can fork safely (Linux).
+    """
+
+    def __init__(self, limits: ChildLimits | None = None, *, warm: bool = False) -> None:
         self.limits = limits or ChildLimits()
+        self._warm = warm and sys.platform == "linux"
         self._slots = asyncio.Semaphore(self.limits.parallel)
 
     async def run(self, module: str, arguments: Sequence[str], data: bytes) -> bytes:
         """The answer of a module that calls `serve`. Raises ChildFailed or TooLarge; cancelling kills the process."""
         async with self._slots:
-            return await self._run(module, arguments, data)
+            if self._warm:
+                code, output = await self._fork(module, arguments, data)
+            else:
+                code, output = await self._spawn(module, arguments, data)
+        limits = self.limits
+        if code == _NO_MEMORY:
+            raise ChildFailed(f"It needed more memory than {limits.max_memory // _MIB} MB.", module=module)
+        if code:
+            raise ChildFailed(
+                f"Its process failed (exit code {code}).",
+                hint="The input may be damaged, or need more memory or time than allowed.",
+                module=module,
+            )
+        return output
 
-    async def _run(self, module: str, arguments: Sequence[str], data: bytes) -> bytes:
+    async def _fork(self, module: str, arguments: Sequence[str], data: bytes) -> tuple[int, bytes]:
+        request = Request(self.limits.max_memory, self.limits.seconds, list(arguments))
+        for _ in range(2):
+            bytes_socket, life = fork_server(module).begin(request)
+            with life:
+                status, output = await self._converse(bytes_socket, life, module, data)
+            if status:
+                return exit_code(status), output
+            if not fork_server(module).has_ended():
+                break
+        raise ChildFailed("The process that starts its process failed.", hint="Try again.", module=module)
+
+    async def _converse(
+        self, bytes_socket: socket.socket, life: socket.socket, module: str, data: bytes
+    ) -> tuple[bytes, bytes]:
+        """Give the input and take the answer; the status is empty when there is no server any more."""
+        loop = asyncio.get_running_loop()
+        status = writer = None
+        try:
+            async with self._in_time(module):
+                reader, writer = await asyncio.open_unix_connection(sock=bytes_socket)
+                _, output = await asyncio.gather(_feed(writer, data), _collect(reader, self.limits.max_output))
+                status = await loop.sock_recv(life, 8)
+        finally:
+            (writer or bytes_socket).close()
+            if status is None:
+                with contextlib.suppress(OSError):
+                    life.shutdown(socket.SHUT_WR)
+                await asyncio.shield(loop.sock_recv(life, 8))
+        return status, output
+
+    @contextlib.asynccontextmanager
+    async def _in_time(self, module: str) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                yield
+        except TimeoutError as exc:
+            raise ChildFailed(f"It took more than {self.limits.seconds} s.", module=module) from exc
+
+    async def _spawn(self, module: str, arguments: Sequence[str], data: bytes) -> tuple[int, bytes]:
         limits = self.limits
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-m", module, str(limits.max_memory), str(limits.seconds), *arguments),
@@ -65,39 +125,40 @@ class Children:
             env={},
             cwd="/",
         )
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
-            async with asyncio.timeout(limits.seconds):
-                _, output = await asyncio.gather(_feed(process, data), _collect(process, limits.max_output))
-                await process.wait()
-        except TimeoutError as exc:
-            raise ChildFailed(f"It took more than {limits.seconds} s.", module=module) from exc
+            async with self._in_time(module):
+                talk = _feed(process.stdin, data), _collect(process.stdout, limits.max_output)
+                _, output = await asyncio.gather(*talk)
+                code = await process.wait()
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 await asyncio.shield(process.wait())
-        if process.returncode == _NO_MEMORY:
-            raise ChildFailed(f"It needed more memory than {limits.max_memory // _MIB} MB.", module=module)
-        if process.returncode:
-            raise ChildFailed(
-                f"Its process failed (exit code {process.returncode}).",
-                hint="The input may be damaged, or need more memory or time than allowed.",
-                module=module,
-            )
-        return output
+        return code, output
 
 
-def serve(answer: Callable[[bytes, Sequence[str]], bytes]) -> None:
+def serve(answer: Callable[[bytes, Sequence[str]], bytes], preload: Sequence[str] = ()) -> None:
     """In the process: lower the limits before a byte is looked at, then answer standard input on standard output.
 
-    What the work prints goes to standard error, whichever language prints it.
+    What the work prints goes to standard error, whichever language prints it. `preload` names the modules that a
+    process which is kept warm loads beforehand.
     """
     memory, seconds, *arguments = sys.argv[1:]
-    _limit(int(memory), int(seconds))
+    if memory == FORK_SERVER:
+        serve_forks(int(seconds), lambda request: _work(request, answer), preload)
+    else:
+        _work(Request(int(memory), int(seconds), arguments), answer)
+
+
+def _work(request: Request, answer: Callable[[bytes, Sequence[str]], bytes]) -> None:
+    _limit(request.memory, request.seconds)
     try:
         with os.fdopen(os.dup(1), "wb") as out:
             os.dup2(2, 1)
-            out.write(answer(sys.stdin.buffer.read(), arguments))
+            out.write(answer(sys.stdin.buffer.read(), request.arguments))
     except MemoryError:
         os._exit(_NO_MEMORY)
 
@@ -113,24 +174,28 @@ def _limit(memory: int, seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
 
-async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
-    """Write the input; a process that has died tells by its exit code."""
-    stdin = process.stdin
-    assert stdin is not None
+async def _feed(stdin: asyncio.StreamWriter, data: bytes) -> None:
+    """Write the input to its end; a process that has died tells by its exit code."""
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         stdin.write(data)
         await stdin.drain()
-    stdin.close()
+    with contextlib.suppress(OSError):
+        stdin.write_eof()
 
 
-async def _collect(process: asyncio.subprocess.Process, limit: int) -> bytes:
-    """Read the answer, and no more than the limit."""
-    stdout = process.stdout
-    assert stdout is not None
+async def _collect(stdout: asyncio.StreamReader, limit: int) -> bytes:
+    """Read the answer, and no more than the limit; one that its process left unread is as far as it came."""
     pieces, size = [], 0
-    while piece := await stdout.read(_MIB):
+    while piece := await _next(stdout):
         pieces.append(piece)
         size += len(piece)
         if size > limit:
             raise TooLarge(f"The answer has more than {limit} bytes.", hint="Split the input into smaller files.")
     return b"".join(pieces)
+
+
+async def _next(stdout: asyncio.StreamReader) -> bytes:
+    try:
+        return await stdout.read(_MIB)
+    except ConnectionResetError:  # the process ended with input unread
+        return b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import msgspec
@@ -12,7 +13,13 @@ from dify_host.knowledge.extract.formats import reader_of
 from dify_host.knowledge.extract.sniff import check_content
 from dify_host.knowledge.extract.text import Text
 
-__all__ = ["Answer", "main"]
+__all__ = ["PARSERS", "Answer", "main"]
+
+#: What reads documents, loaded before the first one comes.
+PARSERS = (
+    *("bs4", "charset_normalizer", "docx", "email.message", "email.policy", "lxml.etree", "olefile"),
+    *("openpyxl", "pypdfium2", "striprtf.striprtf", "xlrd"),
+)
 
 
 class Answer(msgspec.Struct, omit_defaults=True):
@@ -51,4 +58,5 @@ def _well_formed(text: str) -> str:
 
 
 if __name__ == "__main__":
-    serve(main)
+    sys.modules["numpy"] = None  # type: ignore[assignment]  # openpyxl would load it where it is, and needs it not
+    serve(main, preload=PARSERS)

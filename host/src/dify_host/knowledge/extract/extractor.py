@@ -30,7 +30,7 @@ class Extractor:
 
     def __init__(self, limits: ExtractLimits | None = None) -> None:
         self.limits = limits or ExtractLimits()
-        self._children = Children(self.limits)
+        self._children = Children(self.limits, warm=True)
 
     async def extract(self, data: bytes, filename: str) -> list[Text]:
         """Return the texts of a document in their order; the extension of the name says how to read it.

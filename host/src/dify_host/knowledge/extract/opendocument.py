@@ -28,7 +28,7 @@ def read_odt(data: bytes) -> list[Text]:
 
 def read_ods(data: bytes) -> list[Text]:
     """Read every sheet; a row that is repeated gives one text."""
-    texts = []
+    texts: list[Text] = []
     for sheet in _body(data, "ods", "spreadsheet").iter(f"{_TABLE}table"):
         texts += sheet_texts(sheet.get(f"{_TABLE}name") or "", _rows(sheet))
     return texts

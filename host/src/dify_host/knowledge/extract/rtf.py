@@ -11,4 +11,5 @@ def read_rtf(data: bytes) -> list[Text]:
     """Read the document as one text; its encodings are named inside, what they do not have is left out."""
     from striprtf.striprtf import rtf_to_text
 
-    return [Text(text=rtf_to_text(data.decode("latin-1"), errors="ignore").strip())]
+    text: str = rtf_to_text(data.decode("latin-1"), errors="ignore")  # type: ignore[no-untyped-call]
+    return [Text(text=text.strip())]
