@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from dify_kernel.contracts.ports import ModelsPort
 from dify_kernel.contracts.vector import Hit
 from dify_kernel.errors import BadInput
 
+from dify_host.knowledge.external_call import ExternalHit
 from dify_host.knowledge.records import Document, Segment
 from dify_host.knowledge.words import keyword_scores
 
 __all__ = [
     "Candidate",
+    "ExternalPiece",
+    "Piece",
     "RerankModel",
     "RetrievalModel",
     "Weights",
@@ -90,20 +93,34 @@ class RetrievalModel(msgspec.Struct, frozen=True, kw_only=True):
         return (self.weights or Weights()) if self.reranking_mode == "weighted_score" else None
 
 
-class Candidate(msgspec.Struct, kw_only=True):
+class Piece(msgspec.Struct, kw_only=True):
+    """Something found, as rankings see it; `vector_score` is its cosine similarity, None while it was not computed."""
+
+    text: str
+    score: float
+    vector_score: float | None = None
+
+
+class Candidate(Piece, kw_only=True):
     """A found segment. `text` is what matched: its content, or the best of its children.
 
-    `vector_score` is the cosine similarity to the query, None while it was not computed. `children` are
-    (id, content, position, score), best first.
+    `children` are (id, content, position, score), best first.
     """
 
     segment: Segment
     document: Document
-    text: str
     node_id: str
-    score: float
-    vector_score: float | None = None
     children: list[tuple[str, str, int, float]] = []
+
+
+class ExternalPiece(Piece, kw_only=True):
+    """A record of external knowledge; what it calls its score stands for the cosine similarity."""
+
+    dataset_id: str
+    hit: ExternalHit
+
+
+P = TypeVar("P", bound=Piece)
 
 
 def read_retrieval_model(value: Mapping[str, Any] | None) -> RetrievalModel:
@@ -129,7 +146,7 @@ def fuse(*lists: Sequence[Hit]) -> list[Hit]:
     return sorted(hits.values(), key=lambda hit: -ranks[hit.id])
 
 
-def apply_weights(query: str, candidates: Sequence[Candidate], weights: Weights) -> list[Candidate]:
+def apply_weights(query: str, candidates: Sequence[P], weights: Weights) -> list[P]:
     """Score by the weighted sum of vector and keyword score, best first; a missing vector score counts as 0."""
     keyword = keyword_scores(query, [candidate.text for candidate in candidates])
     vector_weight, keyword_weight = weights.vector_setting.vector_weight, weights.keyword_setting.keyword_weight
@@ -142,9 +159,7 @@ def apply_weights(query: str, candidates: Sequence[Candidate], weights: Weights)
     return sorted(scored, key=lambda candidate: -candidate.score)
 
 
-async def rerank(
-    models: ModelsPort, model: RerankModel, query: str, candidates: Sequence[Candidate], top_k: int
-) -> list[Candidate]:
+async def rerank(models: ModelsPort, model: RerankModel, query: str, candidates: Sequence[P], top_k: int) -> list[P]:
     """Score by a rerank model, best first, at most `top_k`; the model's errors are the caller's."""
     if not candidates:
         return []
@@ -159,6 +174,6 @@ async def rerank(
     return sorted(scored, key=lambda candidate: -candidate.score)[:top_k]
 
 
-def cut(candidates: Sequence[Candidate], top_k: int, threshold: float | None) -> list[Candidate]:
+def cut(candidates: Sequence[P], top_k: int, threshold: float | None) -> list[P]:
     """The first `top_k` whose score reaches the threshold."""
     return [c for c in candidates if threshold is None or c.score >= threshold][:top_k]

@@ -8,15 +8,18 @@ from typing import Any
 
 import msgspec
 from dify_kernel.contracts.ports import IndexedDocument, Indexing, ModelsPort, Retrieval
-from dify_kernel.errors import BadInput, NotImplementedYet
+from dify_kernel.errors import BadInput
 
 from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
+from dify_host.knowledge.external import ExternalKnowledge, read_external_retrieval
 from dify_host.knowledge.links import Links
 from dify_host.knowledge.metadata import Conditions, read_conditions
 from dify_host.knowledge.pipeline_index import PipelineIndexer
 from dify_host.knowledge.ranking import (
     Candidate,
+    ExternalPiece,
+    Piece,
     RerankModel,
     RetrievalModel,
     Weights,
@@ -27,7 +30,7 @@ from dify_host.knowledge.ranking import (
 )
 from dify_host.knowledge.records import Dataset
 from dify_host.knowledge.repository import KnowledgeRepository
-from dify_host.knowledge.retrieval import Asker, record_retrieval
+from dify_host.knowledge.retrieval import Asker, images_ignored, record_retrieval
 from dify_host.knowledge.routing import choose_dataset, guess_conditions
 from dify_host.knowledge.search import Searcher, searchable
 from dify_host.knowledge.side_by_side import side_by_side
@@ -50,6 +53,7 @@ class KnowledgeRuntime:
         models: ModelsPort,
         asker: Asker,
         indexer: PipelineIndexer,
+        external: ExternalKnowledge | None = None,
     ) -> None:
         self._rows = KnowledgeRepository(db, tenant)
         self._links = Links(db, tenant)
@@ -57,24 +61,26 @@ class KnowledgeRuntime:
         self._models = models
         self._asker = asker
         self._indexer = indexer
+        self._external = external
 
     async def retrieve(self, request: Retrieval) -> list[dict[str, Any]]:
         """Found pieces by descending score, as the knowledge-retrieval node gives them.
 
         Datasets that are not the tenant's, or hold nothing to find, give nothing; the log names those that are not
-        the tenant's. BadInput for a ranking that cannot compare the datasets.
+        the tenant's, and says that images are not looked up. BadInput for a ranking that cannot compare the datasets.
         """
-        if request.attachments:
-            raise NotImplementedYet("Images cannot be looked up in knowledge bases yet.")
         query = request.query.strip()
         asked = await self._datasets(request.dataset_ids)
+        if request.attachments and asked:
+            bases = ", ".join(dataset.name for dataset in asked)
+            log.warning("%s", images_ignored(bases, len(request.attachments)))
         if not query or not asked:
             return []
         conditions = await self._conditions(request, query, asked)
         searcher = Searcher(self._rows, self._links, self._stores, self._models, query)
         if request.mode == "single":
             chosen = await choose_dataset(self._models, request.single_model, query, asked)
-            found = await searcher.search(chosen, _settings(chosen), conditions) if chosen else []
+            found = await self._one(searcher, query, chosen, conditions) if chosen else []
             asked = [chosen] if chosen else []
         else:
             found = await self._multiple(searcher, request, query, asked, conditions)
@@ -95,24 +101,26 @@ class KnowledgeRuntime:
         query: str,
         asked: Sequence[Dataset],
         conditions: Conditions | None,
-    ) -> list[Candidate]:
+    ) -> list[Piece]:
         """Search all side by side, each by its own settings, then rank what they gave together."""
         _refuse_incomparable(request, asked)
         results = await side_by_side(
-            [searcher.search(dataset, _settings(dataset, request.top_k), conditions) for dataset in asked]
+            [self._one(searcher, query, dataset, conditions, request.top_k) for dataset in asked]
         )
         if len(asked) == 1:
+            if asked[0].provider == "external":
+                return results[0]  # how many, and from which score on, is the API's to decide
             return cut(results[0], request.top_k, request.score_threshold)
         model = _reranker(request)
         if model is not None:
-            together = [candidate for result in results for candidate in result]
-            found = await rerank(self._models, model, query, together, request.top_k)
-            return cut(found, request.top_k, request.score_threshold)
+            together = [piece for result in results for piece in result]
+            ranked = await rerank(self._models, model, query, together, request.top_k)
+            return cut(ranked, request.top_k, request.score_threshold)
         # Cosines of one query are comparable whichever store gave them; full-text ranks are not.
-        found = []
+        found: list[Piece] = []
         for dataset, result in zip(asked, results, strict=True):
-            scored = await searcher.with_vector_scores(dataset, result) if _has_vectors(dataset) else result
-            found.extend(scored)
+            inner = [piece for piece in result if isinstance(piece, Candidate)]
+            found.extend(await searcher.with_vector_scores(dataset, inner) if _has_vectors(dataset) else result)
         if request.reranking_enable and request.reranking_mode == "weighted_score":
             weights = msgspec.convert(_given(request.weights), Weights)
             return cut(apply_weights(query, found, weights), request.top_k, request.score_threshold)
@@ -120,6 +128,26 @@ class KnowledgeRuntime:
             msgspec.structs.replace(c, score=c.vector_score) if c.vector_score is not None else c for c in found
         ]
         return cut(sorted(by_vector, key=lambda c: -c.score), request.top_k, request.score_threshold)
+
+    async def _one(
+        self,
+        searcher: Searcher,
+        query: str,
+        dataset: Dataset,
+        conditions: Conditions | None,
+        top_k: int | None = None,
+    ) -> list[Piece]:
+        """What one dataset finds by its own settings; an external one is asked at its API."""
+        if dataset.provider != "external":
+            return list(await searcher.search(dataset, _settings(dataset, top_k), conditions))
+        if self._external is None:
+            return []
+        settings = read_external_retrieval(dataset.retrieval_model)
+        hits = await self._external.retrieve(dataset, query, settings, conditions)
+        return [
+            ExternalPiece(text=hit.content, score=hit.score, vector_score=hit.score, dataset_id=dataset.id, hit=hit)
+            for hit in hits
+        ]
 
     # -- what to ask -----------------------------------------------------------------------------------------
 
@@ -133,7 +161,11 @@ class KnowledgeRuntime:
         strangers = set(ids) - {dataset.id for dataset in found}
         if strangers:
             log.warning("knowledge bases %s do not exist in workspace %s", sorted(strangers), self._rows.tenant.id)
-        return [dataset for dataset in found if dataset.id in filled and dataset.indexing_technique is not None]
+        return [
+            dataset
+            for dataset in found
+            if dataset.provider == "external" or (dataset.id in filled and dataset.indexing_technique is not None)
+        ]
 
     async def _conditions(self, request: Retrieval, query: str, asked: Sequence[Dataset]) -> Conditions | None:
         if request.metadata_filtering_mode == "manual":
@@ -167,7 +199,8 @@ def _reranker(request: Retrieval) -> RerankModel | None:
 
 
 def _refuse_incomparable(request: Retrieval, asked: Sequence[Dataset]) -> None:
-    """Without a rerank model, only datasets of one kind can be ranked together."""
+    """Without a rerank model, only datasets of one kind can be ranked together; external ones go by their scores."""
+    asked = [dataset for dataset in asked if dataset.provider != "external"]
     if len(asked) < 2 or _reranker(request) is not None:
         return
     if len({dataset.indexing_technique for dataset in asked}) > 1:
@@ -192,22 +225,35 @@ def _given(value: dict[str, Any] | None) -> dict[str, Any]:
     return {key: item for key, item in (value or {}).items() if item is not None}
 
 
-def _piece(candidate: Candidate, names: dict[str, str], position: int) -> dict[str, Any]:
+def _piece(found: Piece, names: dict[str, str], position: int) -> dict[str, Any]:
     """One piece in the shape of the knowledge-retrieval node."""
+    if isinstance(found, ExternalPiece):
+        title, content, metadata = _external(found)
+    else:
+        assert isinstance(found, Candidate)
+        title, content, metadata = _inner(found)
+    source = {
+        "_source": "knowledge",
+        "dataset_name": names.get(metadata["dataset_id"], ""),
+        "retriever_from": "workflow",
+        "score": found.score,
+        "position": position,
+    }
+    return {"content": content, "title": title, "files": [], "metadata": {**metadata, **source}}
+
+
+def _inner(candidate: Candidate) -> tuple[str, str, dict[str, Any]]:
+    """Title, content and metadata of a segment."""
     segment, document = candidate.segment, candidate.document
     content = segment.content
     if segment.answer:
         content = f"question:{segment.content} \nanswer:{segment.answer}"
     metadata = {
-        "_source": "knowledge",
         "dataset_id": segment.dataset_id,
-        "dataset_name": names.get(segment.dataset_id, ""),
         "document_id": document.id,
         "document_name": document.name,
         "data_source_type": document.data_source_type,
         "segment_id": segment.id,
-        "retriever_from": "workflow",
-        "score": candidate.score,
         "child_chunks": [
             {"id": id, "content": text, "position": at, "score": score} for id, text, at, score in candidate.children
         ],
@@ -216,6 +262,19 @@ def _piece(candidate: Candidate, names: dict[str, str], position: int) -> dict[s
         "segment_position": segment.position,
         "segment_index_node_hash": segment.index_node_hash,
         "doc_metadata": document.doc_metadata,
-        "position": position,
     }
-    return {"content": content, "title": document.name, "files": [], "metadata": metadata}
+    return document.name, content, metadata
+
+
+def _external(piece: ExternalPiece) -> tuple[str, str, dict[str, Any]]:
+    """Title, content and metadata of an external record; its own metadata is `doc_metadata`."""
+    hit = piece.hit
+    metadata = {
+        "dataset_id": piece.dataset_id,
+        "document_id": str(hit.metadata.get("document_id") or hit.title),
+        "document_name": hit.title,
+        "data_source_type": "external",
+        "segment_id": None,
+        "doc_metadata": hit.metadata,
+    }
+    return hit.title, hit.content, metadata
