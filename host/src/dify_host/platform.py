@@ -434,6 +434,7 @@ class Platform:
             default_embedding=default,
             http=self.http,
             keys=self.tenant_keys,
+            extractor=self.indexer.extractor,
         )
 
     def ports(self, tenant: Tenant, run: RunInfo, creator: Creator) -> Ports:

@@ -17,7 +17,7 @@ from dify_host.knowledge.records import Document
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.tables import dataset_metadatas, document_segments, documents
 
-__all__ = ["DocumentDetail", "DocumentView", "DocumentViews", "IndexingStatus", "has_display_status"]
+__all__ = ["DocumentDetail", "DocumentFilter", "DocumentView", "DocumentViews", "IndexingStatus", "has_display_status"]
 
 
 class DocumentView(msgspec.Struct, kw_only=True):
@@ -78,6 +78,14 @@ class IndexingStatus(msgspec.Struct, kw_only=True):
     total_segments: int
 
 
+class DocumentFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which documents are listed, and in which order; an unknown order is the newest first."""
+
+    keyword: str = ""
+    status: str | None = None
+    sort: str = ""
+
+
 class DocumentViews:
     """Builds the views of one tenant's documents."""
 
@@ -86,16 +94,16 @@ class DocumentViews:
         self._links = links
 
     async def find(
-        self, conn: AsyncConnection, dataset_id: str, *, page: int, limit: int, keyword: str, status: str | None
+        self, conn: AsyncConnection, dataset_id: str, wanted: DocumentFilter, *, page: int, limit: int
     ) -> Page[DocumentView]:
-        """A page of a dataset's documents, newest first, at most 100."""
+        """A page of a dataset's documents, at most 100."""
         query = self._rows.scoped_select(documents).where(documents.c.dataset_id == dataset_id)
-        if keyword:
-            query = query.where(sa.func.lower(documents.c.name).contains(keyword.lower(), autoescape=True))
-        if status:
-            query = query.where(has_display_status(status))
-        newest = query.order_by(documents.c.created_at.desc(), documents.c.position.desc(), documents.c.id.desc())
-        found = await fetch_page(conn, newest, Document, page=page, limit=min(limit, 100))
+        if wanted.keyword:
+            query = query.where(sa.func.lower(documents.c.name).contains(wanted.keyword.lower(), autoescape=True))
+        if wanted.status:
+            query = query.where(has_display_status(wanted.status))
+        ordered = query.order_by(*self._order(wanted.sort))
+        found = await fetch_page(conn, ordered, Document, page=page, limit=min(limit, 100))
         return Page(
             data=await self.views(conn, found.data),
             page=found.page,
@@ -103,6 +111,20 @@ class DocumentViews:
             total=found.total,
             has_more=found.has_more,
         )
+
+    def _order(self, sort: str) -> list[sa.ColumnElement[Any]]:
+        newest = [documents.c.created_at.desc(), documents.c.position.desc(), documents.c.id.desc()]
+        if sort == "created_at":
+            return [documents.c.created_at.asc(), documents.c.position.asc(), documents.c.id.asc()]
+        if sort.lstrip("-") != "hit_count":
+            return [*newest]
+        hits = (
+            self._rows.scoped_select(document_segments, sa.func.coalesce(sa.func.sum(document_segments.c.hit_count), 0))
+            .where(document_segments.c.document_id == documents.c.id)
+            .correlate(documents)
+            .scalar_subquery()
+        )
+        return [hits.desc() if sort.startswith("-") else hits.asc(), *newest]
 
     async def views(self, conn: AsyncConnection, found: Sequence[Document]) -> list[DocumentView]:
         """The views of these documents, in their order."""

@@ -18,7 +18,13 @@ from dify_host.db.repository import Page, to_struct
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id, utc_now
 from dify_host.knowledge.datasets import DatasetService
-from dify_host.knowledge.document_views import DocumentDetail, DocumentView, DocumentViews, IndexingStatus
+from dify_host.knowledge.document_views import (
+    DocumentDetail,
+    DocumentFilter,
+    DocumentView,
+    DocumentViews,
+    IndexingStatus,
+)
 from dify_host.knowledge.errors import (
     ArchivedDocumentImmutable,
     DocumentIndexing,
@@ -44,7 +50,7 @@ from dify_host.knowledge.tables import (
     segment_attachment_bindings,
 )
 
-__all__ = ["DocumentCreated", "DocumentOptions", "DocumentService", "DocumentText"]
+__all__ = ["DocumentCreated", "DocumentOptions", "DocumentService", "DocumentText", "new_batch"]
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
@@ -60,6 +66,7 @@ class DocumentOptions(msgspec.Struct, kw_only=True):
     embedding_model_provider: str | None = None
     retrieval_model: dict[str, Any] | None = None
     created_from: Literal["api", "web"] = "api"
+    batch: str | None = None
 
 
 class DocumentText(msgspec.Struct, kw_only=True):
@@ -74,6 +81,11 @@ class DocumentCreated(msgspec.Struct, kw_only=True):
 
     document: DocumentView
     batch: str
+
+
+def new_batch() -> str:
+    """The name of a batch: the second, and six digits by chance."""
+    return time.strftime("%Y%m%d%H%M%S") + str(100_000 + secrets.randbelow(900_000))
 
 
 class DocumentService:
@@ -137,22 +149,31 @@ class DocumentService:
         upload_file_id: str,
         user_id: str,
         process_rule: ProcessRule | None = None,
+        batch: str | None = None,
     ) -> DocumentCreated:
         """Replace the file of a document and index it again; DocumentIndexing while it is being indexed."""
         async with self._db.read() as conn:
             upload = await self._links.upload(conn, upload_file_id)
         extension_of(f"file.{upload.extension}")
-        return await self._replace(dataset_id, document_id, upload.id, upload.name, user_id, process_rule)
+        return await self._replace(dataset_id, document_id, upload.id, upload.name, user_id, process_rule, batch)
 
     # -- show --------------------------------------------------------------------------------------------------
 
     async def find(
-        self, dataset_id: str, *, page: int = 1, limit: int = 20, keyword: str = "", status: str | None = None
+        self,
+        dataset_id: str,
+        *,
+        page: int = 1,
+        limit: int = 20,
+        keyword: str = "",
+        status: str | None = None,
+        sort: str = "",
     ) -> Page[DocumentView]:
-        """List newest first; `status` is a display status."""
+        """List newest first; `status` is a display status, `sort` hit_count or created_at, with `-` descending."""
+        wanted = DocumentFilter(keyword=keyword, status=status, sort=sort)
         async with self._db.read() as conn:
             await self._rows.dataset(conn, dataset_id)
-            return await self._views.find(conn, dataset_id, page=page, limit=limit, keyword=keyword, status=status)
+            return await self._views.find(conn, dataset_id, wanted, page=page, limit=limit)
 
     async def get(self, dataset_id: str, document_id: str) -> DocumentDetail:
         """Show one with its rules and figures."""
@@ -282,7 +303,7 @@ class DocumentService:
                 "data_source_info": {"upload_file_id": upload_id},
                 "file_id": upload_id,
                 "dataset_process_rule_id": rule_id,
-                "batch": time.strftime("%Y%m%d%H%M%S") + str(100_000 + secrets.randbelow(900_000)),
+                "batch": options.batch or new_batch(),
                 "name": name,
                 "created_from": options.created_from,
                 "created_by": user_id,
@@ -302,6 +323,7 @@ class DocumentService:
         name: str,
         user_id: str,
         process_rule: ProcessRule | None,
+        batch: str | None = None,
     ) -> DocumentCreated:
         async with self._db.write() as conn:
             document = await self._rows.document(conn, dataset_id, document_id, lock=True)
@@ -318,6 +340,7 @@ class DocumentService:
                 "file_id": upload_id,
                 "dataset_process_rule_id": rule_id,
                 "name": name,
+                "batch": batch or document.batch,
                 "indexing_status": "waiting",
                 **cleared,
             }

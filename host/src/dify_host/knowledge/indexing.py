@@ -76,6 +76,11 @@ class Indexer:
         self._notify = notify
         self._patience = patience or Patience()
 
+    @property
+    def extractor(self) -> Extractor:
+        """What reads documents, so many at a time in a process."""
+        return self._extractor
+
     async def run(self, document_id: str) -> None:
         """Bring the document to `completed` or `error`; harmless when it is there, paused or gone.
 

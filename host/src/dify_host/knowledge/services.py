@@ -11,8 +11,11 @@ from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
 from dify_host.identity.tenant_keys import TenantKeys
 from dify_host.knowledge.datasets import DatasetService, DefaultEmbedding
+from dify_host.knowledge.document_sources import DocumentSources
 from dify_host.knowledge.documents import DocumentService
+from dify_host.knowledge.estimate import Estimates
 from dify_host.knowledge.external import ExternalKnowledge
+from dify_host.knowledge.extract.extractor import Extractor
 from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.links import Links
 from dify_host.knowledge.lists import KnowledgeLists
@@ -21,6 +24,7 @@ from dify_host.knowledge.pipeline_index import PipelineIndexer
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.retrieval import Asker, Retriever
 from dify_host.knowledge.runtime import KnowledgeRuntime
+from dify_host.knowledge.segment_batches import SegmentBatches
 from dify_host.knowledge.segments import SegmentService
 from dify_host.knowledge.settings import KnowledgeSettings
 from dify_host.knowledge.vectors import VectorStores
@@ -40,6 +44,7 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     default_embedding: DefaultEmbedding | None = None
     http: HttpClient | None = None
     keys: TenantKeys | None = None
+    extractor: Extractor | None = None
 
     @property
     def datasets(self) -> DatasetService:
@@ -59,6 +64,22 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     def documents(self) -> DocumentService:
         """Documents."""
         return DocumentService(self.db, self.tenant, self.storage, self.datasets, self._writer, settings=self.settings)
+
+    @property
+    def document_sources(self) -> DocumentSources:
+        """Several documents at once."""
+        return DocumentSources(self._rows, Links(self.db, self.tenant), self.datasets, self.documents)
+
+    @property
+    def estimates(self) -> Estimates:
+        """What indexing would make of files."""
+        links, extractor = Links(self.db, self.tenant), self.extractor or Extractor()
+        return Estimates(self._rows, links, self.storage, extractor, self.settings)
+
+    @property
+    def segment_batches(self) -> SegmentBatches:
+        """Several segments at once."""
+        return SegmentBatches(self.segments)
 
     @property
     def segments(self) -> SegmentService:
@@ -96,6 +117,10 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     def _asked(self) -> ExternalKnowledge | None:
         """What asks external knowledge, where requests can be sent."""
         return self.external if self.http and self.keys else None
+
+    @property
+    def _rows(self) -> KnowledgeRepository:
+        return KnowledgeRepository(self.db, self.tenant)
 
     @property
     def _writer(self) -> IndexWriter:
