@@ -42,9 +42,12 @@ from dify_host.identity.workspaces import Members
 from dify_host.jobs.embedded import redis_url
 from dify_host.knowledge.datasets import DefaultEmbedding
 from dify_host.knowledge.indexing import Indexer
+from dify_host.knowledge.query_cache import CachedQueries
 from dify_host.knowledge.retrieval import Asker
 from dify_host.knowledge.services import Knowledge
 from dify_host.knowledge.settings import KnowledgeSettings
+from dify_host.knowledge.tasks import INDEX
+from dify_host.knowledge.turns import TurnRunner
 from dify_host.knowledge.vectors import VectorStores
 from dify_host.models.runtime import ModelRuntime, ProviderPool
 from dify_host.moderation.judge import Judge
@@ -213,6 +216,12 @@ class Platform:
 
     @cached_property
     def payloads(self) -> Payloads:
+    @cached_property
+    def turns(self) -> TurnRunner:
+        """Runs the tasks of knowledge bases."""
+        slots = self.knowledge_settings.tenant_isolated_task_concurrency
+        return TurnRunner(self.db, {INDEX: self.indexer.task}, slots=slots)
+
         """The large values of all runs."""
         return Payloads(self.storage, limit=self.settings.workflow_payload_max_inline)
 
@@ -429,7 +438,7 @@ class Platform:
             tenant=tenant,
             storage=self.storage,
             stores=self.vectors,
-            models=models,
+            models=CachedQueries(models, self.redis),
             settings=self.knowledge_settings,
             default_embedding=default,
             http=self.http,

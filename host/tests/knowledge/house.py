@@ -13,14 +13,16 @@ from dify_host.db.outbox import claim_batch, mark_sent
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
 from dify_host.knowledge.datasets import DatasetDetail, NewDataset
-from dify_host.knowledge.document_run import Patience
 from dify_host.knowledge.documents import DocumentOptions, DocumentText
-from dify_host.knowledge.indexing import ACTOR, QUEUE, Indexer
+from dify_host.knowledge.indexing import Indexer
+from dify_host.knowledge.patience import Patience
 from dify_host.knowledge.records import IndexStruct
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.rules import ProcessRule, read_rule
 from dify_host.knowledge.services import Knowledge
-from dify_host.knowledge.tables import datasets
+from dify_host.knowledge.tables import datasets, knowledge_tasks
+from dify_host.knowledge.tasks import ACTOR, INDEX, QUEUE
+from dify_host.knowledge.turns import TurnRunner
 from dify_host.knowledge.vectors import VectorStores
 from dify_kernel.contracts.model import ModelInfo, ModelType
 from dify_kernel.contracts.vector import Record
@@ -59,7 +61,9 @@ def custom_rule(max_tokens: int = 100, separator: str = "\n", **parts: Any) -> P
 class House:
     """One tenant with its services; `models` embeds words, four texts a call."""
 
-    def __init__(self, db: Database, stores: VectorStores, *, storage: MemoryStorage | None = None) -> None:
+    def __init__(
+        self, db: Database, stores: VectorStores, *, storage: MemoryStorage | None = None, turn_seconds: float = 60
+    ) -> None:
         self.db = db
         self.stores = stores
         self.tenant = Tenant(new_id())
@@ -80,8 +84,9 @@ class House:
             stores,
             lambda tenant: self.models,
             notify=lambda *told: self.notified.append(told),
-            patience=Patience(pause=0),
+            patience=Patience(pause=0, attempts=4),
         )
+        self.turns = TurnRunner(db, {INDEX: self.indexer.task}, seconds=turn_seconds)
 
     async def dataset(self, name: str = "Handbook", technique: str | None = "high_quality") -> DatasetDetail:
         """A new knowledge base; high quality ones use the word model."""
@@ -101,17 +106,25 @@ class House:
         made = await self.documents.create_by_text(dataset_id, DocumentText(name=name, text=text), chosen, self.user)
         return made.document.id
 
-    async def jobs(self) -> list[str]:
-        """Take the queued jobs: the ids of their documents."""
+    async def turn(self) -> int:
+        """Run the jobs that are in the queue now, oldest first; returns how many."""
         jobs = await claim_batch(self.db)
         assert all((job.actor, job.queue) == (ACTOR, QUEUE) for job in jobs)
         await mark_sent(self.db, [job.id for job in jobs])
-        return [job.args["document_id"] for job in jobs]
+        for job in jobs:
+            await self.turns.run(**job.args)
+        return len(jobs)
 
     async def work(self) -> None:
-        """Run the queued jobs."""
-        for document_id in await self.jobs():
-            await self.indexer.run(document_id)
+        """Run jobs until none is left."""
+        while await self.turn():
+            pass
+
+    async def tasks(self) -> list[str]:
+        """The ids of the documents that wait to be indexed, oldest first."""
+        waiting = sa.select(knowledge_tasks.c.target_id).where(knowledge_tasks.c.purpose == INDEX)
+        async with self.db.read() as conn:
+            return list((await conn.execute(waiting.order_by(knowledge_tasks.c.id))).scalars())
 
     async def vectors(self, dataset_id: str) -> list[Record]:
         """Everything the store holds for a knowledge base."""

@@ -356,7 +356,7 @@ async def test_what_a_first_document_must_bring(house: House) -> None:
         await house.documents.create_by_text(
             dataset.id, text, DocumentOptions(indexing_technique="economy"), house.user
         )
-    assert await house.jobs() == []
+    assert await house.tasks() == []
     await house.add(dataset.id, TEXT, indexing_technique="economy")
     later = await house.documents.create_by_text(dataset.id, text, DocumentOptions(), house.user)
     await house.work()

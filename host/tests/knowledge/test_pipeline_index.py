@@ -81,7 +81,7 @@ async def test_texts_are_found_when_it_returns(any_house: House, technique: str)
     )
     assert (await found(house, request, "tea"))[0]["content"] == "Tea is green"
     assert (ended.indexing_status, ended.doc_form, ended.word_count) == ("completed", "text_model", 27)
-    assert await house.jobs() == []
+    assert await house.tasks() == []
 
 
 async def test_questions_are_found_and_tell_their_answers(house: House) -> None:

@@ -244,10 +244,10 @@ async def test_what_a_document_refuses(house: House) -> None:
 async def test_a_document_that_is_made_has_its_job_and_one_that_fails_has_none(house: House) -> None:
     dataset = await house.dataset(technique="economy")
     document_id = await house.queue(dataset.id, "Text")
-    assert await house.jobs() == [document_id]
+    assert await house.tasks() == [document_id]
     with pytest.raises(BadInput, match="max_tokens"):
         await house.queue(dataset.id, "Text", process_rule=custom_rule(max_tokens=10))
-    assert await house.jobs() == []
+    assert await house.tasks() == [document_id]
     assert (await house.documents.find(dataset.id)).total == 1
 
 

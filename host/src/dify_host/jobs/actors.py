@@ -21,6 +21,9 @@ from dify_host.human.rows import DELIVER_FORM, MAIL_QUEUE, RESUME_RUN
 from dify_host.human.rows import QUEUE as RESUME_QUEUE
 from dify_host.jobs.broker import JobBroker
 from dify_host.knowledge.cached_vectors import forget_embeddings
+from dify_host.knowledge.tasks import ACTOR as INDEX_DOCUMENTS
+from dify_host.knowledge.tasks import QUEUE as KNOWLEDGE_QUEUE
+from dify_host.knowledge.tasks import wake_lost_turns
 from dify_host.runs.payload_sweep import sweep_payloads as sweep
 from dify_host.runs.retention import Retention, clean_old_runs, delete_app_rows
 from dify_host.triggers.intake import QUEUE as TRIGGER_QUEUE
@@ -46,9 +49,14 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     run: Callable[..., Awaitable[None]]
 
 
-async def index_document(platform: Platform, document_id: str) -> None:
-    """Bring a document to `completed` or `error`; goes on where an earlier try stopped."""
-    await platform.indexer.run(document_id)
+async def index_documents(platform: Platform, tenant_id: str, slot: int, turn: int) -> None:
+    """Work through a workspace's knowledge tasks for one turn; goes on where an earlier try stopped."""
+    await platform.turns.run(tenant_id, slot, turn)
+
+
+async def wake_knowledge(platform: Platform) -> None:
+    """Send the jobs again of workspaces whose turn was lost."""
+    await wake_lost_turns(platform.db)
 
 
 async def delete_app(platform: Platform, tenant_id: str, app_id: str) -> None:
@@ -150,7 +158,8 @@ async def look_after_open_forms(platform: Platform) -> None:
 ACTORS: dict[str, Actor] = {
     actor.name: actor
     for actor in (
-        Actor(name="index_document", queue="dataset", time_limit=60 * _MINUTE, run=index_document),
+        Actor(name=INDEX_DOCUMENTS, queue=KNOWLEDGE_QUEUE, time_limit=120 * _MINUTE, run=index_documents),
+        Actor(name="wake_knowledge", queue="schedule_poller", time_limit=10 * _MINUTE, run=wake_knowledge),
         Actor(name="index_annotation", queue="dataset", time_limit=10 * _MINUTE, run=index_annotation),
         Actor(name="annotation_reply", queue="dataset", time_limit=60 * _MINUTE, run=annotation_reply),
         Actor(name="delete_app", queue="app_deletion", time_limit=60 * _MINUTE, run=delete_app),

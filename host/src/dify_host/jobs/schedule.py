@@ -75,6 +75,7 @@ TICKS: tuple[Tick, ...] = (
         rhythm=lambda settings: timedelta(minutes=settings.workflow_schedule_poller_interval),
     ),
     Tick(actor="look_after_forms", every=timedelta(minutes=1)),
+    Tick(actor="wake_knowledge", every=timedelta(minutes=1)),
     Tick(actor="purge_outbox", every=_HOUR),
     Tick(actor="clean_runs", every=_DAY, at=2 * _HOUR, enabled=lambda settings: settings.workflow_log_cleanup_enabled),
     Tick(actor="sweep_payloads", every=_DAY, at=4 * _HOUR),

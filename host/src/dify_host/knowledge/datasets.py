@@ -22,7 +22,6 @@ from dify_host.knowledge.dataset_views import DatasetDetail, DatasetViews
 from dify_host.knowledge.errors import DatasetInUse, DatasetNameDuplicate, ProviderNotInitialize
 from dify_host.knowledge.external import ExternalInfo, ExternalKnowledge, read_external_retrieval
 from dify_host.knowledge.index_writer import IndexWriter
-from dify_host.knowledge.indexing import enqueue_indexing
 from dify_host.knowledge.links import Links
 from dify_host.knowledge.records import Dataset
 from dify_host.knowledge.repository import KnowledgeRepository
@@ -42,6 +41,7 @@ from dify_host.knowledge.tables import (
     external_knowledge_bindings,
     segment_attachment_bindings,
 )
+from dify_host.knowledge.tasks import INDEX, Tasks
 from dify_host.knowledge.vectors import VectorStores
 
 __all__ = ["DatasetChanges", "DatasetDetail", "DatasetService", "DefaultEmbedding", "NewDataset"]
@@ -113,6 +113,7 @@ class DatasetService:
         self.access = DatasetAccess(self._rows, self._links)
         self._files = SourceFiles(db, tenant, storage)
         self._writer = IndexWriter(self._rows, stores, models)
+        self._tasks = Tasks(db, tenant, slots=self._settings.tenant_isolated_task_concurrency)
 
     async def create(self, new: NewDataset, user_id: str) -> DatasetDetail:
         """Make a knowledge base; DatasetNameDuplicate, or ProviderNotInitialize without an embedding model."""
@@ -251,6 +252,7 @@ class DatasetService:
                 mine = self._rows.reached_through(loose.c.dataset_id, root=datasets)
                 await conn.execute(loose.delete().where(loose.c.dataset_id == dataset_id, mine))
             await conn.execute(self._rows.scoped_delete(datasets).where(datasets.c.id == dataset_id))
+            await self._tasks.drop(conn, dataset_id=dataset_id)
         await self._files.drop_unused(files)
 
     async def technique_values(
@@ -358,8 +360,7 @@ class DatasetService:
         )
         change = self._rows.scoped_update(documents, {"indexing_status": "indexing", "error": None})
         await conn.execute(change.where(mine, done))
-        for document_id in ids:
-            await enqueue_indexing(conn, document_id)
+        await self._tasks.add(conn, INDEX, dataset_id, ids)
 
     async def _refuse_duplicate(self, conn: AsyncConnection, name: str) -> None:
         query = self._rows.scoped_select(datasets, datasets.c.id).where(datasets.c.name == name).limit(1)

@@ -5,35 +5,27 @@ Every change of state is a compare-and-set on the row, so that of two runs of on
 
 from __future__ import annotations
 
-import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import Any, TypeVar
 
-import msgspec
 import sqlalchemy as sa
-from dify_kernel.errors import DifyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dify_host.db.repository import to_struct
-from dify_host.db.statements import insert_many
-from dify_host.db.types import new_id, utc_now
-from dify_host.knowledge.chunk import Chunk, estimate_tokens, text_hash
+from dify_host.db.types import utc_now
+from dify_host.knowledge.chunk import Chunk
 from dify_host.knowledge.index_writer import IndexWriter
+from dify_host.knowledge.patience import Patience, patiently
 from dify_host.knowledge.records import Dataset, Document, Segment
 from dify_host.knowledge.repository import KnowledgeRepository
-from dify_host.knowledge.tables import child_chunks, document_segments, documents, segment_attachment_bindings
+from dify_host.knowledge.segment_change import SegmentChange
+from dify_host.knowledge.tables import document_segments, documents
 
-__all__ = ["DocumentRun", "Patience", "Stopped"]
+__all__ = ["DocumentRun", "Stopped"]
 
 T = TypeVar("T")
-
-
-class Patience(msgspec.Struct, frozen=True, kw_only=True):
-    """How often a call that may succeed later is repeated, and the first pause in seconds; each pause doubles."""
-
-    attempts: int = 4
-    pause: float = 1.0
 
 
 class Stopped(Exception):
@@ -55,23 +47,36 @@ class DocumentRun:
     async def replace(self, dataset: Dataset, chunks: Sequence[Chunk], expected: Sequence[str], **values: Any) -> None:
         """Put the chunks in the place of the document's segments; from the expected states it gets to `indexing`.
 
-        `values` are columns of the document that are written with it.
+        A segment whose text is still there keeps its row and its place in the index; what is gone leaves the index
+        first. `values` are columns of the document that are written with it.
         """
-        await self.patiently(lambda: self._writer.remove_document(dataset, self._document.id))
+        async with self._db.read() as conn:
+            old = await self._rows.segments(conn, self._document.id)
+            children = await self._rows.children_of_document(conn, self._document.id)
+        change = SegmentChange(self._document, old, children, chunks, counted=dataset.indexing_technique != "economy")
+        await self.patiently(lambda: self._writer.remove_nodes(dataset, change.gone_nodes, change.gone))
         async with self._db.write() as conn:
             await self.advance(conn, expected, "indexing", **values)
-            await self._replace_segments(conn, chunks, counted=dataset.indexing_technique == "high_quality")
+            await change.write(conn, self._rows)
 
-    async def index(self, dataset: Dataset) -> None:
-        """Write the segments that are not completed, batch by batch; each batch is recorded when it is done."""
+    async def index(self, dataset: Dataset, *, until: float = math.inf) -> bool:
+        """Write the segments that are not completed, batch by batch; each batch is recorded when it is done.
+
+        False when `until` (of the monotonic clock) has come before the last of them; one batch is written always.
+        """
+        begun = False
         while segments := await self._pending(await self._writer.batch_size(dataset)):
+            if begun and time.monotonic() >= until:
+                return False
+            begun = True
             ids = [segment.id for segment in segments]
             async with self._db.write() as conn:
                 await self.advance(conn, ("indexing",), "indexing")
                 marked = self._rows.scoped_update(document_segments, {"status": "indexing", "indexing_at": utc_now()})
                 await conn.execute(marked.where(document_segments.c.id.in_(ids)))
                 dataset = await self._rows.dataset(conn, dataset.id)  # its model may have been changed
-            await self.patiently(partial(self._writer.write, dataset, segments))
+            await self._writer.write(dataset, segments)
+        return True
 
     async def finish(self) -> None:
         """Complete the document; segments without a vector are told in its error."""
@@ -134,48 +139,6 @@ class DocumentRun:
         async with self._db.read() as conn:
             return [to_struct(row, Segment) for row in await conn.execute(query)]
 
-    async def _replace_segments(self, conn: AsyncConnection, chunks: Sequence[Chunk], *, counted: bool) -> None:
-        """Write the rows of the chunks in place of any from an earlier content; `counted` estimates their tokens."""
-        for table in (segment_attachment_bindings, child_chunks, document_segments):
-            await conn.execute(self._rows.scoped_delete(table).where(table.c.document_id == self._document.id))
-        segments, children, attachments = [], [], []
-        for position, chunk in enumerate(chunks, 1):
-            tokens = estimate_tokens(chunk.content) if counted else 0
-            segment = self._row(chunk.content, position)
-            segments.append(segment | {"answer": chunk.answer, "status": "waiting", "tokens": tokens})
-            for number, child in enumerate(chunk.children, 1):
-                children.append(self._row(child, number) | {"segment_id": segment["id"], "type": "automatic"})
-            attachments += [self._attachment(str(segment["id"]), attachment) for attachment in chunk.attachments]
-        await insert_many(conn, document_segments, segments)
-        await insert_many(conn, child_chunks, children)
-        await insert_many(conn, segment_attachment_bindings, attachments)
-
-    def _row(self, content: str, position: int) -> dict[str, Any]:
-        return {
-            "id": new_id(),
-            **self._place(),
-            "position": position,
-            "content": content,
-            "word_count": len(content),
-            "index_node_id": new_id(),
-            "index_node_hash": text_hash(content),
-            "created_by": self._document.created_by,
-        }
-
-    def _attachment(self, segment_id: str, attachment_id: str) -> dict[str, Any]:
-        return {"id": new_id(), **self._place(), "segment_id": segment_id, "attachment_id": attachment_id}
-
-    def _place(self) -> dict[str, Any]:
-        document = self._document
-        return {"tenant_id": document.tenant_id, "dataset_id": document.dataset_id, "document_id": document.id}
-
     async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Repeat a call while its error says that it may succeed later."""
-        for attempt in range(1, self._patience.attempts):
-            try:
-                return await call()
-            except DifyError as exc:
-                if not exc.retryable:
-                    raise
-            await asyncio.sleep(self._patience.pause * 2 ** (attempt - 1))
-        return await call()
+        return await patiently(call, self._patience)

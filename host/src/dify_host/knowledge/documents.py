@@ -33,7 +33,6 @@ from dify_host.knowledge.errors import (
 )
 from dify_host.knowledge.extract.formats import extension_of
 from dify_host.knowledge.index_writer import IndexWriter
-from dify_host.knowledge.indexing import enqueue_indexing
 from dify_host.knowledge.links import Links
 from dify_host.knowledge.records import Dataset, Document
 from dify_host.knowledge.repository import KnowledgeRepository
@@ -49,6 +48,7 @@ from dify_host.knowledge.tables import (
     documents,
     segment_attachment_bindings,
 )
+from dify_host.knowledge.tasks import INDEX, Tasks
 
 __all__ = ["DocumentCreated", "DocumentOptions", "DocumentService", "DocumentText", "new_batch"]
 
@@ -108,6 +108,7 @@ class DocumentService:
         self._rows = KnowledgeRepository(db, tenant)
         self._links = Links(db, tenant)
         self._files = SourceFiles(db, tenant, storage)
+        self._tasks = Tasks(db, tenant, slots=self._settings.tenant_isolated_task_concurrency)
         self._views = DocumentViews(self._rows, self._links)
 
     # -- create and replace ------------------------------------------------------------------------------------
@@ -232,7 +233,7 @@ class DocumentService:
             if not document.is_paused:
                 raise InvalidAction("The document is not paused.", document_id=document_id)
             await self._change(conn, document_id, {"is_paused": False, "paused_by": None, "paused_at": None})
-            await enqueue_indexing(conn, document_id)
+            await self._tasks.add(conn, INDEX, dataset_id, [document_id])
 
     async def retry(self, dataset_id: str, document_id: str) -> None:
         """Try a failed document again: from its segments where it has them, else from the file."""
@@ -246,7 +247,7 @@ class DocumentService:
                 raise InvalidAction("The document has not failed.", document_id=document_id)
             status = "indexing" if document.splitting_completed_at else "waiting"
             await self._change(conn, document_id, {"indexing_status": status, "error": None, "stopped_at": None})
-            await enqueue_indexing(conn, document_id)
+            await self._tasks.add(conn, INDEX, dataset_id, [document_id])
 
     async def rename(self, dataset_id: str, document_id: str, name: str) -> DocumentView:
         """Give the document another name of 1 to 255 characters."""
@@ -272,6 +273,7 @@ class DocumentService:
             for table in (segment_attachment_bindings, child_chunks, document_segments, dataset_metadata_bindings):
                 await conn.execute(self._rows.scoped_delete(table).where(table.c.document_id == document_id))
             await conn.execute(self._rows.scoped_delete(documents).where(documents.c.id == document_id))
+            await self._tasks.drop(conn, target_id=document_id)
         await self._files.drop_unused([document.file_id])
 
     # -- inside ------------------------------------------------------------------------------------------------
@@ -312,7 +314,7 @@ class DocumentService:
             }
             await conn.execute(self._rows.scoped_insert(documents, values))
             await self._links.use_upload(conn, upload_id, user_id)
-            await enqueue_indexing(conn, str(values["id"]))
+            await self._tasks.add(conn, INDEX, dataset_id, [str(values["id"])])
             return await self._created(conn, dataset_id, str(values["id"]))
 
     async def _replace(
@@ -346,7 +348,7 @@ class DocumentService:
             }
             await self._change(conn, document_id, values)
             await self._links.use_upload(conn, upload_id, user_id)
-            await enqueue_indexing(conn, document_id)
+            await self._tasks.add(conn, INDEX, dataset_id, [document_id])
             created = await self._created(conn, dataset_id, document_id)
         await self._files.drop_unused([document.file_id])
         return created

@@ -7,6 +7,7 @@ No transaction is open while the model or the store is asked.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,8 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dify_host.db.statements import insert_missing
 from dify_host.db.types import utc_now
+from dify_host.knowledge.chunk import text_hash
 from dify_host.knowledge.embedding import Embedder, Vector
 from dify_host.knowledge.errors import ProviderNotInitialize
+from dify_host.knowledge.patience import Patience, Told, patiently
 from dify_host.knowledge.records import ChildChunk, Dataset, IndexStruct, Segment
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.tables import child_chunks, dataset_keywords, datasets, document_segments
@@ -29,6 +32,7 @@ from dify_host.knowledge.words import MAX_KEYWORD, keywords, words
 __all__ = ["IndexWriter", "embedder_of"]
 
 _DELETE_GROUP = 500
+_NO_VECTOR = "The embedding model gave no usable vector for this text."
 
 
 class _Node(msgspec.Struct, frozen=True):
@@ -40,7 +44,14 @@ class _Node(msgspec.Struct, frozen=True):
     segment: Segment
 
 
-def embedder_of(repository: KnowledgeRepository, models: ModelsPort, dataset: Dataset) -> Embedder:
+def embedder_of(
+    repository: KnowledgeRepository,
+    models: ModelsPort,
+    dataset: Dataset,
+    *,
+    patience: Patience | None = None,
+    told: Told | None = None,
+) -> Embedder:
     """The embedder of a high-quality dataset; ProviderNotInitialize when it names no model."""
     if not dataset.embedding_model or not dataset.embedding_model_provider or dataset.index is None:
         raise ProviderNotInitialize(
@@ -48,16 +59,27 @@ def embedder_of(repository: KnowledgeRepository, models: ModelsPort, dataset: Da
             hint="Choose an embedding model in its settings.",
             dataset_id=dataset.id,
         )
-    return Embedder(repository.db, models, dataset.embedding_model_provider, dataset.embedding_model)
+    provider, model = dataset.embedding_model_provider, dataset.embedding_model
+    return Embedder(repository.db, models, provider, model, patience=patience, told=told)
 
 
 class IndexWriter:
-    """Writes for one tenant."""
+    """Writes for one tenant; calls of model and store are repeated with `patience`, and `told` hears of it."""
 
-    def __init__(self, repository: KnowledgeRepository, stores: VectorStores, models: ModelsPort) -> None:
+    def __init__(
+        self,
+        repository: KnowledgeRepository,
+        stores: VectorStores,
+        models: ModelsPort,
+        *,
+        patience: Patience | None = None,
+        told: Told | None = None,
+    ) -> None:
         self._repository = repository
         self._stores = stores
         self._models = models
+        self._patience = patience or Patience(attempts=1)
+        self._told = told
 
     async def batch_size(self, dataset: Dataset) -> int:
         """How many segments are worth writing at once: a few calls of the embedding model."""
@@ -79,7 +101,7 @@ class IndexWriter:
         async with self._repository.db.write() as conn:
             if await self._is_current(conn, dataset):
                 await self._write_words(conn, dataset, segments)
-                await self._settle(conn, segments, set())
+                await self._settle(conn, segments, {})
 
     async def remove_document(self, dataset: Dataset, document_id: str) -> None:
         """Take everything of a document out of the index."""
@@ -104,17 +126,23 @@ class IndexWriter:
 
     # -- vectors -----------------------------------------------------------------------------------------------
 
-    async def _write_vectors(self, dataset: Dataset, segments: Sequence[Segment]) -> set[str]:
-        """Embed and upsert; return the ids of segments that gave no vector."""
+    async def _write_vectors(self, dataset: Dataset, segments: Sequence[Segment]) -> dict[str, str]:
+        """Embed and upsert; return why segments gave no vector, by their ids."""
         nodes = await self._nodes(segments)
-        vectors = await embedder_of(self._repository, self._models, dataset).documents([node.text for node in nodes])
+        embedder = embedder_of(self._repository, self._models, dataset, patience=self._patience, told=self._told)
+        vectors = await embedder.documents([node.text for node in nodes], [node.hash for node in nodes])
         usable = [(node, vector) for node, vector in zip(nodes, vectors, strict=True) if vector is not None]
         if usable:
             index = await self._with_dimension(dataset, len(usable[0][1]))
-            assert index.space is not None
-            store = await self._stores.ready(index.store, index.space)
-            await store.upsert(index.space, dataset.id, [_record(node, vector) for node, vector in usable])
-        return {node.segment.id for node, vector in zip(nodes, vectors, strict=True) if vector is None}
+            records = [_record(node, vector) for node, vector in usable]
+            await patiently(partial(self._upsert, index, dataset.id, records), self._patience, self._told)
+        lost = [node for node, vector in zip(nodes, vectors, strict=True) if vector is None]
+        return {node.segment.id: embedder.refused.get(node.hash, _NO_VECTOR) for node in lost}
+
+    async def _upsert(self, index: IndexStruct, partition: str, records: Sequence[Record]) -> None:
+        assert index.space is not None
+        store = await self._stores.ready(index.store, index.space)
+        await store.upsert(index.space, partition, records)
 
     async def _nodes(self, segments: Sequence[Segment]) -> list[_Node]:
         """What to embed: the children where there are any, else the segment."""
@@ -127,7 +155,14 @@ class IndexWriter:
         for segment in segments:
             items: Sequence[Segment | ChildChunk] = by_segment.get(segment.id) or [segment]
             for item in items:
-                nodes.append(_Node(item.index_node_id or item.id, item.content, item.index_node_hash or "", segment))
+                nodes.append(
+                    _Node(
+                        item.index_node_id or item.id,
+                        item.content,
+                        item.index_node_hash or text_hash(item.content),
+                        segment,
+                    )
+                )
         return nodes
 
     async def _with_dimension(self, dataset: Dataset, dimension: int) -> IndexStruct:
@@ -199,14 +234,14 @@ class IndexWriter:
             dataset.collection_binding_id,
         )
 
-    async def _settle(self, conn: AsyncConnection, segments: Sequence[Segment], failed: set[str]) -> None:
+    async def _settle(self, conn: AsyncConnection, segments: Sequence[Segment], failed: dict[str, str]) -> None:
         """Record how the segments ended."""
         now = utc_now()
         finished = [segment.id for segment in segments if segment.id not in failed]
         await self._mark(conn, finished, status="completed", completed_at=now, error=None, stopped_at=None)
-        if failed:
-            message = "The embedding model gave no usable vector for this text."
-            await self._mark(conn, sorted(failed), status="error", stopped_at=now, error=message)
+        for message in sorted(set(failed.values())):
+            ids = sorted(id for id, why in failed.items() if why == message)
+            await self._mark(conn, ids, status="error", stopped_at=now, error=message)
         change = self._repository.scoped_update(child_chunks, {"completed_at": now})
         await conn.execute(change.where(child_chunks.c.segment_id.in_(finished)))
 

@@ -9,45 +9,40 @@ transaction; after it, only segments that are not completed are worked on.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
+from functools import partial
 
 import sqlalchemy as sa
 from dify_kernel.contracts.ports import ModelsPort
 from dify_kernel.contracts.storage import Storage
 from dify_kernel.errors import BadInput, DifyError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dify_host.db.engine import Database
 from dify_host.db.errors import DatabaseError
-from dify_host.db.outbox import enqueue
 from dify_host.db.repository import to_struct
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import utc_now
 from dify_host.knowledge.chunk import chunk_texts
 from dify_host.knowledge.clean import clean
-from dify_host.knowledge.document_run import DocumentRun, Patience, Stopped
+from dify_host.knowledge.document_run import DocumentRun, Stopped
 from dify_host.knowledge.errors import DatasetNotFound, DocumentNotFound, ExtractionFailed
 from dify_host.knowledge.extract.extractor import Extractor
 from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.links import Links
+from dify_host.knowledge.patience import Patience, Told
 from dify_host.knowledge.records import Dataset, Document
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.rules import ProcessRule
 from dify_host.knowledge.tables import documents
+from dify_host.knowledge.tasks import Task, Tasks
 from dify_host.knowledge.vectors import VectorStores
 
-__all__ = ["ACTOR", "QUEUE", "Indexer", "enqueue_indexing"]
+__all__ = ["Indexer"]
 
-ACTOR = "index_document"
-QUEUE = "dataset"
 BEFORE_SEGMENTS = ("waiting", "parsing", "cleaning", "splitting")
 
 Notify = Callable[[str, str, str, str], None]
-
-
-async def enqueue_indexing(conn: AsyncConnection, document_id: str) -> None:
-    """Ask for a run of this document, in the transaction that makes it necessary."""
-    await enqueue(conn, ACTOR, {"document_id": document_id}, queue=QUEUE)
 
 
 class Indexer:
@@ -81,25 +76,29 @@ class Indexer:
         """What reads documents, so many at a time in a process."""
         return self._extractor
 
-    async def run(self, document_id: str) -> None:
+    async def run(self, document_id: str, *, until: float = math.inf, told: Told | None = None) -> bool:
         """Bring the document to `completed` or `error`; harmless when it is there, paused or gone.
+
+        False when `until` (of the monotonic clock) came first: another call goes on. `told` hears what it waits for.
 
         What is wrong with the document, model or store ends in the row, not in an exception. Raises when the database
         fails, so that the job is delivered again, and for a fault of ours, which stands in the row too.
         """
         document = await self._load(document_id)
         if document is None or document.is_paused or document.indexing_status in ("completed", "error"):
-            return
+            return True
         tenant = Tenant(document.tenant_id)
         rows = KnowledgeRepository(self._db, tenant)
-        writer = IndexWriter(rows, self._stores, self._models(tenant))
+        models = self._models(tenant)
+        writer = IndexWriter(rows, self._stores, models, patience=self._patience, told=told)
         run = _Run(rows, writer, document, self._storage, self._extractor, self._patience)
         try:
-            await run.work()
+            if not await run.work(until):
+                return False
         except (Stopped, DatasetNotFound, DocumentNotFound):
             if await self._load(document_id) is None:
                 await run.forget()
-            return
+            return True
         except DatabaseError:
             raise
         except DifyError as exc:
@@ -110,6 +109,12 @@ class Indexer:
         final = await self._load(document_id)
         if self._notify and final and final.indexing_status in ("completed", "error"):
             self._notify(final.tenant_id, final.dataset_id, final.id, final.indexing_status)
+        return True
+
+    async def task(self, task: Task, until: float) -> bool:
+        """Do the task of a document: the handler of its purpose for `TurnRunner`."""
+        told = partial(Tasks(self._db, Tenant(task.tenant_id)).note, task.purpose, task.target_id)
+        return await self.run(task.target_id, until=until, told=told)
 
     async def _load(self, document_id: str) -> Document | None:
         async with self._db.read() as conn:
@@ -133,23 +138,29 @@ class _Run(DocumentRun):
         self._storage = storage
         self._extractor = extractor
         self._links = Links(rows.db, rows.tenant)
+        self._dataset: Dataset | None = None
 
-    async def work(self) -> None:
-        """Do what is left to do."""
+    async def work(self, until: float) -> bool:
+        """Do what is left to do; False when the time is up before."""
         async with self._db.read() as conn:
             dataset = await self._rows.dataset(conn, self._document.dataset_id)
             rule = await self._rows.process_rule(conn, self._document.dataset_process_rule_id)
+        self._dataset = dataset
         if self._document.indexing_status != "indexing":
             await self._prepare(dataset, rule)
-        await self.index(dataset)
+        if not await self.index(dataset, until=until):
+            return False
         await self.finish()
+        return True
 
     async def forget(self) -> None:
-        """Take out of the index what a run wrote for a document that was deleted meanwhile."""
+        """Take out of the index what this run wrote for a document, or a dataset, that was deleted meanwhile."""
         async with self._db.read() as conn:
             found = await self._rows.datasets(conn, [self._document.dataset_id])
-        for dataset in found:
-            await self._writer.remove_document(dataset, self._document.id)
+        # A dataset that is gone had the index that this run knew; its own removal cannot see what came after it.
+        for dataset in found or [self._dataset] if self._dataset else found:
+            if dataset is not None:
+                await self._writer.remove_document(dataset, self._document.id)
 
     # -- the steps ---------------------------------------------------------------------------------------------
 

@@ -61,6 +61,18 @@ class KnowledgeRepository(TenantRepository):
         rows = await conn.execute(query.order_by(child_chunks.c.segment_id, child_chunks.c.position))
         return [to_struct(row, ChildChunk) for row in rows]
 
+    async def segments(self, conn: AsyncConnection, document_id: str) -> list[Segment]:
+        """All segments of a document, by position."""
+        query = self.scoped_select(document_segments).where(document_segments.c.document_id == document_id)
+        rows = await conn.execute(query.order_by(document_segments.c.position, document_segments.c.id))
+        return [to_struct(row, Segment) for row in rows]
+
+    async def children_of_document(self, conn: AsyncConnection, document_id: str) -> list[ChildChunk]:
+        """All child chunks of a document, by segment and position."""
+        query = self.scoped_select(child_chunks).where(child_chunks.c.document_id == document_id)
+        rows = await conn.execute(query.order_by(child_chunks.c.segment_id, child_chunks.c.position))
+        return [to_struct(row, ChildChunk) for row in rows]
+
     async def process_rule(self, conn: AsyncConnection, rule_id: str | None) -> ProcessRule:
         """The rule of that id; the automatic one when there is none."""
         owned = self.reached_through(dataset_process_rules.c.dataset_id, root=datasets)

@@ -18,3 +18,6 @@ class KnowledgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
     indexing_max_segmentation_tokens_length: Annotated[int, Doc("Largest chunk, in characters", ge=50)] = 4000
     dataset_max_segments_per_request: Annotated[int, Doc("Segments in one request; 0 = no limit", ge=0)] = 0
+    tenant_isolated_task_concurrency: Annotated[
+        int, Doc("Documents of one workspace that are indexed at a time; those of others get their turn.", ge=1, le=64)
+    ] = 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+
 from dify_host.db.schema import (
     bare_table,
     big_integer,
@@ -36,6 +38,8 @@ __all__ = [
     "embeddings",
     "external_knowledge_apis",
     "external_knowledge_bindings",
+    "knowledge_tasks",
+    "knowledge_turns",
     "segment_attachment_bindings",
 ]
 
@@ -301,4 +305,34 @@ external_knowledge_bindings = table(
     unique("dataset_id"),
     index("external_knowledge_id"),
     index("external_knowledge_api_id"),
+)
+
+# What is to be done, oldest first by id, which is made of the time; `requested` changes when it is asked for again.
+knowledge_tasks = bare_table(
+    "knowledge_tasks",
+    ref("id", primary_key=True),
+    ref("tenant_id"),
+    ref("dataset_id"),
+    ref("target_id"),
+    string("purpose", 16),
+    json_text("payload"),
+    ref("requested"),
+    integer("slot", null=True),
+    moment("taken_at"),
+    long_text("note"),
+    long_text("error"),
+    unique("purpose", "target_id"),
+    index("tenant_id", "id"),
+    index("dataset_id", "purpose"),
+)
+
+# The slots of a workspace: how many of its tasks are worked on at a time, and which turn each has reached.
+knowledge_turns = bare_table(
+    "knowledge_turns",
+    ref("tenant_id", primary_key=True),
+    sa.Column("slot", sa.Integer(), primary_key=True, autoincrement=False),
+    big_integer("turn"),
+    flag("active"),
+    moment("looked_at"),
+    index("active", "looked_at"),
 )

@@ -411,6 +411,46 @@ def external_knowledge_bindings() -> None:
     )
 
 
+def knowledge_tasks() -> None:
+    """Create `knowledge_tasks`."""
+    create_table(
+        "knowledge_tasks",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("tenant_id", types.Id(), nullable=False),
+        sa.Column("dataset_id", types.Id(), nullable=False),
+        sa.Column("target_id", types.Id(), nullable=False),
+        sa.Column("purpose", sa.String(length=16), nullable=False),
+        sa.Column("payload", types.JsonText(), nullable=True),
+        sa.Column("requested", types.Id(), nullable=False),
+        sa.Column("slot", sa.Integer(), nullable=True),
+        sa.Column("taken_at", types.Moment(), nullable=True),
+        sa.Column("note", types.LongText(), nullable=True),
+        sa.Column("error", types.LongText(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("purpose", "target_id", name=op.f("uq_knowledge_tasks_purpose_target_id")),
+    )
+    op.create_index(
+        op.f("ix_knowledge_tasks_dataset_id_purpose"), "knowledge_tasks", ["dataset_id", "purpose"], unique=False
+    )
+    op.create_index(op.f("ix_knowledge_tasks_tenant_id_id"), "knowledge_tasks", ["tenant_id", "id"], unique=False)
+
+
+def knowledge_turns() -> None:
+    """Create `knowledge_turns`."""
+    create_table(
+        "knowledge_turns",
+        sa.Column("tenant_id", types.Id(), nullable=False),
+        sa.Column("slot", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("turn", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("active", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("looked_at", types.Moment(), nullable=True),
+        sa.PrimaryKeyConstraint("tenant_id", "slot"),
+    )
+    op.create_index(
+        op.f("ix_knowledge_turns_active_looked_at"), "knowledge_turns", ["active", "looked_at"], unique=False
+    )
+
+
 def segment_attachment_bindings() -> None:
     """Create `segment_attachment_bindings`."""
     create_table(
@@ -456,3 +496,5 @@ TABLES = (
     external_knowledge_bindings,
     segment_attachment_bindings,
 )
+    knowledge_tasks,
+    knowledge_turns,

@@ -1,0 +1,234 @@
+"""What is to be done for the knowledge bases of a workspace, and whose turn it is: no workspace starves another.
+
+A task is a row, written in the transaction of what makes it necessary, and stays until it is done. A workspace has a
+few slots. The queue holds one job for each slot that is at work, whatever the number of its tasks; a job is one turn:
+it works for some seconds and then puts the next turn of its slot at the end of the queue, behind those of others.
+A turn that is delivered twice is one turn: its number is compared first.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dify_host.db.engine import Database
+from dify_host.db.outbox import enqueue
+from dify_host.db.repository import TenantRepository, to_struct
+from dify_host.db.statements import insert_missing
+from dify_host.db.tenant import Tenant
+from dify_host.db.types import new_id, utc_now
+from dify_host.knowledge.tables import knowledge_tasks, knowledge_turns
+
+__all__ = ["ACTOR", "IMPORT", "INDEX", "QUEUE", "REBUILD", "RETIRE", "Task", "Tasks", "wake_lost_turns"]
+
+ACTOR = "index_documents"
+QUEUE = "dataset"
+#: Purposes: bring a document to its end, put it into a new index, forget an old index, read segments from a file.
+INDEX, REBUILD, RETIRE, IMPORT = "index", "rebuild", "retire", "import"
+
+#: A slot at work says so every minute; one that is silent for longer has lost its job.
+SILENT = timedelta(minutes=5)
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing to do; `target_id` is the document's, the dataset's or the import's. `note` says what it waits for.
+
+    `error` is why it is not tried again by itself. `slot` is the one that works on it, None while it waits.
+    """
+
+    id: str
+    tenant_id: str
+    dataset_id: str
+    target_id: str
+    purpose: str
+    payload: dict[str, Any] | None
+    requested: str
+    slot: int | None
+    taken_at: datetime | None
+    note: str | None
+    error: str | None
+
+
+class Tasks(TenantRepository):
+    """The tasks of one tenant; `slots` is how many of them are worked on at a time."""
+
+    def __init__(self, db: Database, tenant: Tenant, *, slots: int = 2) -> None:
+        super().__init__(db, tenant)
+        self._slots = slots
+
+    # -- asking ------------------------------------------------------------------------------------------------
+
+    async def add(
+        self,
+        conn: AsyncConnection,
+        purpose: str,
+        dataset_id: str,
+        target_ids: list[str],
+        payload: dict[str, Any] | None = None,
+    ) -> None:
+        """Ask for these tasks in the caller's transaction; one that is asked for already is asked for once more.
+
+        So one that is under work is done again after that, and one that had failed is tried again.
+        """
+        if not target_ids:
+            return
+        turns = await self._locked(conn)
+        asked = new_id()
+        rows = [
+            {
+                "id": new_id(),
+                "tenant_id": self.tenant.id,
+                "dataset_id": dataset_id,
+                "target_id": target_id,
+                "purpose": purpose,
+                "payload": payload,
+                "requested": asked,
+            }
+            for target_id in target_ids
+        ]
+        await insert_missing(conn, knowledge_tasks, rows, key=["purpose", "target_id"])
+        again = {"requested": asked, "error": None, "payload": payload}
+        for start in range(0, len(target_ids), 500):
+            group = target_ids[start : start + 500]
+            change = self.scoped_update(knowledge_tasks, again).where(
+                knowledge_tasks.c.purpose == purpose, knowledge_tasks.c.target_id.in_(group)
+            )
+            await conn.execute(change.where(knowledge_tasks.c.requested != asked))
+        resting = [turn for turn in turns[: self._slots] if not turn.active]
+        for turn in resting[: len(target_ids)]:
+            await self._start(conn, turn.slot, turn.turn + 1)
+
+    async def drop(self, conn: AsyncConnection, *, purpose: str | None = None, **where: str) -> None:
+        """Forget tasks of a dataset or target: drop(conn, dataset_id=…) or drop(conn, target_id=…)."""
+        conditions = [knowledge_tasks.c[name] == value for name, value in where.items()]
+        if purpose is not None:
+            conditions.append(knowledge_tasks.c.purpose == purpose)
+        await conn.execute(self.scoped_delete(knowledge_tasks).where(*conditions))
+
+    async def of(self, conn: AsyncConnection, purpose: str, target_ids: list[str]) -> dict[str, Task]:
+        """The open tasks of these targets, by target."""
+        query = self.scoped_select(knowledge_tasks).where(
+            knowledge_tasks.c.purpose == purpose, knowledge_tasks.c.target_id.in_(target_ids)
+        )
+        return {row.target_id: to_struct(row, Task) for row in await conn.execute(query)}
+
+    async def before(self, conn: AsyncConnection, task: Task) -> int:
+        """How many tasks of the tenant are done before this one."""
+        query = self.scoped_select(knowledge_tasks, sa.func.count()).where(
+            knowledge_tasks.c.id < task.id, knowledge_tasks.c.error.is_(None)
+        )
+        return int((await conn.execute(query)).scalar_one())
+
+    async def left(self, conn: AsyncConnection, purpose: str, dataset_id: str) -> tuple[int, str | None]:
+        """How many tasks of a purpose a dataset has, and the error of one that has failed."""
+        query = self.scoped_select(
+            knowledge_tasks, sa.func.count().label("number"), sa.func.max(knowledge_tasks.c.error).label("error")
+        ).where(knowledge_tasks.c.purpose == purpose, knowledge_tasks.c.dataset_id == dataset_id)
+        row = (await conn.execute(query)).one()
+        return int(row.number), row.error
+
+    # -- working -----------------------------------------------------------------------------------------------
+
+    async def take(self, slot: int, turn: int) -> Task | None:
+        """The task that this slot goes on with, else the oldest that waits; None without one or out of turn."""
+        async with self.db.write() as conn:
+            if not await self._has_turn(conn, slot, turn):
+                return None
+            await conn.execute(self._mine(slot, turn, looked_at=utc_now()))
+            open_tasks = self.scoped_select(knowledge_tasks).where(knowledge_tasks.c.error.is_(None))
+            held = open_tasks.where(knowledge_tasks.c.slot == slot)
+            waiting = open_tasks.where(knowledge_tasks.c.slot.is_(None))
+            for query in (held, waiting):
+                row = (await conn.execute(query.order_by(knowledge_tasks.c.id).limit(1))).one_or_none()
+                if row is not None:
+                    taken = self.scoped_update(knowledge_tasks, {"slot": slot, "taken_at": utc_now()})
+                    await conn.execute(taken.where(knowledge_tasks.c.id == row.id))
+                    return to_struct(row, Task)
+        return None
+
+    async def settle(self, task: Task, *, error: str | None = None) -> None:
+        """Record that a task is done, or why it failed; one that was asked for meanwhile waits again."""
+        async with self.db.write() as conn:
+            unchanged = knowledge_tasks.c.id == task.id, knowledge_tasks.c.requested == task.requested
+            if error is None:
+                ended = await conn.execute(self.scoped_delete(knowledge_tasks).where(*unchanged))
+            else:
+                failed = {"error": error, "slot": None, "note": None}
+                ended = await conn.execute(self.scoped_update(knowledge_tasks, failed).where(*unchanged))
+            if ended.rowcount == 0:
+                waits = self.scoped_update(knowledge_tasks, {"slot": None, "note": None})
+                await conn.execute(waits.where(knowledge_tasks.c.id == task.id))
+
+    async def note(self, purpose: str, target_id: str, note: str | None) -> None:
+        """Say what a task that is under work waits for; None when it goes on."""
+        change = self.scoped_update(knowledge_tasks, {"note": note}).where(
+            knowledge_tasks.c.purpose == purpose, knowledge_tasks.c.target_id == target_id
+        )
+        async with self.db.write() as conn:
+            await conn.execute(change)
+
+    async def alive(self, slot: int, turn: int) -> None:
+        """Say that this turn is at work."""
+        async with self.db.write() as conn:
+            await conn.execute(self._mine(slot, turn, looked_at=utc_now()))
+
+    async def hand_on(self, slot: int, turn: int) -> None:
+        """End a turn: the next one goes to the end of the queue, or the slot rests when nothing waits."""
+        async with self.db.write() as conn:
+            if not await self._has_turn(conn, slot, turn):
+                return
+            query = self.scoped_select(knowledge_tasks, knowledge_tasks.c.id).where(
+                knowledge_tasks.c.error.is_(None),
+                sa.or_(knowledge_tasks.c.slot.is_(None), knowledge_tasks.c.slot == slot),
+            )
+            if (await conn.execute(query.limit(1))).one_or_none() is not None:
+                await self._start(conn, slot, turn + 1)
+            else:
+                await conn.execute(self._mine(slot, turn, active=False))
+
+    # -- turns -------------------------------------------------------------------------------------------------
+
+    async def _locked(self, conn: AsyncConnection) -> list[Any]:
+        """The tenant's slots in order, locked until the transaction ends; made when they are not there."""
+        query = self.scoped_select(knowledge_turns).order_by(knowledge_turns.c.slot).with_for_update()
+        found = (await conn.execute(query)).all()
+        if len(found) < self._slots:
+            rows = [{"tenant_id": self.tenant.id, "slot": slot, "turn": 0} for slot in range(self._slots)]
+            await insert_missing(conn, knowledge_turns, rows, key=["tenant_id", "slot"])
+            found = (await conn.execute(query)).all()
+        return list(found)
+
+    async def _has_turn(self, conn: AsyncConnection, slot: int, turn: int) -> bool:
+        turns = {row.slot: row for row in await self._locked(conn)}
+        return slot in turns and turns[slot].active and turns[slot].turn == turn
+
+    async def _start(self, conn: AsyncConnection, slot: int, turn: int) -> None:
+        begun = {"turn": turn, "active": True, "looked_at": utc_now()}
+        await conn.execute(self.scoped_update(knowledge_turns, begun).where(knowledge_turns.c.slot == slot))
+        await enqueue(conn, ACTOR, {"tenant_id": self.tenant.id, "slot": slot, "turn": turn}, queue=QUEUE)
+
+    def _mine(self, slot: int, turn: int, **values: Any) -> sa.Update:
+        """Change this slot while it has this turn."""
+        mine = knowledge_turns.c.slot == slot, knowledge_turns.c.turn == turn
+        return self.scoped_update(knowledge_turns, values).where(*mine)
+
+
+async def wake_lost_turns(db: Database, *, silent: timedelta = SILENT) -> int:
+    """Send the jobs of slots again that say nothing any more, as those of a queue that lost its data; returns how many.
+
+    One that was only waiting for a worker is then there twice, which is harmless.
+    """
+    async with db.write() as conn:
+        lost = sa.select(knowledge_turns).where(
+            knowledge_turns.c.active.is_(True), knowledge_turns.c.looked_at < utc_now() - silent
+        )
+        rows = (await conn.execute(lost.with_for_update(skip_locked=True))).all()
+        for row in rows:
+            await enqueue(conn, ACTOR, {"tenant_id": row.tenant_id, "slot": row.slot, "turn": row.turn}, queue=QUEUE)
+            mine = knowledge_turns.c.tenant_id == row.tenant_id, knowledge_turns.c.slot == row.slot
+            await conn.execute(knowledge_turns.update().where(*mine).values(looked_at=utc_now()))
+    return len(rows)
