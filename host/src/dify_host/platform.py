@@ -215,13 +215,13 @@ class Platform:
         return Indexer(self.db, self.storage, self.vectors, self.models_of, notify=self._document_indexed)
 
     @cached_property
-    def payloads(self) -> Payloads:
-    @cached_property
     def turns(self) -> TurnRunner:
         """Runs the tasks of knowledge bases."""
         slots = self.knowledge_settings.tenant_isolated_task_concurrency
         return TurnRunner(self.db, {INDEX: self.indexer.task}, slots=slots)
 
+    @cached_property
+    def payloads(self) -> Payloads:
         """The large values of all runs."""
         return Payloads(self.storage, limit=self.settings.workflow_payload_max_inline)
 

@@ -494,7 +494,7 @@ TABLES = (
     embeddings,
     external_knowledge_apis,
     external_knowledge_bindings,
-    segment_attachment_bindings,
-)
     knowledge_tasks,
     knowledge_turns,
+    segment_attachment_bindings,
+)
