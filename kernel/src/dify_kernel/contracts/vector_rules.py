@@ -228,7 +228,8 @@ def _compare(op: str, found: Any, value: Any) -> bool:
     if op in ("eq", "ne"):
         return _equal(found, value) is (op == "eq")
     if op in ("in", "not_in"):
-        return any(_equal(found, item) for item in value) is (op == "in")
+        # Lists are long (the documents of a knowledge base): look for an equal one first, then at its kind.
+        return (found in value and any(_equal(found, item) for item in value)) is (op == "in")
     if op == "contains":
         return isinstance(found, str | list) and value in found
     if op in ("starts_with", "ends_with"):

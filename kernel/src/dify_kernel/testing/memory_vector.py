@@ -7,8 +7,6 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-import msgspec
-
 from dify_kernel.contracts.lexical import bm25
 from dify_kernel.contracts.vector import Filter, Hit, Page, Record, Space, VectorCapabilities, VectorStore
 from dify_kernel.contracts.vector_rules import (
@@ -63,7 +61,7 @@ class MemoryVectorStore(VectorStore):
         if space.name not in self._spaces:
             raise InvalidQuery(f"Space {space.name} was not created.", hint="Call create first.")
         held = self._records.setdefault((space.name, partition), {})
-        held.update({record.id: copy.deepcopy(record) for record in records})
+        held.update({record.id: _copied(record) for record in records})
 
     async def delete(
         self,
@@ -76,8 +74,9 @@ class MemoryVectorStore(VectorStore):
         await self._ready()
         check_filter(filter)
         held = self._records.get((space.name, partition), {})
+        wanted = None if ids is None else frozenset(ids)
         for record in self._select(space, partition, filter):
-            if ids is None or record.id in ids:
+            if wanted is None or record.id in wanted:
                 del held[record.id]
 
     async def search(
@@ -92,8 +91,9 @@ class MemoryVectorStore(VectorStore):
     ) -> list[Hit]:
         await self._ready()
         check_query(space, vector, top_k, filter)
-        hits = [_hit(record, cosine(vector, record.vector)) for record in self._select(space, partition, filter)]
-        return cut(sorted(hits, key=lambda hit: -hit.score), top_k, threshold)
+        found = self._select(space, partition, filter)
+        scored = sorted(((record, cosine(vector, record.vector)) for record in found), key=lambda item: -item[1])
+        return cut([_hit(record, score) for record, score in scored[:top_k]], top_k, threshold)
 
     async def full_text(
         self, space: Space, partition: str, query: str, *, top_k: int = 4, filter: Filter | None = None
@@ -124,7 +124,7 @@ class MemoryVectorStore(VectorStore):
     async def get(self, space: Space, partition: str, ids: Sequence[str]) -> list[Record]:
         await self._ready()
         held = self._records.get((space.name, partition), {})
-        return [copy.deepcopy(held[id]) for id in dict.fromkeys(ids) if id in held]
+        return [_copied(held[id]) for id in dict.fromkeys(ids) if id in held]
 
     async def count(self, space: Space, partition: str, *, filter: Filter | None = None) -> int:
         await self._ready()
@@ -139,7 +139,7 @@ class MemoryVectorStore(VectorStore):
             raise InvalidQuery(f"Cursor {cursor!r} is not one that scan gave.")
         after = cursor.removeprefix("after ") if cursor else ""
         ids = sorted(id for id in held if id > after)
-        records = [copy.deepcopy(held[id]) for id in ids[:limit]]
+        records = [_copied(held[id]) for id in ids[:limit]]
         return Page(records=records, cursor=f"after {ids[limit - 1]}" if len(ids) > limit else None)
 
     async def _ready(self) -> None:
@@ -157,6 +157,11 @@ class MemoryVectorStore(VectorStore):
     )
 
 
+def _copied(record: Record) -> Record:
+    """A record that shares nothing with the caller's."""
+    metadata = copy.deepcopy(record.metadata)
+    return Record(id=record.id, text=record.text, vector=list(record.vector), metadata=metadata)
+
+
 def _hit(record: Record, score: float) -> Hit:
-    copied = copy.deepcopy(msgspec.structs.asdict(record))
-    return Hit(id=copied["id"], text=copied["text"], score=score, metadata=copied["metadata"])
+    return Hit(id=record.id, text=record.text, score=score, metadata=copy.deepcopy(record.metadata))

@@ -5,21 +5,26 @@ from __future__ import annotations
 import pytest
 
 from dify_kernel.contracts.vector import VectorStore
+from dify_kernel.proof import Proof
+from dify_kernel.testing.backend import BackendSuite
 from dify_kernel.testing.vector.data import SPACES
 from dify_kernel.testing.vector.filtering import Filtering
+from dify_kernel.testing.vector.large import Large
 from dify_kernel.testing.vector.lexical import Lexical
 from dify_kernel.testing.vector.lifecycle import Lifecycle, Reopen
+from dify_kernel.testing.vector.outages import Outages
 from dify_kernel.testing.vector.searching import Searching
 from dify_kernel.testing.vector.writing import Writing
 
-__all__ = ["SPACES", "VectorStoreSuite"]
+__all__ = ["SPACES", "Proof", "VectorStoreSuite"]
 
 
-class VectorStoreSuite(Lifecycle, Writing, Searching, Filtering, Lexical, suite=True):
+class VectorStoreSuite(BackendSuite, Lifecycle, Writing, Searching, Filtering, Lexical, Outages, Large, suite=True):
     """Every promise of `dify_kernel.contracts.vector`, tested on a store.
 
     The author supplies an async fixture `store` that yields an opened store on an empty backend of its own, and closes
-    it. A persistent store may override `reopen` to give another object over the same backend.
+    it. A persistent store may override `reopen` to give another object over the same backend. The fixtures `proof`,
+    `restart`, `unreachable`, `unauthorized` and `secrets` of `BackendSuite` are for stores that have a server.
     """
 
     @pytest.fixture

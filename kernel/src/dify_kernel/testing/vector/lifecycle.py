@@ -207,12 +207,6 @@ class Lifecycle(ContractSuite, suite=True):
         with pytest.raises(InvalidQuery):
             await store.upsert(SPACE, "", [record(1)])
 
-    async def test_many_partitions(self, store: VectorStore) -> None:
-        await store.create(SPACE)
-        for i in range(60):
-            await store.upsert(SPACE, f"partition {i}", [record(i)])
-        assert [await store.count(SPACE, f"partition {i}") for i in range(60)] == [1] * 60
-
     # -- concurrency ---------------------------------------------------------------------------------------------
 
     async def test_calls_may_run_concurrently(self, store: VectorStore) -> None:
