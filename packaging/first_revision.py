@@ -19,6 +19,7 @@ import dify_host.human.tables as human
 import dify_host.identity.tables as identity
 import dify_host.knowledge.tables as knowledge
 import dify_host.models.tables as models
+import dify_host.pipelines.tables as pipelines
 import dify_host.runs.tables as runs
 import dify_host.tools.tables as tools
 import sqlalchemy as sa
@@ -73,7 +74,7 @@ def _groups() -> dict[str, tuple[str, list[sa.Table]]]:
         "apps": ("apps, workflows, sites and tags", _tables(apps)),
         "conversations": ("conversations and messages", others),
         "runs": ("workflow runs, their log, their forms, and the outbox", [*in_order, outbox.outbox]),
-        "knowledge": ("knowledge bases", _tables(knowledge)),
+        "knowledge": ("knowledge bases and their pipelines", [*_tables(knowledge), *_tables(pipelines)]),
         "settings": ("files, models and tools", [*_tables(files), *_tables(models), *_tables(tools)]),
     }
 

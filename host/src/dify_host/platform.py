@@ -55,6 +55,8 @@ from dify_host.moderation.rules import ModerationRules
 from dify_host.net.client import GuardedClient, OutboundSettings
 from dify_host.net.crypto import KeyRing
 from dify_host.net.mail import Mailer, MailSettings
+from dify_host.pipelines.repository import PipelineRepository
+from dify_host.pipelines.rows import document_rows
 from dify_host.runs.answered import Answers
 from dify_host.runs.calls import AppCalls
 from dify_host.runs.commands import RunCommands
@@ -248,7 +250,7 @@ class Platform:
             places=self.places,
             checks=OutputChecks(self._judge, buffer=settings.moderation_buffer_size),
             recovered=self._recovered,
-            programs=ProgramSources(self.db, self.programs, self._apps_of),
+            programs=ProgramSources(self.db, self.programs, self._apps_of, self._pipelines_of),
             more_rows=self._more_rows,
             form_token=self.form_links.token,
             watcher=self.run_streams,
@@ -298,7 +300,7 @@ class Platform:
 
     def _more_rows(self, context: RunContext) -> list[Rows]:
         """What other domains keep of a run."""
-        return [FormRows(context)]
+        return [FormRows(context), *document_rows(context)]
 
     @cached_property
     def form_links(self) -> FormLinks:
@@ -328,6 +330,9 @@ class Platform:
 
     async def _apps_of(self, tenant: Tenant) -> AppRepository:
         return (await self.workspace(tenant)).app_repository
+
+    async def _pipelines_of(self, tenant: Tenant) -> PipelineRepository:
+        return (await self.workspace(tenant)).pipeline_repository
 
     @cached_property
     def debug_inbox(self) -> DebugInbox:

@@ -22,12 +22,21 @@ from dify_host.identity.workspaces import Members, Standing
 from dify_host.knowledge.datasets import DatasetService
 from dify_host.knowledge.documents import DocumentService
 from dify_host.knowledge.metadata_fields import MetadataFields
+from dify_host.knowledge.pipeline_datasets import PipelineDatasets
+from dify_host.knowledge.pipeline_documents import PipelineDocuments
+from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.retrieval import Retriever
 from dify_host.knowledge.segments import SegmentService
 from dify_host.knowledge.services import Knowledge
 from dify_host.models.providers import ProviderService
 from dify_host.models.runtime import ModelRuntime
 from dify_host.net.crypto import TenantCipher
+from dify_host.pipelines.datasources import Datasources, NoDatasources
+from dify_host.pipelines.repository import PipelineRepository
+from dify_host.pipelines.runner import PipelineRunner
+from dify_host.pipelines.service import PipelineService
+from dify_host.pipelines.starting import PipelineStarter
+from dify_host.pipelines.templates import PipelineTemplates
 from dify_host.runs.asides import Asides
 from dify_host.runs.before import Before
 from dify_host.runs.memory import ConversationMemory
@@ -173,6 +182,52 @@ class Workspace:
     def tags(self) -> Tags:
         """Tags of apps and knowledge bases."""
         return Tags(self._platform.db, self.tenant)
+
+    @cached_property
+    def pipeline_repository(self) -> PipelineRepository:
+        """Knowledge pipelines as the rest of the host sees them."""
+        return PipelineRepository(self._platform.db, self.tenant, self.cipher)
+
+    @cached_property
+    def pipelines(self) -> PipelineService:
+        """Import, export and publish knowledge pipelines."""
+        platform = self._platform
+        return PipelineService(self.pipeline_repository, self.pipeline_datasets, platform.registry, platform.settings)
+
+    @cached_property
+    def pipeline_datasets(self) -> PipelineDatasets:
+        """Knowledge bases that own a pipeline."""
+        return PipelineDatasets(KnowledgeRepository(self._platform.db, self.tenant), self.datasets)
+
+    @cached_property
+    def pipeline_templates(self) -> PipelineTemplates:
+        """Pipelines to begin with."""
+        return PipelineTemplates(self._platform.db, self.tenant)
+
+    @cached_property
+    def datasources(self) -> Datasources:
+        """The data sources of installed plugins."""
+        return NoDatasources()
+
+    @cached_property
+    def pipeline_starter(self) -> PipelineStarter:
+        """Starts pipelines."""
+        documents = PipelineDocuments(KnowledgeRepository(self._platform.db, self.tenant))
+        return PipelineStarter(self.pipeline_repository, self.pipeline_datasets, documents, self.files)
+
+    @cached_property
+    def pipeline_runner(self) -> PipelineRunner:
+        """Runs pipelines over documents."""
+        platform = self._platform
+        return PipelineRunner(
+            self.pipeline_repository,
+            KnowledgeRepository(platform.db, self.tenant),
+            self.pipeline_datasets,
+            sources=self.datasources,
+            programs=platform.programs,
+            runs=platform.runs,
+            patience=platform.settings.app_max_execution_time + 60,
+        )
 
     @cached_property
     def retrieval(self) -> Retriever:

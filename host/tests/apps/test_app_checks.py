@@ -22,7 +22,7 @@ from dify_host.apps.validation import check_pipeline, check_workflow
 from dify_host.apps.yaml_text import MAX_BYTES
 from dify_host.db.types import new_id
 from dify_kernel.contracts.http import HttpRequest, HttpResponse, HttpStream, HttpTooLarge
-from dify_kernel.errors import BadInput, InvalidGraph, NotImplementedYet, TooLarge
+from dify_kernel.errors import BadInput, InvalidGraph, TooLarge
 from dify_kernel.registry import Registry
 
 from . import sample_apps as sample
@@ -328,16 +328,18 @@ INDEX = sample.node(
 )
 
 
-async def test_a_knowledge_pipeline_is_read_and_checked_and_said_not_to_be_kept(quick: AppService) -> None:
+async def test_a_knowledge_pipeline_is_read_and_checked_and_is_no_app(quick: AppService) -> None:
     check = await quick.check(pipeline(SOURCE, INDEX))
-    assert (check.kind, check.name, check.mode, check.importable) == ("rag_pipeline", "Papers", "rag-pipeline", False)
+    assert (check.kind, check.name, check.mode, check.importable) == ("rag_pipeline", "Papers", "rag-pipeline", True)
     assert check.valid, check.problems
-    with pytest.raises(NotImplementedYet, match="not kept yet"):
+    assert not (await quick.check(pipeline(SOURCE))).importable
+    with pytest.raises(InvalidDsl, match="Missing app data"):
         await quick.import_dsl(pipeline(SOURCE, INDEX), account_id=ME)
-    with pytest.raises(InvalidGraph, match="no knowledge-index node"):
-        await quick.import_dsl(pipeline(SOURCE), account_id=ME)
     with pytest.raises(InvalidDsl, match="Missing rag_pipeline"):
         await quick.check(pipeline(SOURCE, rag_pipeline=None))
+    nameless = {"graph": sample.graph(SOURCE, INDEX), "rag_pipeline_variables": [{"variable": "x"}]}
+    with pytest.raises(InvalidDsl, match="belong_to_node_id"):
+        await quick.check(pipeline(SOURCE, INDEX, workflow=nameless))
 
 
 def test_what_is_wrong_with_a_pipeline_is_told(registry: Registry) -> None:

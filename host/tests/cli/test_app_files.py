@@ -15,6 +15,7 @@ from .conftest import WORKFLOW, Dify
 WAITING = WORKFLOW.replace("type: template-transform", "type: teleport")
 BROKEN = WORKFLOW.replace("target: end", "target: ghost")
 OLD = WORKFLOW.replace("version: 0.5.0", "version: 0.1").replace("kind: app", "")
+EXAMPLES = Path(__file__).parents[3] / "examples"
 PIPELINE = WORKFLOW.replace("app: {", "rag_pipeline: {").replace("kind: app", "kind: rag_pipeline")
 
 
@@ -91,12 +92,21 @@ def test_a_draft_is_overwritten(dify: Dify, workflow: str) -> None:
     assert [item["name"] for item in dify("app", "list", "--json").result["data"]] == ["Second"]
 
 
-def test_a_knowledge_pipeline_is_checked_and_said_not_to_be_kept(dify: Dify, tmp_path: Path) -> None:
+def test_a_broken_knowledge_pipeline_is_refused_with_its_problems(dify: Dify, tmp_path: Path) -> None:
     file = write(tmp_path, PIPELINE)
     checked = dify("app", "validate", file, "--json").result
     assert (checked["kind"], checked["importable"]) == ("rag_pipeline", False)
     assert {"missing_source", "missing_index"} <= {item["code"] for item in checked["problems"]}
     assert dify("app", "import", file, "--json").result["code"] == "invalid_graph"
+
+
+def test_a_knowledge_pipeline_goes_in_and_out_as_a_file(dify: Dify) -> None:
+    made = dify("app", "import", str(EXAMPLES / "handbook-pipeline.yml"), "--publish", "--json").result
+    assert (made["published"], made["missing"]) == (True, [])
+    assert [item["id"] for item in dify("kb", "list", "--json").result["data"]] == [made["dataset_id"]]
+    text = dify("app", "export", made["pipeline_id"], "--json").result["data"]
+    assert "kind: rag_pipeline" in text
+    assert "name: Handbook pipeline" in text
 
 
 @pytest.fixture

@@ -19,10 +19,7 @@ _LONGEST_TEXT: Final = 255  # characters of the columns of a name and an icon
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """What a text is, and everything that is wrong with it.
-
-    A knowledge pipeline may be `valid`, and is not `importable` yet.
-    """
+    """What a text is, an app or a knowledge pipeline, and everything that is wrong with it."""
 
     kind: str
     name: str

@@ -29,14 +29,13 @@ class AppChecker:
         dsl = reading.dsl
         import_status(dsl.version)
         problems = self.problems(dsl)
-        pipeline = isinstance(dsl, PipelineDsl)
         return Check(
             kind=dsl.kind,
             name=dsl.rag_pipeline.name if isinstance(dsl, PipelineDsl) else dsl.app.name,
             mode="rag-pipeline" if isinstance(dsl, PipelineDsl) else dsl.app.mode,
             version=dsl.version,
             valid=not validation.has_errors(problems),
-            importable=not pipeline and not validation.has_errors(problems),
+            importable=not validation.has_errors(problems),
             problems=problems,
             missing=self.missing(dsl),
             changes=reading.changes,
@@ -45,7 +44,7 @@ class AppChecker:
     def problems(self, dsl: AppDsl | PipelineDsl) -> list[Problem]:
         """Every problem of a text, errors first."""
         if isinstance(dsl, PipelineDsl):
-            return validation.check_pipeline(dsl.workflow.graph, self._registry)
+            return self.pipeline(dsl.workflow)
         if dsl.workflow is not None:
             return self.workflow(dsl.workflow, dsl.app.mode)
         config = msgspec.convert({**(dsl.model_config or {}), "id": "", "app_id": ""}, ModelConfig)
@@ -62,6 +61,10 @@ class AppChecker:
             conversation=body.conversation_variables,
         )
 
+    def pipeline(self, body: WorkflowBody | WorkflowRecord) -> list[Problem]:
+        """Every problem of a knowledge pipeline, errors first."""
+        return validation.check_pipeline(body.graph, self._registry)
+
     def config(self, config: ModelConfig, mode: str) -> list[Problem]:
         """Every problem of a chat, agent-chat or completion app, errors first."""
         return validation.check_config(config, mode, self._registry)
@@ -77,10 +80,11 @@ class AppChecker:
         """The same for a graph or a configuration."""
         return find_missing(graph, config, dependencies, self._registry)
 
-    def missing_plugins(self, dsl: AppDsl) -> list[str]:
+    def missing_plugins(self, dsl: AppDsl | PipelineDsl) -> list[str]:
         """The same by the `author/name` of plugins, as Dify's editor asks for them."""
         graph = dsl.workflow.graph if dsl.workflow else {}
-        needed = sharing.used_plugins(dsl.dependencies) or sharing.derived_plugins(graph, dsl.model_config or {})
+        config = (dsl.model_config if isinstance(dsl, AppDsl) else None) or {}
+        needed = sharing.used_plugins(dsl.dependencies) or sharing.derived_plugins(graph, config)
         offered = {_plain(name) for kind in ("providers", "tools", "nodes") for name in self._registry.names(kind)}
         return [plugin for plugin in needed if _plain(plugin.rpartition("/")[2]) not in offered]
 

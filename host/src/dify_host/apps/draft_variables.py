@@ -16,6 +16,7 @@ from dify_host.apps.tables import apps, workflow_draft_variables
 from dify_host.db.repository import TenantRepository, to_struct
 from dify_host.db.statements import insert_missing, upsert
 from dify_host.db.types import new_id, utc_now
+from dify_host.pipelines.tables import pipelines
 
 __all__ = ["CONVERSATION", "SYSTEM", "DraftVariable", "DraftVariables", "Remembered", "RESERVED"]
 
@@ -26,6 +27,8 @@ RESERVED: Final = (CONVERSATION, SYSTEM)
 _CHANGEABLE: Final = ("query", "files")
 
 _table = workflow_draft_variables
+#: Whose drafts these are: `app_id` is the id of an app or of a knowledge pipeline.
+_OWNERS: Final = (apps, pipelines)
 
 
 class Remembered(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,8 +152,7 @@ class DraftVariables(TenantRepository):
 
     async def delete(self, app_id: str, *, variable_id: str | None = None, node_id: str | None = None) -> int:
         """Forget one, those of a node, or all of an app; says how many."""
-        owned = self.reached_through(_table.c.app_id, root=apps)
-        gone = _table.delete().where(_table.c.app_id == app_id, owned)
+        gone = _table.delete().where(_table.c.app_id == app_id, self._owned)
         if variable_id is not None:
             gone = gone.where(_table.c.id == variable_id)
         if node_id is not None:
@@ -159,18 +161,22 @@ class DraftVariables(TenantRepository):
             return (await conn.execute(gone)).rowcount
 
     async def _write(self, app_id: str, variable_id: str, values: Mapping[str, Any]) -> DraftVariable:
-        owned = self.reached_through(_table.c.app_id, root=apps)
-        this = sa.and_(_table.c.id == variable_id, _table.c.app_id == app_id, owned)
+        this = sa.and_(_table.c.id == variable_id, _table.c.app_id == app_id, self._owned)
         async with self.db.write() as conn:
             await conn.execute(_table.update().where(this).values(dict(values)))
         return await self.get(app_id, variable_id)
 
     async def _mine(self, conn: Any, app_id: str) -> bool:
-        """Whether the app is the tenant's, and still there."""
-        return (await conn.execute(self.scoped_select(apps, apps.c.id).where(apps.c.id == app_id))).first() is not None
+        """Whether the app, or pipeline, is the tenant's, and still there."""
+        found = [self.scoped_select(owners, owners.c.id).where(owners.c.id == app_id) for owners in _OWNERS]
+        return (await conn.execute(sa.union_all(*found))).first() is not None
 
     def _of(self, app_id: str) -> sa.Select[Any]:
-        return sa.select(_table).where(_table.c.app_id == app_id, self.reached_through(_table.c.app_id, root=apps))
+        return sa.select(_table).where(_table.c.app_id == app_id, self._owned)
+
+    @property
+    def _owned(self) -> sa.ColumnElement[bool]:
+        return sa.or_(*(self.reached_through(_table.c.app_id, root=owners) for owners in _OWNERS))
 
 
 def _row(app_id: str, item: Remembered) -> dict[str, Any]:

@@ -27,9 +27,11 @@ __all__ = [
     "WorkflowBody",
     "dump",
     "import_status",
+    "no_app",
     "parse",
     "read",
     "read_model_config",
+    "read_pipeline_variables",
     "write_model_config",
 ]
 
@@ -59,7 +61,7 @@ class WorkflowBody(msgspec.Struct, frozen=True, kw_only=True):
     features: dict[str, Any] = {}
     environment_variables: list[Variable] = []
     conversation_variables: list[Variable] = []
-    rag_pipeline_variables: list[Any] = []
+    rag_pipeline_variables: list[dict[str, Any]] = []
 
 
 class AppDsl(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,8 +156,28 @@ def parse(text: str | bytes, *, max_variable_size: int = MAX_VARIABLE_SIZE) -> A
     """The app that a YAML text describes; as `read`, and InvalidDsl for a knowledge pipeline."""
     dsl = read(text, max_variable_size=max_variable_size).dsl
     if isinstance(dsl, PipelineDsl):
-        raise InvalidDsl("Missing app data in YAML content", hint="This is a knowledge pipeline, not an app.")
+        raise no_app()
     return dsl
+
+
+def no_app() -> InvalidDsl:
+    """What is said of a knowledge pipeline where an app is wanted."""
+    return InvalidDsl("Missing app data in YAML content", hint="This is a knowledge pipeline, not an app.")
+
+
+def read_pipeline_variables(value: Any) -> list[dict[str, Any]]:
+    """The form of a pipeline: each field names its variable and the node it belongs to; InvalidDsl otherwise."""
+    listed = _list(value, "workflow.rag_pipeline_variables")
+    for item in listed:
+        named = isinstance(item, dict) and all(
+            isinstance(item.get(key), str) and item[key] for key in ("variable", "belong_to_node_id")
+        )
+        if not named:
+            raise InvalidDsl(
+                "A field of the pipeline's form has no `variable` or no `belong_to_node_id`.",
+                field="workflow.rag_pipeline_variables",
+            )
+    return listed
 
 
 def dump(dsl: AppDsl | PipelineDsl) -> str:
@@ -258,7 +280,7 @@ def _workflow(data: Any, max_variable_size: int) -> WorkflowBody:
         conversation_variables=read_variables(
             data.get("conversation_variables"), "conversation", max_size=max_variable_size
         ),
-        rag_pipeline_variables=_list(data.get("rag_pipeline_variables"), "workflow.rag_pipeline_variables"),
+        rag_pipeline_variables=read_pipeline_variables(data.get("rag_pipeline_variables")),
     )
 
 

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
-__all__ = ["AppMode", "AppRecord", "ModelConfig", "SiteRecord", "Variable", "WorkflowRecord"]
+__all__ = [
+    "NO_CHAT",
+    "PIPELINE_MODE",
+    "AppMode",
+    "AppRecord",
+    "ModelConfig",
+    "RunMode",
+    "SiteRecord",
+    "Variable",
+    "WorkflowRecord",
+]
 
 AppMode = Literal["workflow", "advanced-chat", "chat", "agent-chat", "completion"]
+RunMode = Literal["workflow", "advanced-chat", "chat", "agent-chat", "completion", "rag-pipeline"]
+"""What runs: an app in its mode, or a knowledge pipeline."""
+PIPELINE_MODE: Final = "rag-pipeline"
+#: What runs without a conversation and its messages.
+NO_CHAT: Final = ("workflow", PIPELINE_MODE)
 
 
 class AppRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One app."""
+    """One app, or a knowledge pipeline as it is run: an app of the mode `rag-pipeline`."""
 
     id: str
     tenant_id: str
     name: str
-    mode: AppMode
+    mode: RunMode
     description: str | None = ""
     icon_type: str | None = None
     icon: str | None = None
@@ -47,7 +62,10 @@ class Variable(msgspec.Struct, kw_only=True):
 
 
 class WorkflowRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of an app's workflow; `version` is `draft` or the time of publishing."""
+    """One version of the workflow of an app or a pipeline; `version` is `draft` or the time of publishing.
+
+    `rag_pipeline_variables` are the form of a pipeline, in the shape of the DSL.
+    """
 
     id: str
     tenant_id: str
@@ -58,6 +76,7 @@ class WorkflowRecord(msgspec.Struct, frozen=True, kw_only=True):
     features: dict[str, Any]
     environment_variables: list[Variable] = []
     conversation_variables: list[Variable] = []
+    rag_pipeline_variables: list[dict[str, Any]] = []
     hash: str | None = None
     marked_name: str = ""
     marked_comment: str | None = None

@@ -3,49 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 import string
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
-from dify_kernel.errors import BadInput, Forbidden, NotImplementedYet
+from dify_kernel.errors import BadInput, Forbidden
 from dify_kernel.graph.plan import Problem
 from dify_kernel.registry import Registry
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dify_host.apps import public_view, sharing, validation
 from dify_host.apps.changes import AppChanges, Check, ImportResult
-from dify_host.apps.checking import AppChecker
 from dify_host.apps.dsl import (
     CONFIG_DEFAULTS,
     WORKFLOW_MODES,
     AppDsl,
     AppHead,
     PipelineDsl,
-    WorkflowBody,
     dump,
     import_status,
+    no_app,
     read,
     read_model_config,
     write_model_config,
 )
 from dify_host.apps.errors import (
     AppUnavailable,
-    DraftWorkflowNotExist,
-    DraftWorkflowNotSync,
     SiteNotFound,
     WorkflowNotPublished,
 )
 from dify_host.apps.needs import Missing
-from dify_host.apps.records import AppMode, AppRecord, ModelConfig, Variable, WorkflowRecord
-from dify_host.apps.repository import DRAFT, AppRepository
-from dify_host.apps.variables import keep_secrets, read_variables
+from dify_host.apps.records import AppMode, AppRecord, ModelConfig, WorkflowRecord
+from dify_host.apps.repository import AppRepository
+from dify_host.apps.workflow_service import WorkflowService
 from dify_host.db.engine import Database
 from dify_host.db.outbox import enqueue
 from dify_host.db.tenant import Tenant
-from dify_host.db.types import encode_json, new_id, utc_now
+from dify_host.db.types import new_id
 from dify_host.net.crypto import TenantCipher
 from dify_host.settings import HostSettings
 from dify_host.triggers.sync import TriggerSync
@@ -57,7 +53,7 @@ _LANGUAGE: Final = "en-US"
 _ROBOT: Final = ("\N{ROBOT FACE}", "#FFEAD5")
 
 
-class AppService:
+class AppService(WorkflowService[AppRepository]):
     """The apps of one workspace. `icon_link` signs the address of an uploaded icon."""
 
     def __init__(
@@ -70,9 +66,7 @@ class AppService:
         settings: HostSettings,
         icon_link: Callable[[str], str] | None = None,
     ) -> None:
-        self.repository = AppRepository(db, tenant, cipher)
-        self._db, self._tenant = db, tenant
-        self._checker, self._settings = AppChecker(registry), settings
+        super().__init__(AppRepository(db, tenant, cipher), registry, settings)
         self._icon_link = icon_link
         self._triggers = TriggerSync(db, tenant)
 
@@ -91,17 +85,13 @@ class AppService:
     ) -> ImportResult:
         """Make an app of its text, or overwrite the workflow app `app_id`; all of it, or nothing when this raises.
 
-        `name` and `changes` go before the text's. Raises InvalidDsl, TooLarge, InvalidGraph with every problem, and
-        NotImplementedYet for a knowledge pipeline that has none.
+        `name` and `changes` go before the text's. Raises InvalidDsl, as for a knowledge pipeline, TooLarge, and
+        InvalidGraph with every problem.
         """
         reading = await asyncio.to_thread(read, text, max_variable_size=self._settings.max_variable_size)
         dsl = reading.dsl
         if isinstance(dsl, PipelineDsl):
-            validation.refuse_errors(self._checker.problems(dsl))
-            raise NotImplementedYet(
-                "Knowledge pipelines are not kept yet; nothing is wrong with this one.",
-                hint="Make a knowledge base with a processing rule, and keep the file.",
-            )
+            raise no_app()
         status, import_id = import_status(dsl.version), new_id()
         if status == "pending" and not confirmed:
             return ImportResult(id=import_id, status=status, app_mode=dsl.app.mode, imported_dsl_version=dsl.version)
@@ -125,7 +115,7 @@ class AppService:
             id=import_id,
             status="completed" if confirmed else status,
             app_id=app.id,
-            app_mode=app.mode,
+            app_mode=dsl.app.mode,
             imported_dsl_version=dsl.version,
             warnings=warnings,
             missing=self._checker.missing(dsl),
@@ -144,7 +134,7 @@ class AppService:
         image = app.icon_type == "image"
         head = AppHead(
             name=app.name,
-            mode=app.mode,
+            mode=cast(AppMode, app.mode),
             description=app.description or "",
             icon=_ROBOT[0] if image else app.icon or "",
             icon_type="emoji" if image else app.icon_type or "emoji",
@@ -164,97 +154,15 @@ class AppService:
             dsl = AppDsl(app=head, model_config=sharing.export_config(values))
         return await asyncio.to_thread(dump, dsl)
 
-    async def _exported_version(self, app_id: str, workflow_id: str | None) -> WorkflowRecord:
-        if workflow_id is not None:
-            return await self.repository.published_workflow(app_id, workflow_id)
-        draft = await self.repository.draft_workflow(app_id)
-        if draft is not None:
-            return draft
-        try:
-            return await self.repository.published_workflow(app_id)
-        except WorkflowNotPublished as exc:
-            raise DraftWorkflowNotExist(
-                "Missing draft workflow configuration, please check.", hint="Save a draft first.", app_id=app_id
-            ) from exc
-
-    def _shared_workflow(self, record: WorkflowRecord, include_secret: bool) -> WorkflowBody:
-        return WorkflowBody(
-            graph=sharing.export_graph(
-                record.graph,
-                self._tenant.id,
-                include_secret=include_secret,
-                encrypt_datasets=self._settings.dsl_export_encrypt_dataset_id,
-            ),
-            features=record.features,
-            environment_variables=sharing.export_variables(record.environment_variables, include_secret=include_secret),
-            conversation_variables=record.conversation_variables,
-        )
-
     def _checked(self, dsl: AppDsl, *, publish: bool) -> tuple[AppDsl, list[Problem]]:
         """The app with readable ids, and its warnings; InvalidGraph when it has errors."""
         warnings: list[Problem] = []
         if dsl.workflow is not None:
-            graph, poorer = sharing.import_graph(dsl.workflow.graph, self._tenant.id)
-            dsl = msgspec.structs.replace(dsl, workflow=msgspec.structs.replace(dsl.workflow, graph=graph))
-            message = "Some knowledge bases of the node are of another workspace and were left out; choose others."
-            warnings += [
-                Problem(code="missing_dataset", message=message, node_id=node_id, severity="warning")
-                for node_id in poorer
-            ]
+            workflow, warnings = self._readable(dsl.workflow)
+            dsl = msgspec.structs.replace(dsl, workflow=workflow)
         problems = self._checker.problems(dsl)
         validation.refuse_errors(problems, finished=publish)
         return dsl, warnings + problems
-
-    # -- drafts and versions ----------------------------------------------------------------------------------
-
-    async def save_draft(
-        self,
-        app_id: str,
-        *,
-        graph: dict[str, Any],
-        features: dict[str, Any],
-        account_id: str,
-        hash: str | None = None,
-        environment_variables: list[Any] | None = None,
-        conversation_variables: list[Any] | None = None,
-    ) -> WorkflowRecord:
-        """Keep a draft, finished or not; `hash` must be that of the draft it replaces.
-
-        Variables that are None stay as they are, as does a secret sent back hidden. Raises DraftWorkflowNotSync.
-        """
-        limit = self._settings.max_variable_size
-        async with self._db.write() as conn:
-            app = await self._workflow_app(conn, app_id)
-            stored = await self.repository.draft_workflow(app_id, conn=conn, lock=True)
-            if stored is not None and hash != stored.hash:
-                raise DraftWorkflowNotSync(
-                    "Workflow graph might have been modified, please refresh and resubmit.", app_id=app_id
-                )
-            environment = stored.environment_variables if stored else []
-            if environment_variables is not None:
-                environment = keep_secrets(read_variables(environment_variables, "env", max_size=limit), environment)
-            conversation = stored.conversation_variables if stored else []
-            if conversation_variables is not None:
-                conversation = read_variables(conversation_variables, "conversation", max_size=limit)
-            body = WorkflowBody(
-                graph=graph,
-                features=features,
-                environment_variables=environment,
-                conversation_variables=conversation,
-            )
-            return await self._put_draft(conn, app, body, account_id, stored)
-
-    async def publish(
-        self, app_id: str, account_id: str, *, marked_name: str = "", marked_comment: str = ""
-    ) -> WorkflowRecord:
-        """Make a version of the draft and run it from now on; InvalidGraph with every problem when it cannot run."""
-        async with self._db.write() as conn:
-            app = await self._workflow_app(conn, app_id)
-            draft = await self.repository.draft_workflow(app_id, conn=conn, lock=True)
-            if draft is None:
-                raise DraftWorkflowNotExist("No valid workflow found.", hint="Save a draft first.", app_id=app_id)
-            validation.refuse_errors(self._checker.workflow(draft, app.mode), finished=True)
-            return await self._publish(conn, app, draft, account_id, marked_name, marked_comment)
 
     async def problems(self, app_id: str) -> list[Problem]:
         """Everything that is wrong with the app as it stands (its draft, or its configuration), errors first."""
@@ -263,14 +171,13 @@ class AppService:
             config = await self.repository.model_config(app_id)
             config = config or _config_record(CONFIG_DEFAULTS, "", app_id)
             return self._checker.config(config, app.mode)
-        record = await self._exported_version(app_id, None)
-        return self._checker.workflow(record, app.mode)
+        return await super().problems(app_id)
 
     async def missing(self, app_id: str) -> list[Missing]:
         """What the app needs as it stands and nothing installed offers."""
         app = await self.repository.get(app_id)
         if app.mode in WORKFLOW_MODES:
-            return self._checker.missing_for((await self._exported_version(app_id, None)).graph, {})
+            return await super().missing(app_id)
         config = await self.repository.model_config(app_id)
         return self._checker.missing_for({}, write_model_config(config) if config else {})
 
@@ -363,6 +270,30 @@ class AppService:
 
     # -- inside a transaction ---------------------------------------------------------------------------------
 
+    async def _owner(self, conn: AsyncConnection, app_id: str) -> AppRecord:
+        app = await self.repository.get(app_id, conn=conn, lock=True)
+        if app.mode not in WORKFLOW_MODES:
+            raise BadInput("Only workflow and advanced-chat apps have a draft.", app_id=app_id)
+        return app
+
+    def _type(self, owner: AppRecord) -> str:
+        return "workflow" if owner.mode == "workflow" else "chat"
+
+    def _wrong(self, record: WorkflowRecord, owner: AppRecord) -> list[Problem]:
+        return self._checker.workflow(record, owner.mode)
+
+    async def _drafted(self, conn: AsyncConnection, owner: AppRecord, record: WorkflowRecord, account_id: str) -> None:
+        if owner.mode == "workflow":
+            await self._triggers.drafted(conn, owner.id, record.graph, account_id)
+
+    async def _made_current(
+        self, conn: AsyncConnection, owner: AppRecord, record: WorkflowRecord, account_id: str
+    ) -> None:
+        await self.repository.update(conn, owner.id, {"workflow_id": record.id, "updated_by": account_id})
+        await self.repository.set_datasets(conn, owner.id, sharing.graph_datasets(record.graph))
+        if owner.mode == "workflow":
+            await self._triggers.published(conn, owner.id, record.graph, account_id)
+
     async def _insert(self, conn: AsyncConnection, mode: AppMode, head: dict[str, Any], account_id: str) -> AppRecord:
         switches = {"enable_site": True, "enable_api": True, "created_by": account_id, "updated_by": account_id}
         app = await self.repository.create(conn, {**head, **switches, "mode": mode})
@@ -374,85 +305,13 @@ class AppService:
     async def _overwrite(
         self, conn: AsyncConnection, app_id: str, mode: AppMode, head: dict[str, Any], account_id: str
     ) -> AppRecord:
-        app = await self._workflow_app(conn, app_id, "Only workflow or advanced chat apps can be overwritten")
+        app = await self.repository.get(app_id, conn=conn, lock=True)
+        if app.mode not in WORKFLOW_MODES:
+            raise BadInput("Only workflow or advanced chat apps can be overwritten", app_id=app_id)
         if app.mode != mode:
             raise BadInput(f"The app is of mode {app.mode}, the text of {mode}.", hint="Import it as a new app.")
         await self.repository.delete_draft_variables(conn, app_id)
         return await self.repository.update(conn, app_id, {**head, "updated_by": account_id})
-
-    async def _workflow_app(
-        self, conn: AsyncConnection, app_id: str, refusal: str = "Only workflow and advanced-chat apps have a draft."
-    ) -> AppRecord:
-        app = await self.repository.get(app_id, conn=conn, lock=True)
-        if app.mode not in WORKFLOW_MODES:
-            raise BadInput(refusal, app_id=app_id)
-        return app
-
-    async def _replace_draft(
-        self, conn: AsyncConnection, app: AppRecord, body: WorkflowBody, account_id: str
-    ) -> WorkflowRecord:
-        """Write the draft whatever it was; secrets that the text left out stay."""
-        stored = await self.repository.draft_workflow(app.id, conn=conn, lock=True)
-        known = stored.environment_variables if stored else []
-        environment = keep_secrets(body.environment_variables, known, also_empty=True)
-        body = msgspec.structs.replace(body, environment_variables=environment)
-        return await self._put_draft(conn, app, body, account_id, stored)
-
-    async def _put_draft(
-        self, conn: AsyncConnection, app: AppRecord, body: WorkflowBody, account_id: str, stored: WorkflowRecord | None
-    ) -> WorkflowRecord:
-        now = utc_now()
-        record = WorkflowRecord(
-            id=stored.id if stored else new_id(),
-            tenant_id=self._tenant.id,
-            app_id=app.id,
-            type="workflow" if app.mode == "workflow" else "chat",
-            version=DRAFT,
-            graph=body.graph,
-            features=body.features,
-            environment_variables=body.environment_variables,
-            conversation_variables=body.conversation_variables,
-            hash=_hash(body),
-            created_by=stored.created_by if stored else account_id,
-            created_at=stored.created_at if stored else now,
-            updated_by=account_id,
-            updated_at=now,
-        )
-        if stored:
-            await self.repository.update_workflow(conn, record)
-        else:
-            await self.repository.insert_workflow(conn, record)
-        if app.mode == "workflow":
-            await self._triggers.drafted(conn, app.id, record.graph, account_id)
-        return record
-
-    async def _publish(
-        self,
-        conn: AsyncConnection,
-        app: AppRecord,
-        draft: WorkflowRecord,
-        account_id: str,
-        marked_name: str,
-        marked_comment: str,
-    ) -> WorkflowRecord:
-        now = utc_now()
-        record = msgspec.structs.replace(
-            draft,
-            id=new_id(),
-            version=now.isoformat(" ", "microseconds"),
-            marked_name=marked_name,
-            marked_comment=marked_comment,
-            created_by=account_id,
-            created_at=now,
-            updated_by=account_id,
-            updated_at=now,
-        )
-        await self.repository.insert_workflow(conn, record)
-        await self.repository.update(conn, app.id, {"workflow_id": record.id, "updated_by": account_id})
-        await self.repository.set_datasets(conn, app.id, sharing.graph_datasets(record.graph))
-        if app.mode == "workflow":
-            await self._triggers.published(conn, app.id, record.graph, account_id)
-        return record
 
     async def _replace_config(
         self, conn: AsyncConnection, app: AppRecord, config: dict[str, Any], account_id: str
@@ -470,10 +329,3 @@ def _head_values(head: AppHead, changes: AppChanges) -> dict[str, Any]:
 
 def _config_record(config: dict[str, Any], config_id: str, app_id: str) -> ModelConfig:
     return msgspec.convert({**config, "id": config_id, "app_id": app_id}, ModelConfig)
-
-
-def _hash(body: WorkflowBody) -> str:
-    """What tells a changed draft; values of secrets are left out, as the hash is shown to editors."""
-    hidden: list[Variable] = sharing.export_variables(body.environment_variables, include_secret=False)
-    shown = msgspec.structs.replace(body, environment_variables=hidden)
-    return hashlib.sha256(encode_json(shown).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The published versions of an app's workflow: list, name, delete, and take one back as the draft."""
+"""The published versions of a workflow: list, name, delete, and take one back as the draft."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dify_kernel.errors import Conflict
 from dify_host.apps.errors import WorkflowNotFound
 from dify_host.apps.records import WorkflowRecord
 from dify_host.apps.repository import DRAFT
-from dify_host.apps.service import AppService
-from dify_host.apps.tables import apps, workflows
+from dify_host.apps.tables import workflows
+from dify_host.apps.workflow_service import WorkflowService
 from dify_host.db.engine import Database
 from dify_host.db.repository import TenantRepository
 from dify_host.db.tenant import Tenant
@@ -38,9 +38,9 @@ class VersionPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkflowVersions(TenantRepository):
-    """The versions of one workspace's workflows; what they consist of goes through `AppService`."""
+    """The versions of one workspace's workflows; what they consist of goes through the service of their kind."""
 
-    def __init__(self, db: Database, tenant: Tenant, service: AppService) -> None:
+    def __init__(self, db: Database, tenant: Tenant, service: WorkflowService[Any]) -> None:
         super().__init__(db, tenant)
         self._service = service
 
@@ -74,12 +74,14 @@ class WorkflowVersions(TenantRepository):
             changed = await conn.execute(self.scoped_update(workflows, values).where(this))
         if changed.rowcount == 0:
             raise _missing(app_id, workflow_id)
-        return await self._service.repository.published_workflow(app_id, workflow_id)
+        renamed: WorkflowRecord = await self._service.repository.published_workflow(app_id, workflow_id)
+        return renamed
 
     async def delete(self, app_id: str, workflow_id: str) -> None:
         """Forget a version; WorkflowInUse for the one that runs, WorkflowNotFound."""
         this = sa.and_(workflows.c.id == workflow_id, self._published(app_id))
-        running = self.scoped_select(apps, apps.c.workflow_id).where(apps.c.id == app_id).with_for_update()
+        owners = self._service.repository.owners
+        running = self.scoped_select(owners, owners.c.workflow_id).where(owners.c.id == app_id).with_for_update()
         async with self.db.write() as conn:
             if (await conn.execute(running)).scalar() == workflow_id:
                 raise WorkflowInUse(
@@ -92,7 +94,7 @@ class WorkflowVersions(TenantRepository):
     async def restore(self, app_id: str, workflow_id: str, account_id: str) -> WorkflowRecord:
         """Make the draft what that version was; what runs stays. DraftWorkflowNotSync when somebody saves meanwhile."""
         repository = self._service.repository
-        version = await repository.published_workflow(app_id, workflow_id)
+        version: WorkflowRecord = await repository.published_workflow(app_id, workflow_id)
         draft = await repository.draft_workflow(app_id)
         return await self._service.save_draft(
             app_id,
@@ -102,6 +104,7 @@ class WorkflowVersions(TenantRepository):
             hash=draft.hash if draft else None,
             environment_variables=msgspec.to_builtins(version.environment_variables),
             conversation_variables=msgspec.to_builtins(version.conversation_variables),
+            rag_pipeline_variables=version.rag_pipeline_variables,
         )
 
     def _published(self, app_id: str) -> sa.ColumnElement[bool]:

@@ -62,8 +62,6 @@ def show_check(out: Output, check: Check) -> None:
     what = f"{check.name!r} ({check.mode}, DSL {check.version})" if check.kind else "The text"
     if not check.valid:
         out.say(f"{what} cannot run.", style="red")
-    elif not check.importable:
-        out.done(f"{what} is a valid knowledge pipeline; these cannot be imported yet.")
     elif check.missing:
         out.done(f"{what} is valid, and waits as a draft for what is not installed.")
     else:

@@ -11,6 +11,7 @@ import click
 from dify_host.cli.app_check import read_source, show_changes, show_check, show_missing, show_problems
 from dify_host.cli.app_run import pairs, run_program
 from dify_host.cli.call import Call, takes_call
+from dify_host.cli.pipeline_import import export_text, import_pipeline, is_pipeline
 
 __all__ = ["app"]
 
@@ -28,7 +29,7 @@ def app() -> None:
 @click.option("--into", "app_id", metavar="APP_ID", help="Overwrite the draft of this workflow app.")
 @takes_call
 def import_app(call: Call, source: str, publish: bool, key: bool, name: str | None, app_id: str | None) -> None:
-    """Make an app of a file, or of what an address answers with."""
+    """Make an app of a file, or of what an address answers with; of a knowledge pipeline, a knowledge base."""
     from dify_kernel.errors import InvalidGraph
 
     try:
@@ -43,6 +44,9 @@ def import_app(call: Call, source: str, publish: bool, key: bool, name: str | No
 async def _import(call: Call, source: str, publish: bool, key: bool, name: str | None, app_id: str | None) -> None:
     async with call.workspace() as (platform, workspace, owner):
         text = await read_source(source, platform.http)
+        if await is_pipeline(text, platform.settings.max_variable_size):
+            await import_pipeline(call.out, workspace, text, owner.id, name=name, pipeline_id=app_id, publish=publish)
+            return
         # Who types the command has decided: a file of another version is imported, and the warnings are printed.
         result = await workspace.apps.import_dsl(
             text, account_id=owner.id, name=name, app_id=app_id, publish=publish, confirmed=True
@@ -129,7 +133,7 @@ async def _list(call: Call, page: int, limit: int) -> None:
 @click.option("--secrets", is_flag=True, help="Include the values of secret variables.")
 @takes_call
 def export(call: Call, app_id: str, output: Path | None, secrets: bool) -> None:
-    """Write an app as text."""
+    """Write an app, or a knowledge pipeline, as text."""
     text = call.run(_export(call, app_id, secrets))
     if output is not None:
         output.write_text(text, "utf-8")
@@ -142,7 +146,7 @@ def export(call: Call, app_id: str, output: Path | None, secrets: bool) -> None:
 
 async def _export(call: Call, app_id: str, secrets: bool) -> str:
     async with call.workspace() as (_platform, workspace, _owner):
-        return await workspace.apps.export(app_id, secrets)
+        return await export_text(workspace, app_id, secrets)
 
 
 @app.command()

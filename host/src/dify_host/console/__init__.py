@@ -12,6 +12,14 @@ from dify_host.console.draft_triggers import DraftTriggerController
 from dify_host.console.draft_variables import DraftVariableController
 from dify_host.console.forms import FormController
 from dify_host.console.login import LoginController
+from dify_host.console.pipeline_texts import PipelineTemplateController, PipelineTextController
+from dify_host.console.pipelines import (
+    PipelineDraftController,
+    PipelineFormController,
+    PipelineRunController,
+    PipelineVariableController,
+    PipelineWorkflowController,
+)
 from dify_host.console.setup import FeatureController, SetupController
 from dify_host.console.triggers import TriggerController
 from dify_host.console.workflow_runs import RunHistoryController
@@ -36,6 +44,13 @@ def console_routes() -> list[ControllerRouterHandler]:
         DraftTriggerController,
         DraftVariableController,
         RunHistoryController,
+        PipelineTextController,
+        PipelineTemplateController,
+        PipelineWorkflowController,
+        PipelineDraftController,
+        PipelineVariableController,
+        PipelineRunController,
+        PipelineFormController,
         FormController,
         TriggerController,
     ]

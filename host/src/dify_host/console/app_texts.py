@@ -12,24 +12,31 @@ from litestar.params import FromQuery, JSONBody
 from dify_host.apps.changes import AppChanges, ImportResult
 from dify_host.apps.dsl import CURRENT_VERSION
 from dify_host.apps.fetching import fetch_text
+from dify_host.apps.needs import Missing
 from dify_host.apps.pending_imports import PendingImport, PendingImports
 from dify_host.console.apps import app_view
 from dify_host.console.shapes import IconBody, app_of
 from dify_host.db.types import new_id
 from dify_host.http.callers import Call, platform_of
 from dify_host.http.console_callers import WRITERS, ConsoleAccount, ConsoleCaller
+from dify_host.pipelines.records import PipelineImport
 from dify_host.platform import Platform
 from dify_host.service.shapes import IdInPath
 
-__all__ = ["AppTextController"]
+__all__ = ["AppTextController", "TextBody", "import_answer", "missing_body", "refused", "text_of"]
 
 
-class ImportBody(IconBody, kw_only=True):
-    """Body of `/apps/imports`."""
+class TextBody(IconBody, kw_only=True):
+    """Body of an import: the text, or the address that answers with it."""
 
     mode: Literal["yaml-content", "yaml-url"]
     yaml_content: str | None = None
     yaml_url: str | None = None
+
+
+class ImportBody(TextBody, kw_only=True):
+    """Body of `/apps/imports`."""
+
     app_id: str | None = None
 
 
@@ -74,7 +81,7 @@ class AppTextController(Controller):
         if data.app_id is not None:
             await app_of(caller, data.app_id)
         pending = PendingImport(
-            text=await _text(platform, data),
+            text=await text_of(platform, data),
             account_id=caller.account_id,
             app_id=data.app_id,
             changes=data.changes().given(),
@@ -82,27 +89,39 @@ class AppTextController(Controller):
         result = await _imported(caller, pending)
         if isinstance(result, ImportResult) and result.status == "pending":
             await PendingImports(platform.redis, caller.tenant).put(result.id, pending)
-        return _answer(result)
+        return import_answer(result)
 
     @post("/imports/{import_id:uuid}/confirm", status_code=200)
     async def confirm(self, import_id: IdInPath, caller: ConsoleAccount, request: Call) -> Response[Any]:
         """Go on with an import that waits."""
         pending = await PendingImports(platform_of(request).redis, caller.tenant).take(str(import_id))
-        return _answer(await _imported(caller, pending, confirmed=True))
+        return import_answer(await _imported(caller, pending, confirmed=True))
 
     @get("/imports/{app_id:uuid}/check-dependencies")
     async def missing(self, app_id: IdInPath, caller: ConsoleAccount) -> dict[str, list[Any]]:
         """The plugins that the app needs and that are not installed."""
         app = await app_of(caller, app_id)
-        missing = await caller.workspace.apps.missing(app.id)
-        leaked = [
-            {"type": "package", "value": {"plugin_unique_identifier": item.distribution}, "current_identifier": None}
-            for item in missing
-        ]
-        return {"leaked_dependencies": leaked, "missing": msgspec.to_builtins(missing)}
+        return missing_body(await caller.workspace.apps.missing(app.id))
 
 
-async def _text(platform: Platform, data: ImportBody) -> str:
+def missing_body(missing: list[Missing]) -> dict[str, list[Any]]:
+    """What is not installed, as the editor asks for it."""
+    leaked = [
+        {"type": "package", "value": {"plugin_unique_identifier": item.distribution}, "current_identifier": None}
+        for item in missing
+    ]
+    return {"leaked_dependencies": leaked, "missing": msgspec.to_builtins(missing)}
+
+
+def refused(exc: DifyError) -> DifyError:
+    """What is wrong with a text, as a result; raises again what is no matter of the text."""
+    if exc.status >= 500 or exc.status in (403, 404):
+        raise exc
+    return exc
+
+
+async def text_of(platform: Platform, data: TextBody) -> str:
+    """The text that an import brings; BadInput without one."""
     if data.mode == "yaml-content":
         if not data.yaml_content:
             raise BadInput("yaml_content is required when import mode is yaml-content", field="yaml_content")
@@ -125,15 +144,16 @@ async def _imported(
             confirmed=confirmed,
         )
     except DifyError as exc:
-        if exc.status >= 500 or exc.status in (403, 404):
-            raise
-        return exc
+        return refused(exc)
 
 
-def _answer(result: ImportResult | DifyError) -> Response[Any]:
-    if isinstance(result, ImportResult):
+def import_answer(
+    result: ImportResult | PipelineImport | DifyError, ids: tuple[str, ...] = ("app_id", "app_mode")
+) -> Response[Any]:
+    """What became of an import; with `ids` that are null where it failed."""
+    if not isinstance(result, DifyError):
         return Response(msgspec.to_builtins(result), status_code=202 if result.status == "pending" else 200)
     problems = msgspec.to_builtins(result.problems) if isinstance(result, InvalidGraph) else []
-    body: dict[str, Any] = {"id": new_id(), "status": "failed", "app_id": None, "app_mode": None}
+    body: dict[str, Any] = {"id": new_id(), "status": "failed", **dict.fromkeys(ids)}
     versions = {"current_dsl_version": CURRENT_VERSION, "imported_dsl_version": ""}
     return Response({**body, **versions, "error": result.description, "problems": problems}, status_code=400)

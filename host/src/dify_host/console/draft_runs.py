@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from dify_kernel.errors import BadInput
@@ -27,7 +27,7 @@ from dify_host.runs.service import RunRequest
 from dify_host.runs.single_step import SingleSteps, Step, StepInputs
 from dify_host.service.shapes import FileObject, IdInPath, Success
 
-__all__ = ["DraftRunController", "NodeRunBody", "prepared_step"]
+__all__ = ["DraftNodeRoutes", "DraftRunController", "NodeRunBody", "prepared_step"]
 
 
 class DraftRunBody(msgspec.Struct, kw_only=True):
@@ -48,10 +48,75 @@ class NodeRunBody(msgspec.Struct, kw_only=True):
     query: str = ""
 
 
-class DraftRunController(Controller):
-    """Routes that run drafts and their nodes."""
+class DraftNodeRoutes(Controller):
+    """Routes that run nodes of drafts and stop runs, the same for all owners of these `modes`.
+
+    Chatflows have routes of their own for their `containers`.
+    """
+
+    modes: ClassVar[tuple[str, ...]]
+    containers: ClassVar[tuple[str, ...]]
+
+    @post("/workflow-runs/tasks/{task_id:str}/stop", status_code=200, opt=WRITERS)
+    async def stop(self, app_id: IdInPath, task_id: FromPath[str], caller: ConsoleAccount, request: Call) -> Success:
+        """Stop a run of the app; an unknown one is no error."""
+        app = await app_of(caller, app_id, self.modes)
+        await platform_of(request).commands.stop(StopCommand(task_id=task_id, app_id=app.id))
+        return Success()
+
+    @post("/workflows/draft/nodes/{node_id:str}/run", status_code=200, opt=WRITERS)
+    async def run_node(
+        self,
+        app_id: IdInPath,
+        node_id: FromPath[str],
+        data: JSONBody[NodeRunBody],
+        caller: ConsoleAccount,
+        request: Call,
+    ) -> dict[str, Any]:
+        """Run one node and answer with its record."""
+        app, draft = await app_of(caller, app_id, self.modes), await draft_of(caller, app_id, self.modes)
+        steps, step = await prepared_step(caller, platform_of(request), app, draft, node_id, data)
+        return await _records(caller, request).one(app.id, await steps.run(step))
+
+    @post("/workflows/draft/iteration/nodes/{node_id:str}/run", status_code=200, opt=WRITERS)
+    async def run_iteration(
+        self,
+        app_id: IdInPath,
+        node_id: FromPath[str],
+        data: JSONBody[NodeRunBody],
+        caller: ConsoleAccount,
+        request: Call,
+    ) -> Stream:
+        """Run one iteration with everything inside."""
+        return await _container(caller, request, app_id, node_id, data, kind="iteration", modes=self.containers)
+
+    @post("/workflows/draft/loop/nodes/{node_id:str}/run", status_code=200, opt=WRITERS)
+    async def run_loop(
+        self,
+        app_id: IdInPath,
+        node_id: FromPath[str],
+        data: JSONBody[NodeRunBody],
+        caller: ConsoleAccount,
+        request: Call,
+    ) -> Stream:
+        """Run one loop with everything inside."""
+        return await _container(caller, request, app_id, node_id, data, kind="loop", modes=self.containers)
+
+    @get("/workflows/draft/nodes/{node_id:str}/last-run", opt=MEMBERS)
+    async def last_run(
+        self, app_id: IdInPath, node_id: FromPath[str], caller: ConsoleAccount, request: Call
+    ) -> dict[str, Any]:
+        """The newest record of a node of the draft."""
+        draft = await draft_of(caller, app_id, self.modes)
+        return await _records(caller, request).last(draft.app_id, draft.id, node_id)
+
+
+class DraftRunController(DraftNodeRoutes):
+    """Those of workflow apps, and runs of their drafts."""
 
     path = "/apps/{app_id:uuid}"
+    modes = ANY_WORKFLOW
+    containers = WORKFLOW
 
     @post("/workflows/draft/run", status_code=200, opt=WRITERS)
     async def run_workflow(
@@ -67,39 +132,6 @@ class DraftRunController(Controller):
         """Send a message to the draft of a chatflow."""
         return await _run(caller, request, await app_of(caller, app_id, CHATFLOW), data)
 
-    @post("/workflow-runs/tasks/{task_id:str}/stop", status_code=200, opt=WRITERS)
-    async def stop(self, app_id: IdInPath, task_id: FromPath[str], caller: ConsoleAccount, request: Call) -> Success:
-        """Stop a run of the app; an unknown one is no error."""
-        app = await app_of(caller, app_id, ANY_WORKFLOW)
-        await platform_of(request).commands.stop(StopCommand(task_id=task_id, app_id=app.id))
-        return Success()
-
-    @post("/workflows/draft/nodes/{node_id:str}/run", status_code=200, opt=WRITERS)
-    async def run_node(
-        self,
-        app_id: IdInPath,
-        node_id: FromPath[str],
-        data: JSONBody[NodeRunBody],
-        caller: ConsoleAccount,
-        request: Call,
-    ) -> dict[str, Any]:
-        """Run one node and answer with its record."""
-        app, draft = await app_of(caller, app_id, ANY_WORKFLOW), await draft_of(caller, app_id)
-        steps, step = await prepared_step(caller, platform_of(request), app, draft, node_id, data)
-        return await _records(caller, request).one(app.id, await steps.run(step))
-
-    @post("/workflows/draft/iteration/nodes/{node_id:str}/run", status_code=200, opt=WRITERS)
-    async def run_iteration(
-        self,
-        app_id: IdInPath,
-        node_id: FromPath[str],
-        data: JSONBody[NodeRunBody],
-        caller: ConsoleAccount,
-        request: Call,
-    ) -> Stream:
-        """Run one iteration of a workflow with everything inside."""
-        return await _container(caller, request, app_id, node_id, data, kind="iteration", modes=WORKFLOW)
-
     @post("/advanced-chat/workflows/draft/iteration/nodes/{node_id:str}/run", status_code=200, opt=WRITERS)
     async def run_chat_iteration(
         self,
@@ -112,18 +144,6 @@ class DraftRunController(Controller):
         """Run one iteration of a chatflow with everything inside."""
         return await _container(caller, request, app_id, node_id, data, kind="iteration", modes=CHATFLOW)
 
-    @post("/workflows/draft/loop/nodes/{node_id:str}/run", status_code=200, opt=WRITERS)
-    async def run_loop(
-        self,
-        app_id: IdInPath,
-        node_id: FromPath[str],
-        data: JSONBody[NodeRunBody],
-        caller: ConsoleAccount,
-        request: Call,
-    ) -> Stream:
-        """Run one loop of a workflow with everything inside."""
-        return await _container(caller, request, app_id, node_id, data, kind="loop", modes=WORKFLOW)
-
     @post("/advanced-chat/workflows/draft/loop/nodes/{node_id:str}/run", status_code=200, opt=WRITERS)
     async def run_chat_loop(
         self,
@@ -135,14 +155,6 @@ class DraftRunController(Controller):
     ) -> Stream:
         """Run one loop of a chatflow with everything inside."""
         return await _container(caller, request, app_id, node_id, data, kind="loop", modes=CHATFLOW)
-
-    @get("/workflows/draft/nodes/{node_id:str}/last-run", opt=MEMBERS)
-    async def last_run(
-        self, app_id: IdInPath, node_id: FromPath[str], caller: ConsoleAccount, request: Call
-    ) -> dict[str, Any]:
-        """The newest record of a node of the draft."""
-        draft = await draft_of(caller, app_id)
-        return await _records(caller, request).last(draft.app_id, draft.id, node_id)
 
 
 # -- whole drafts -------------------------------------------------------------------------------------------------
@@ -189,7 +201,7 @@ async def _container(
     modes: tuple[str, ...],
 ) -> Stream:
     platform = platform_of(request)
-    app, draft = await app_of(caller, app_id, modes), await draft_of(caller, app_id)
+    app, draft = await app_of(caller, app_id, modes), await draft_of(caller, app_id, modes)
     steps, step = await prepared_step(caller, platform, app, draft, node_id, data)
     found = step.plan.nodes[step.plan.root].type
     if found != kind:

@@ -11,8 +11,9 @@ from dify_kernel.graph.values import File
 
 from dify_host.apps.changes import AppChanges
 from dify_host.apps.errors import AppNotFound
-from dify_host.apps.records import AppRecord, Variable, WorkflowRecord
+from dify_host.apps.records import PIPELINE_MODE, AppRecord, Variable, WorkflowRecord
 from dify_host.apps.variables import HIDDEN
+from dify_host.apps.workflow_service import WorkflowService
 from dify_host.http.callers import Call
 from dify_host.http.console_callers import ConsoleCaller
 from dify_host.identity.accounts import Accounts
@@ -23,6 +24,7 @@ from dify_host.service.shapes import shown
 __all__ = [
     "ANY_WORKFLOW",
     "CHATFLOW",
+    "PIPELINE",
     "WORKFLOW",
     "AppMissing",
     "IconBody",
@@ -32,11 +34,14 @@ __all__ = [
     "input_files",
     "variable_view",
     "workflow_view",
+    "workflows_of",
 ]
 
 WORKFLOW: Final = ("workflow",)
 CHATFLOW: Final = ("advanced-chat",)
 ANY_WORKFLOW: Final = ("advanced-chat", "workflow")
+PIPELINE: Final = (PIPELINE_MODE,)
+"""What routes of knowledge pipelines are for: they share their handlers with those of workflow apps."""
 
 
 class AppMissing(NotFound):
@@ -64,7 +69,9 @@ class IconBody(msgspec.Struct, kw_only=True):
 
 
 async def app_of(caller: ConsoleCaller, app_id: object, modes: Sequence[str] = ()) -> AppRecord:
-    """The app of the workspace, when it is of one of these modes; AppMissing."""
+    """The app of the workspace, when it is of one of these modes; AppMissing. Or the pipeline; PipelineNotFound."""
+    if modes == PIPELINE:
+        return await caller.workspace.pipeline_repository.get(str(app_id))
     try:
         app = await caller.workspace.app_repository.get(str(app_id))
     except AppNotFound as exc:
@@ -72,6 +79,11 @@ async def app_of(caller: ConsoleCaller, app_id: object, modes: Sequence[str] = (
     if modes and app.mode not in modes:
         raise AppMissing(f"App mode is not in the supported list: {', '.join(modes)}", app_id=app.id)
     return app
+
+
+def workflows_of(caller: ConsoleCaller, modes: Sequence[str]) -> WorkflowService[Any]:
+    """What keeps the workflows of these owners."""
+    return caller.workspace.pipelines if modes == PIPELINE else caller.workspace.apps
 
 
 def icon_links(caller: ConsoleCaller) -> Callable[[str], str]:
@@ -113,7 +125,7 @@ async def workflow_view(platform: Platform, record: WorkflowRecord) -> dict[str,
         "tool_published": False,
         "environment_variables": [variable_view(item) for item in record.environment_variables],
         "conversation_variables": [variable_view(item) for item in record.conversation_variables],
-        "rag_pipeline_variables": [],
+        "rag_pipeline_variables": record.rag_pipeline_variables,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from litestar import Controller, get, post
 from litestar.params import FromQuery
@@ -19,17 +19,46 @@ from dify_host.runs.run_records import RunFilter, RunList, RunRecords
 from dify_host.runs.trace import RunTrace, trace_run
 from dify_host.service.shapes import IdInPath, Limit
 
-__all__ = ["RunHistoryController"]
+__all__ = ["RunHistoryController", "RunRoutes", "runs_of"]
 
 Status = Literal["running", "succeeded", "failed", "stopped", "partial-succeeded", "paused"]
 Trigger = Literal["debugging", "app-run"]
 
 
-class RunHistoryController(Controller):
-    """Routes of runs."""
+class RunRoutes(Controller):
+    """Routes of one run, the same for runs of all owners of these `modes`."""
+
+    modes: ClassVar[tuple[str, ...]]
+    opt = MEMBERS
+
+    @get("/workflow-runs/{run_id:uuid}")
+    async def detail(self, app_id: IdInPath, run_id: IdInPath, caller: ConsoleAccount, request: Call) -> dict[str, Any]:
+        """One run with its graph, inputs and outputs."""
+        app = await app_of(caller, app_id, self.modes)
+        return await runs_of(caller, request).detail(app.id, str(run_id))
+
+    @get("/workflow-runs/{run_id:uuid}/node-executions")
+    async def nodes(self, app_id: IdInPath, run_id: IdInPath, caller: ConsoleAccount, request: Call) -> dict[str, Any]:
+        """What the nodes of a run took, did and gave."""
+        app = await app_of(caller, app_id, self.modes)
+        platform = platform_of(request)
+        records = NodeRecords(platform.db, caller.tenant, platform.payloads)
+        return {"data": await records.of_run(app.id, str(run_id))}
+
+    @get("/workflow-runs/{run_id:uuid}/trace")
+    async def trace(self, app_id: IdInPath, run_id: IdInPath, caller: ConsoleAccount, request: Call) -> RunTrace:
+        """Where the time of a run went, node by node and between them; also of one that is under way."""
+        app = await app_of(caller, app_id, self.modes)
+        run = await runs_of(caller, request).detail(app.id, str(run_id))
+        events = await platform_of(request).run_logs.load(run["id"], payloads=False)
+        return trace_run(run["id"], events, run["graph"])
+
+
+class RunHistoryController(RunRoutes):
+    """Routes of the runs of workflow apps."""
 
     path = "/apps/{app_id:uuid}"
-    opt = MEMBERS
+    modes = ANY_WORKFLOW
 
     @get("/workflow-runs")
     async def listed(
@@ -44,8 +73,8 @@ class RunHistoryController(Controller):
     ) -> RunList:
         """The runs, newest first."""
         app = await app_of(caller, app_id, ANY_WORKFLOW)
-        wanted = RunFilter(status=status, triggered_from=triggered_from)
-        return await _runs(caller, request).page(app.id, wanted, last_id=last_id, limit=limit, chat=False)
+        wanted = RunFilter(status=status, triggered_from=(triggered_from,))
+        return await runs_of(caller, request).page(app.id, wanted, last_id=last_id, limit=limit, chat=False)
 
     @get("/advanced-chat/workflow-runs")
     async def listed_chats(
@@ -60,8 +89,8 @@ class RunHistoryController(Controller):
     ) -> RunList:
         """The runs of a chatflow with their conversations and messages, newest first."""
         app = await app_of(caller, app_id, CHATFLOW)
-        wanted = RunFilter(status=status, triggered_from=triggered_from)
-        return await _runs(caller, request).page(app.id, wanted, last_id=last_id, limit=limit, chat=True)
+        wanted = RunFilter(status=status, triggered_from=(triggered_from,))
+        return await runs_of(caller, request).page(app.id, wanted, last_id=last_id, limit=limit, chat=True)
 
     @get(["/workflow-runs/count", "/advanced-chat/workflow-runs/count"])
     async def count(
@@ -75,37 +104,15 @@ class RunHistoryController(Controller):
     ) -> dict[str, int]:
         """How many runs there are of each status."""
         app = await app_of(caller, app_id, CHATFLOW if "/advanced-chat/" in request.url.path else ANY_WORKFLOW)
-        wanted = RunFilter(status=status, triggered_from=triggered_from, time_range=time_range)
-        return await _runs(caller, request).count(app.id, wanted)
-
-    @get("/workflow-runs/{run_id:uuid}")
-    async def detail(self, app_id: IdInPath, run_id: IdInPath, caller: ConsoleAccount, request: Call) -> dict[str, Any]:
-        """One run with its graph, inputs and outputs."""
-        app = await app_of(caller, app_id, ANY_WORKFLOW)
-        return await _runs(caller, request).detail(app.id, str(run_id))
-
-    @get("/workflow-runs/{run_id:uuid}/node-executions")
-    async def nodes(self, app_id: IdInPath, run_id: IdInPath, caller: ConsoleAccount, request: Call) -> dict[str, Any]:
-        """What the nodes of a run took, did and gave."""
-        app = await app_of(caller, app_id, ANY_WORKFLOW)
-        platform = platform_of(request)
-        records = NodeRecords(platform.db, caller.tenant, platform.payloads)
-        return {"data": await records.of_run(app.id, str(run_id))}
-
-    @get("/workflow-runs/{run_id:uuid}/trace")
-    async def trace(self, app_id: IdInPath, run_id: IdInPath, caller: ConsoleAccount, request: Call) -> RunTrace:
-        """Where the time of a run went, node by node and between them; also of one that is under way."""
-        app = await app_of(caller, app_id, ANY_WORKFLOW)
-        run = await _runs(caller, request).detail(app.id, str(run_id))
-        events = await platform_of(request).run_logs.load(run["id"], payloads=False)
-        return trace_run(run["id"], events, run["graph"])
+        wanted = RunFilter(status=status, triggered_from=(triggered_from,), time_range=time_range)
+        return await runs_of(caller, request).count(app.id, wanted)
 
     @post("/workflow-runs/{run_id:uuid}/retry", status_code=200, opt=WRITERS)
     async def retry(self, app_id: IdInPath, run_id: IdInPath, caller: ConsoleAccount, request: Call) -> Stream:
         """Run a failed run again from where it failed, as a run of its own; what was done before is kept."""
         app = await app_of(caller, app_id, ANY_WORKFLOW)
         platform = platform_of(request)
-        run = await _runs(caller, request).detail(app.id, str(run_id))
+        run = await runs_of(caller, request).detail(app.id, str(run_id))
         events = await platform.run_logs.load(run["id"])
         rerun = await prepare_rerun(caller.workspace.app_repository, app, run, events)
         program = platform.programs.workflow(rerun.version, root_id=rerun.request.root_id)
@@ -117,6 +124,7 @@ class RunHistoryController(Controller):
         return stream_of(started.events, started.handle.follow(idle=PING_EVERY))
 
 
-def _runs(caller: ConsoleCaller, request: Call) -> RunRecords:
+def runs_of(caller: ConsoleCaller, request: Call) -> RunRecords:
+    """The records of runs."""
     platform = platform_of(request)
     return RunRecords(platform.db, caller.tenant, platform.payloads)

@@ -9,6 +9,7 @@ import dify_host.human.tables
 import dify_host.identity.tables
 import dify_host.knowledge.tables
 import dify_host.models.tables
+import dify_host.pipelines.tables
 import dify_host.runs.tables
 import dify_host.tools.tables  # noqa: F401
 from dify_host.db.schema import metadata

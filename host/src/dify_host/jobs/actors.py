@@ -24,6 +24,8 @@ from dify_host.knowledge.cached_vectors import forget_embeddings
 from dify_host.knowledge.tasks import ACTOR as INDEX_DOCUMENTS
 from dify_host.knowledge.tasks import QUEUE as KNOWLEDGE_QUEUE
 from dify_host.knowledge.tasks import wake_lost_turns
+from dify_host.pipelines.starting import QUEUE as PIPELINE_QUEUE
+from dify_host.pipelines.starting import RUN_PIPELINE
 from dify_host.runs.payload_sweep import sweep_payloads as sweep
 from dify_host.runs.retention import Retention, clean_old_runs, delete_app_rows
 from dify_host.triggers.intake import QUEUE as TRIGGER_QUEUE
@@ -118,6 +120,11 @@ async def run_trigger(platform: Platform, tenant_id: str, log_id: str) -> None:
     await runner.run(log_id)
 
 
+async def run_pipeline(platform: Platform, tenant_id: str, log_id: str, workflow_id: str) -> None:
+    """Begin the run of a pipeline over a document and wait for its end, so that not all of them run at once."""
+    await (await platform.workspace(Tenant(tenant_id))).pipeline_runner.run(log_id, workflow_id)
+
+
 async def poll_schedules(platform: Platform) -> None:
     """Start the schedules that are due, and note the ends of triggered runs whose job did not see them."""
     settings = platform.settings
@@ -167,6 +174,7 @@ ACTORS: dict[str, Actor] = {
         Actor(name="sweep_payloads", queue="retention", time_limit=180 * _MINUTE, run=sweep_payloads),
         Actor(name="clean_embeddings", queue="dataset", time_limit=60 * _MINUTE, run=clean_embeddings),
         Actor(name=RUN_TRIGGER, queue=TRIGGER_QUEUE, time_limit=24 * 60 * _MINUTE, run=run_trigger),
+        Actor(name=RUN_PIPELINE, queue=PIPELINE_QUEUE, time_limit=24 * 60 * _MINUTE, run=run_pipeline),
         Actor(name="poll_schedules", queue="schedule_poller", time_limit=10 * _MINUTE, run=poll_schedules),
         Actor(name=RESUME_RUN, queue=RESUME_QUEUE, time_limit=24 * 60 * _MINUTE, run=resume_run),
         Actor(name=DELIVER_FORM, queue=MAIL_QUEUE, time_limit=10 * _MINUTE, run=deliver_form),

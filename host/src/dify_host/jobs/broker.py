@@ -34,7 +34,7 @@ NAMESPACE = "dify"
 HEARTBEAT_SECONDS = 8
 MAX_RETRIES = 8
 #: Every queue there is. Jobs may be written to these alone, and a worker without a list of its own consumes them all.
-QUEUES = ("dataset", "priority_dataset", "app_deletion", "retention", "workflow", "schedule_poller", "mail")
+QUEUES = ("dataset", "priority_dataset", "app_deletion", "retention", "workflow", "schedule_poller", "mail", "pipeline")
 
 # Every call looks for silent workers: a sorted set is asked, which costs nothing beside the call itself. With the
 # library's own chance of 0.1 % a quiet system would find them after minutes.

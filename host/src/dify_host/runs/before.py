@@ -14,6 +14,7 @@ from dify_kernel.graph.values import File
 
 from dify_host.annotations.records import Match
 from dify_host.annotations.service import AnnotationService
+from dify_host.apps.records import NO_CHAT
 from dify_host.extensions.data_tools import DataTool, data_tools, fill
 from dify_host.extensions.service import ApiExtensions
 from dify_host.knowledge.side_by_side import side_by_side
@@ -66,7 +67,7 @@ class Before:
         rules = read_rules(features.get("sensitive_word_avoidance"))
         judge = self.judge(live.app.id, rules) if rules is not None else None
         tools = data_tools(features.get("external_data_tools") or (), features.get("user_input_form") or ())
-        if live.app.mode == "workflow" or (judge is None and live.annotations is None and not tools):
+        if live.app.mode in NO_CHAT or (judge is None and live.annotations is None and not tools):
             return Go(request)
         checked = _checked(live, request.inputs, tools)
         inputs = _texts(checked)

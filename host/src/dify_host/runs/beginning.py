@@ -94,6 +94,8 @@ def fill_pool(
             "dialogue_count": spec.dialogue_count,
         }
     pool.update("sys", system)
+    for owner, values in request.more.items():
+        pool.update(owner, values)
     set_environment(pool, program)
     for variable in variables:
         pool.set("conversation", variable.name, _declared(variable))
@@ -115,7 +117,9 @@ def _declared(item: Variable) -> Value:
 
 
 def shown_inputs(pool: Pool, root_id: str) -> dict[str, Any]:
-    """The inputs as the first event shows them."""
+    """The inputs as the first event shows them: the root's, and those of the form of a pipeline."""
     shown = {name: value.data for name, value in pool.node(root_id).items()}
+    for fields in pool.node("rag").values():
+        shown |= fields.data
     hidden = ("conversation_id", "timestamp")
     return shown | {f"sys.{name}": value.data for name, value in pool.node("sys").items() if name not in hidden}

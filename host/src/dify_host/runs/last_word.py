@@ -13,6 +13,7 @@ from dify_kernel.contracts.node import RunInfo
 from dify_kernel.errors import DifyError
 from dify_kernel.graph.events import RunFinished, RunPaused
 
+from dify_host.apps.records import NO_CHAT
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import encode_json
 from dify_host.moderation.judge import Judge
@@ -31,7 +32,7 @@ class OutputChecks:
     async def of(self, run: RunInfo, mode: str, features: Mapping[str, Any]) -> OutputCheck | None:
         """The check of a run's answer; None where nobody judges it. Workflow apps are not judged, as in Dify."""
         rules = read_rules(features.get("sensitive_word_avoidance"))
-        if rules is None or not rules.outputs.enabled or mode == "workflow":
+        if rules is None or not rules.outputs.enabled or mode in NO_CHAT:
             return None
         return OutputCheck(await self._judge(Tenant(run.tenant_id), run.app_id, rules), buffer=self._buffer)
 

@@ -10,7 +10,7 @@ from dify_kernel.errors import BadInput, Forbidden
 from dify_host.annotations.records import ReplySetting
 from dify_host.annotations.repository import AnnotationRepository
 from dify_host.apps.errors import AppUnavailable
-from dify_host.apps.records import AppRecord, WorkflowRecord
+from dify_host.apps.records import NO_CHAT, AppRecord, WorkflowRecord
 from dify_host.apps.repository import AppRepository
 from dify_host.fresh import Fresh
 from dify_host.runs.programs import Program, Programs
@@ -77,7 +77,7 @@ class LiveApps:
     async def version(self, repository: AppRepository, app: AppRecord, record: WorkflowRecord) -> LiveApp:
         """The app as this version of its workflow answers, be it a draft."""
         program = self._programs.workflow(record)
-        if app.mode == "workflow":
+        if app.mode in NO_CHAT:
             return LiveApp(app=app, program=program)
         opening = str(record.features.get("opening_statement") or "")
         annotations = await _annotations(repository, app)

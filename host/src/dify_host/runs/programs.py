@@ -25,7 +25,10 @@ _FEATURES: Final = (
 
 
 #: What roots take that no person fills in.
-ROOT_FORMS: Final = {"trigger-webhook": [InputVariable(variable="webhook_data", type=InputType.JSON_OBJECT)]}
+ROOT_FORMS: Final[dict[str, list[InputVariable]]] = {
+    "trigger-webhook": [InputVariable(variable="webhook_data", type=InputType.JSON_OBJECT)],
+    "datasource": [],
+}
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,9 +117,9 @@ class Programs:
         root = plan.nodes[plan.root]
         data = next(node["data"] for node in graph["nodes"] if str(node.get("id")) == root.id)
         try:
-            form = ROOT_FORMS.get(root.type) or msgspec.convert(
-                data.get("variables") or [], list[InputVariable], strict=False
-            )
+            form = ROOT_FORMS.get(root.type)
+            if form is None:
+                form = msgspec.convert(data.get("variables") or [], list[InputVariable], strict=False)
         except msgspec.ValidationError as exc:
             raise BadInput(f"The input form of the start node cannot be read: {exc}.", node_id=root.id) from exc
         return Program(plan=plan, output_map=OutputMap(plan), root_id=root.id, form=form, graph=kept_graph, **parts)

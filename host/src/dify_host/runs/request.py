@@ -18,8 +18,9 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Who runs what with which inputs. `user_id` is the caller's own name of its user; files are resolved already.
 
     `run_id` is given when it was decided before, so that asking twice starts one run. `root_id` names the trigger that
-    starts the run, where a graph has several. `call_depth` counts the workflows that called one another. With `names` a
-    conversation that begins with the run gets a name.
+    starts the run, where a graph has several. `more` are values by owner and name that the run begins with beside its
+    inputs, such as those of `sys` that only a pipeline has. `call_depth` counts the workflows that called one another.
+    With `names` a conversation that begins with the run gets a name.
     """
 
     tenant: Tenant
@@ -38,3 +39,4 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     root_id: str | None = None
     call_depth: int = 0
     names: bool = False
+    more: dict[str, dict[str, Any]] = {}

@@ -18,9 +18,9 @@ from dify_host.runs.conversations import unix
 from dify_host.runs.node_records import maker_view, makers
 from dify_host.runs.payloads import Payloads
 from dify_host.runs.spans import read_span
-from dify_host.runs.tables import messages, workflow_runs
+from dify_host.runs.tables import messages, workflow_run_leases, workflow_runs
 
-__all__ = ["RunFilter", "RunList", "RunRecords"]
+__all__ = ["RunFilter", "RunList", "RunRecords", "run_exists"]
 
 #: As callers spell them; a status that is not listed still counts in the total.
 _STATUSES: Final = ("running", "succeeded", "failed", "stopped", "partial-succeeded")
@@ -32,7 +32,7 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which runs are wanted; `time_range` is a number and one of d, h, m, s, as `7d`."""
 
     status: str | None = None
-    triggered_from: str = "debugging"
+    triggered_from: tuple[str, ...] = ("debugging",)
     time_range: str | None = None
 
 
@@ -116,12 +116,22 @@ class RunRecords(TenantRepository):
         return {row.workflow_run_id: row for row in found}
 
     def _wanted(self, app_id: str, wanted: RunFilter) -> list[sa.ColumnElement[bool]]:
-        found = [self.owned(_runs), _runs.c.app_id == app_id, _runs.c.triggered_from == wanted.triggered_from]
+        found = [self.owned(_runs), _runs.c.app_id == app_id, _runs.c.triggered_from.in_(wanted.triggered_from)]
         if wanted.status:
             found.append(_runs.c.status == wanted.status)
         if wanted.time_range:
             found.append(_runs.c.created_at >= utc_now() - read_span(wanted.time_range, "time_range"))
         return found
+
+
+async def run_exists(db: Database, run_id: str) -> bool:
+    """Whether any process has begun the run: its lease is the first that is written, its row stays."""
+    runs, leases = workflow_runs, workflow_run_leases
+    begun = sa.union_all(
+        sa.select(runs.c.id).where(runs.c.id == run_id), sa.select(leases.c.run_id).where(leases.c.run_id == run_id)
+    )
+    async with db.read() as conn:
+        return (await conn.execute(begun)).first() is not None
 
 
 def _item(row: sa.Row[Any], message: sa.Row[Any] | None, *, chat: bool) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from dify_kernel.graph.inputs import prepare_inputs
 from dify_kernel.graph.pool import Pool
 from dify_kernel.registry import Registry
 
-from dify_host.apps.records import AppRecord, Variable
+from dify_host.apps.records import NO_CHAT, AppRecord, Variable
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
 from dify_host.db.writer import Group
@@ -143,7 +143,7 @@ class RunService:
         run_id: str,
         most: int,
     ) -> StartedRun:
-        chat = request.app.mode != "workflow"
+        chat = request.app.mode not in NO_CHAT
         run = RunInfo(
             run_id=run_id,
             tenant_id=request.tenant.id,
@@ -283,7 +283,7 @@ class RunService:
                 WorkflowRows(
                     context.run,
                     context.creator,
-                    mode="workflow" if context.mode == "workflow" else "chat",
+                    mode=context.mode if context.mode in NO_CHAT else "chat",
                     version=context.version,
                     triggered_from=context.triggered_from,
                     graph=graph,

@@ -21,7 +21,7 @@ from dify_kernel.graph.values import File, Value, ValueType, cast, infer
 from dify_kernel.registry import Registry
 
 from dify_host.apps.draft_variables import CONVERSATION, RESERVED, SYSTEM, DraftVariables
-from dify_host.apps.records import AppRecord, Variable, WorkflowRecord
+from dify_host.apps.records import NO_CHAT, AppRecord, Variable, WorkflowRecord
 from dify_host.db.types import new_id
 from dify_host.runs.draft_runs import remembered
 from dify_host.runs.node_records import NodeRecords
@@ -85,7 +85,7 @@ class SingleSteps:
             app_id=app.id,
             workflow_id=draft.id,
             user_id=self._creator.id,
-            conversation_id=new_id() if app.mode != "workflow" else None,
+            conversation_id=new_id() if app.mode not in NO_CHAT else None,
             invoke_from="debugger",
         )
         pool = Pool()
@@ -155,8 +155,10 @@ class SingleSteps:
             if owner == CONVERSATION or (owner == SYSTEM and not getattr(inputs, name, name not in _KEPT)):
                 pool.set(owner, name, value)
         if node.node.kind is NodeKind.ROOT:
-            variables = getattr(node.node.config, "variables", None) or []
-            form = ROOT_FORMS.get(node.type) or msgspec.convert(variables, list[InputVariable])
+            form = ROOT_FORMS.get(node.type)
+            if form is None:
+                variables = getattr(node.node.config, "variables", None) or []
+                form = msgspec.convert(variables, list[InputVariable])
             pool.update(node.id, prepare_inputs(form, inputs.values))
         for item in needed:
             owner, name = item.selector[0], item.selector[1]

@@ -8,9 +8,12 @@ import msgspec
 import sqlalchemy as sa
 
 from dify_host.apps.errors import AppUnavailable, WorkflowNotFound
-from dify_host.apps.repository import DRAFT, AppRepository
+from dify_host.apps.records import PIPELINE_MODE
+from dify_host.apps.repository import AppRepository
+from dify_host.apps.workflow_repository import DRAFT, WorkflowRepository
 from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
+from dify_host.pipelines.repository import PipelineRepository
 from dify_host.runs.context import RunContext
 from dify_host.runs.programs import Program, Programs
 from dify_host.runs.tables import workflow_runs
@@ -21,22 +24,35 @@ __all__ = ["ProgramSources"]
 class ProgramSources:
     """Published versions are found by id; of a draft the graph is with the run, its variables are today's."""
 
-    def __init__(self, db: Database, programs: Programs, apps_of: Callable[[Tenant], Awaitable[AppRepository]]) -> None:
-        self._db, self._programs, self._apps_of = db, programs, apps_of
+    def __init__(
+        self,
+        db: Database,
+        programs: Programs,
+        apps_of: Callable[[Tenant], Awaitable[AppRepository]],
+        pipelines_of: Callable[[Tenant], Awaitable[PipelineRepository]],
+    ) -> None:
+        self._db, self._programs = db, programs
+        self._apps_of, self._pipelines_of = apps_of, pipelines_of
 
     async def __call__(self, context: RunContext) -> Program:
         """The program; the errors of apps when the version or the app is gone."""
-        apps = await self._apps_of(context.tenant)
         run = context.run
+        if context.mode == PIPELINE_MODE:
+            return await self._workflow(await self._pipelines_of(context.tenant), context)
+        apps = await self._apps_of(context.tenant)
         if not context.is_workflow:
             config = await apps.model_config(run.app_id, run.workflow_id)
             if config is None:
                 raise AppUnavailable("The configuration that the run began with is gone.", app_id=run.app_id)
             return self._programs.basic(config, context.mode)
+        return await self._workflow(apps, context)
+
+    async def _workflow(self, owners: WorkflowRepository, context: RunContext) -> Program:
+        run = context.run
         if context.version != DRAFT:
-            record = await apps.published_workflow(run.app_id, run.workflow_id)
+            record = await owners.published_workflow(run.app_id, run.workflow_id)
             return self._programs.workflow(record, root_id=context.root_id or None)
-        draft = await apps.draft_workflow(run.app_id)
+        draft = await owners.draft_workflow(run.app_id)
         graph = await self._graph(run.run_id)
         if draft is None or graph is None:
             raise WorkflowNotFound("The draft that the run began with is gone.", app_id=run.app_id)

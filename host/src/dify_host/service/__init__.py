@@ -15,6 +15,7 @@ from dify_host.service.human_input import HumanInputController
 from dify_host.service.messages import MessageController
 from dify_host.service.metadata import MetadataController
 from dify_host.service.models import ModelController
+from dify_host.service.pipelines import PipelineController, PipelineUploadController
 from dify_host.service.retrieve import RetrieveController
 from dify_host.service.run_events import RunEventController
 from dify_host.service.runs import RunController
@@ -54,6 +55,7 @@ def dataset_routes() -> list[ControllerRouterHandler]:
         SegmentController,
         ChildChunkController,
         RetrieveController,
+        PipelineController,
         ModelController,
         MetadataController,
         TagController,
@@ -62,4 +64,4 @@ def dataset_routes() -> list[ControllerRouterHandler]:
 
 def dataset_uploads() -> list[ControllerRouterHandler]:
     """Those that take files."""
-    return [DocumentUploadController]
+    return [DocumentUploadController, PipelineUploadController]

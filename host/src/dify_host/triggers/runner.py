@@ -15,8 +15,9 @@ from dify_host.db.tenant import Tenant
 from dify_host.db.types import utc_now
 from dify_host.runs.programs import Programs
 from dify_host.runs.recorder import Creator
+from dify_host.runs.run_records import run_exists
 from dify_host.runs.service import RunRequest, RunService
-from dify_host.runs.tables import workflow_run_leases, workflow_runs, workflow_trigger_logs
+from dify_host.runs.tables import workflow_runs, workflow_trigger_logs
 from dify_host.triggers.graph import TRIGGERS
 from dify_host.triggers.records import TriggerLog
 from dify_host.triggers.repository import TriggerRepository
@@ -58,7 +59,7 @@ class TriggerRunner:
         entry = await self._repository.log(log_id)
         if entry is None or entry.status in ENDED or entry.workflow_run_id is None:
             return
-        if await self._exists(entry.workflow_run_id):
+        if await run_exists(self._db, entry.workflow_run_id):
             return  # what came of it is written down by `settle_trigger_logs`
         try:
             await self._start(entry, entry.workflow_run_id)
@@ -97,15 +98,6 @@ class TriggerRunner:
         if ended.status != "paused":
             values["finished_at"] = utc_now()
         await self._repository.update_log(entry.id, values, unless=ENDED)
-
-    async def _exists(self, run_id: str) -> bool:
-        """Whether any process has begun the run: its lease is the first that is written, its row stays."""
-        runs, leases = workflow_runs, workflow_run_leases
-        begun = sa.union_all(
-            sa.select(runs.c.id).where(runs.c.id == run_id), sa.select(leases.c.run_id).where(leases.c.run_id == run_id)
-        )
-        async with self._db.read() as conn:
-            return (await conn.execute(begun)).first() is not None
 
 
 _SOURCES: Final = {kind: kind.removeprefix("trigger-") for kind in TRIGGERS}
