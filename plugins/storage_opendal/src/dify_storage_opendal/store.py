@@ -80,7 +80,7 @@ class OpendalStorage(Storage):
     @property
     def _dal(self) -> AsyncOperator:
         if self._operator is None:
-            raise StorageError("The storage is not open.", hint="Call open() first.")
+            raise StorageUnavailable("The storage is not open.", hint="Call open() first.")
         return self._operator
 
     # -- write --------------------------------------------------------------------------------------------------
