@@ -37,6 +37,7 @@ class Mortal(FakeModels):
 async def main(url: str, vectors: str, document_id: str, text: str, calls: int) -> None:
     db = Database(url)
     storage = MemoryStorage()
+    await storage.open()
     async with db.read() as conn:
         for key in (await conn.execute(sa.select(upload_files.c.key))).scalars():
             await storage.save(key, text.encode())

@@ -90,6 +90,7 @@ class House:
 
     async def dataset(self, name: str = "Handbook", technique: str | None = "high_quality") -> DatasetDetail:
         """A new knowledge base; high quality ones use the word model."""
+        await self.storage.open()
         model = {"embedding_model": MODEL, "embedding_model_provider": "fake"} if technique == "high_quality" else {}
         return await self.datasets.create(NewDataset(name=name, indexing_technique=technique, **model), self.user)  # type: ignore[arg-type]
 

@@ -9,7 +9,7 @@ from dify_host.knowledge.chunk import Chunk, chunk_texts, text_hash
 from dify_host.knowledge.clean import clean
 from dify_host.knowledge.rules import AUTOMATIC_RULES, ProcessRule, Rules, check_rule, read_rule
 from dify_host.knowledge.words import keyword_scores, keywords, words
-from dify_kernel.errors import BadInput, NotImplementedYet
+from dify_kernel.errors import BadInput
 
 
 def rule(mode: str = "custom", *, spaces: bool = True, addresses: bool = False, **parts: object) -> ProcessRule:
@@ -81,9 +81,9 @@ def test_full_doc_is_one_parent_of_all_pages() -> None:
     assert chunk == Chunk(content="page one\npage two", children=["page one", "page two"])
 
 
-def test_question_and_answer_form_is_refused_clearly() -> None:
-    with pytest.raises(NotImplementedYet, match="question-and-answer"):
-        chunk_texts(["x"], ProcessRule(), "qa_model")
+def test_questions_are_made_of_the_chunks_of_a_text() -> None:
+    texts = ["Tea is green. " * 100]
+    assert chunk_texts(texts, ProcessRule(), "qa_model") == chunk_texts(texts, ProcessRule(), "text_model")
 
 
 def test_the_text_hash_is_the_one_indexes_already_hold() -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from dify_host.db.types import new_id
+from dify_host.db.types import new_id, utc_now
 from dify_host.knowledge.documents import DocumentOptions, DocumentText
 from dify_host.knowledge.errors import DocumentIndexing, DocumentNotFound, InvalidAction
-from dify_host.knowledge.tables import dataset_keywords, documents, embeddings
+from dify_host.knowledge.patience import Patience, patiently
+from dify_host.knowledge.tables import dataset_keywords, documents, embeddings, knowledge_turns
 from dify_kernel.contracts.model import Embeddings, Usage
-from dify_kernel.errors import BadInput, InvokeAuthorizationError, InvokeRateLimitError
+from dify_kernel.errors import BadInput, InvokeAuthorizationError, InvokeBadRequestError, InvokeRateLimitError
 from dify_kernel.testing.fake_models import word_vector
 
 from .documents import make_docx, make_pdf, make_xlsx
@@ -236,7 +239,8 @@ async def test_a_vector_that_is_not_a_number_costs_only_its_own_text(house: Hous
     house.models.embed = embed  # type: ignore[method-assign]
     document_id = await house.add(dataset.id, TEXT)
     document = await house.documents.get(dataset.id, document_id)
-    assert (document.indexing_status, document.error) == ("completed", "1 of 30 segments gave no usable vector.")
+    why = "The embedding model gave no usable vector for this text."
+    assert (document.indexing_status, document.error) == ("completed", f"1 of 30 segments have no vector: {why}")
     (bad,) = (await house.segments.find(dataset.id, document_id, status=["error"])).data
     assert bad.content == LINES[7]
     for record in await house.vectors(dataset.id):
@@ -341,12 +345,6 @@ async def test_parents_hold_children_and_only_children_are_embedded(house: House
     )
 
 
-async def test_question_and_answer_form_fails_clearly(house: House) -> None:
-    dataset = await house.dataset()
-    document_id = await house.add(dataset.id, TEXT, doc_form="qa_model")
-    assert "cannot be indexed yet" in ((await house.documents.get(dataset.id, document_id)).error or "")
-
-
 async def test_what_a_first_document_must_bring(house: House) -> None:
     dataset = await house.dataset(technique=None)
     text = DocumentText(name="a", text="b")
@@ -377,3 +375,97 @@ async def test_a_fault_of_ours_is_in_the_row_too(house: House) -> None:
     async with house.db.read() as conn:
         row = (await conn.execute(sa.select(documents).where(documents.c.id == document_id))).one()
     assert (row.indexing_status, row.error) == ("error", "ZeroDivisionError: bug")
+
+
+async def test_what_a_document_waits_for_is_told(house: House) -> None:
+    dataset = await house.dataset(technique="economy")
+    ids = [await house.queue(dataset.id, f"Text {number}") for number in range(3)]
+    batches = [(await house.documents.find(dataset.id, limit=10)).data]
+    assert len(batches[0]) == 3
+
+    async def reason(document_id: str) -> str | None:
+        async with house.db.read() as conn:
+            document = await house.rows.document(conn, dataset.id, document_id)
+        (state,) = await house.documents.indexing_status(dataset.id, document.batch)
+        return state.reason
+
+    assert [await reason(id) for id in ids] == [
+        "It is the next.",
+        "1 tasks of this workspace are before it.",
+        "2 tasks of this workspace are before it.",
+    ]
+    await house.documents.pause(dataset.id, ids[0], house.user)
+    assert "paused" in (await reason(ids[0]) or "")
+    async with house.db.write() as conn:
+        await conn.execute(knowledge_turns.update().values(looked_at=utc_now() - timedelta(minutes=3)))
+    assert "dify worker" in (await reason(ids[1]) or "")
+    await house.work()
+    assert [await reason(id) for id in ids[1:]] == [None, None]
+
+
+async def test_a_text_that_the_model_refuses_costs_only_itself(house: House) -> None:
+    dataset = await house.dataset()
+    document_id = await house.queue(dataset.id, TEXT)
+    embed = house.models.embed
+
+    async def picky(provider: str, model: str, texts: Sequence[str], **options: Any) -> Embeddings:
+        if LINES[7] in texts:
+            raise InvokeBadRequestError("Input is too long.")
+        return await embed(provider, model, texts, **options)
+
+    house.models.embed = picky  # type: ignore[method-assign]
+    await house.work()
+    document = await house.documents.get(dataset.id, document_id)
+    assert document.indexing_status == "completed"
+    why = "The embedding model refused this text: Input is too long."
+    assert document.error == f"1 of 30 segments have no vector: {why}"
+    (refused,) = (await house.segments.find(dataset.id, document_id, status=["error"])).data
+    assert (refused.content, refused.error) == (LINES[7], why)
+    assert len(await house.vectors(dataset.id)) == 29
+
+
+async def test_a_model_that_refuses_everything_is_the_error_of_the_document(house: House) -> None:
+    dataset = await house.dataset()
+    house.models.error = InvokeBadRequestError("There is no such model.")
+    document_id = await house.add(dataset.id, TEXT)
+    document = await house.documents.get(dataset.id, document_id)
+    assert (document.indexing_status, document.error) == ("error", "There is no such model.")
+
+
+async def test_the_wait_that_a_rate_limit_asks_for_is_kept_and_told(house: House) -> None:
+    told: list[str | None] = []
+
+    async def tell(note: str | None) -> None:
+        told.append(note)
+
+    failures = [InvokeRateLimitError("Slow down.", retry_after=0.2)]
+
+    async def call() -> str:
+        if failures:
+            raise failures.pop()
+        return "done"
+
+    started = time.monotonic()
+    assert await patiently(call, Patience(pause=0), tell) == "done"
+    assert time.monotonic() - started >= 0.2
+    assert (told[0] or "").startswith("Slow down. It goes on at ")
+    assert told[1:] == [None]
+
+
+async def test_what_stays_in_a_replaced_text_keeps_its_segments(house: House) -> None:
+    dataset = await house.dataset()
+    document_id = await house.add(dataset.id, TEXT)
+    before = {item.content: item.id for item in (await house.segments.find(dataset.id, document_id, limit=100)).data}
+    house.models.embedded.clear()
+    new = "\n".join([*LINES[5:], "A fact that is new.", LINES[5]])
+    await house.documents.update_by_text(dataset.id, document_id, DocumentText(name="notes", text=new), house.user)
+    await house.work()
+    after = (await house.segments.find(dataset.id, document_id, limit=100)).data
+    assert [item.content for item in after] == new.split("\n")
+    assert [item.position for item in after] == list(range(1, 28))
+    assert all(item.id == before[item.content] for item in after[:25])
+    assert len({item.id for item in after}) == 27
+    assert house.models.embedded == [("A fact that is new.",)]
+    assert sorted(record.id for record in await house.vectors(dataset.id)) == sorted(
+        str(i.index_node_id) for i in after
+    )

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Sequence
 
 import msgspec
-from dify_kernel.errors import NotImplementedYet
 
 from dify_host.knowledge.rules import ProcessRule, Rules, Segmentation
 from dify_host.knowledge.split import split_fixed, split_recursive
@@ -45,13 +44,9 @@ def estimate_tokens(text: str) -> int:
 def chunk_texts(texts: Sequence[str], rule: ProcessRule, doc_form: str) -> list[Chunk]:
     """Return the chunks of the texts, in order; blank ones are dropped.
 
-    `text_model` cuts each text by itself. `hierarchical_model` gives each chunk its children; with `full-doc` the
-    whole document is one parent. `qa_model` raises NotImplementedYet.
+    `text_model` cuts each text by itself, and so does `qa_model`, whose questions are made of these chunks later.
+    `hierarchical_model` gives each chunk its children; with `full-doc` the whole document is one parent.
     """
-    if doc_form == "qa_model":
-        raise NotImplementedYet(
-            "Documents in question-and-answer form cannot be indexed yet.", hint="Use text_model or hierarchical_model."
-        )
     if doc_form == "hierarchical_model":
         return list(_parents(texts, rule))
     contents = (_LEADING.sub("", piece) for text in texts for piece in _split(text, rule))

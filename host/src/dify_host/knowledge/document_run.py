@@ -93,11 +93,13 @@ class DocumentRun:
             done = by_status["completed"].number if "completed" in by_status else 0
             document = await self._rows.document(conn, self._document.dataset_id, self._document.id)
             now = utc_now()
+            why = self._rows.scoped_select(document_segments, sa.func.min(document_segments.c.error)).where(mine)
+            first = (await conn.execute(why)).scalar_one() if failed else None
             await self.advance(
                 conn,
                 ("indexing",),
                 "completed" if done else "error",
-                error=f"{failed} of {failed + done} segments gave no usable vector." if failed else None,
+                error=f"{failed} of {failed + done} segments have no vector: {first}" if failed else None,
                 tokens=int(by_status["completed"].tokens) if done else 0,
                 completed_at=now if done else None,
                 stopped_at=None if done else now,

@@ -16,6 +16,8 @@ from dify_host.knowledge.links import Links, Upload
 from dify_host.knowledge.records import Document
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.tables import dataset_metadatas, document_segments, documents
+from dify_host.knowledge.tasks import Tasks
+from dify_host.knowledge.waiting import reasons
 
 __all__ = ["DocumentDetail", "DocumentFilter", "DocumentView", "DocumentViews", "IndexingStatus", "has_display_status"]
 
@@ -62,7 +64,7 @@ class DocumentDetail(DocumentView, kw_only=True):
 
 
 class IndexingStatus(msgspec.Struct, kw_only=True):
-    """How far a document is."""
+    """How far a document is; `reason` says what it waits for, None at its end."""
 
     id: str
     indexing_status: str
@@ -76,6 +78,7 @@ class IndexingStatus(msgspec.Struct, kw_only=True):
     stopped_at: datetime | None
     completed_segments: int
     total_segments: int
+    reason: str | None = None
 
 
 class DocumentFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +95,7 @@ class DocumentViews:
     def __init__(self, rows: KnowledgeRepository, links: Links) -> None:
         self._rows = rows
         self._links = links
+        self._tasks = Tasks(rows.db, rows.tenant)
 
     async def find(
         self, conn: AsyncConnection, dataset_id: str, wanted: DocumentFilter, *, page: int, limit: int
@@ -153,6 +157,7 @@ class DocumentViews:
     async def statuses(self, conn: AsyncConnection, found: Sequence[Document]) -> list[IndexingStatus]:
         """How far these documents are, in their order."""
         stats = await self._segments(conn, [document.id for document in found])
+        told = await reasons(conn, self._tasks, found)
         return [
             msgspec.convert(
                 {
@@ -160,6 +165,7 @@ class DocumentViews:
                     "indexing_status": "paused" if document.display_status == "paused" else document.indexing_status,
                     "completed_segments": int(stats[document.id].completed) if document.id in stats else 0,
                     "total_segments": stats[document.id].number if document.id in stats else 0,
+                    "reason": told.get(document.id),
                 },
                 IndexingStatus,
             )

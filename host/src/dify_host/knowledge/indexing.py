@@ -31,6 +31,7 @@ from dify_host.knowledge.extract.extractor import Extractor
 from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.links import Links
 from dify_host.knowledge.patience import Patience, Told
+from dify_host.knowledge.questions import Questions
 from dify_host.knowledge.records import Dataset, Document
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.rules import ProcessRule
@@ -91,7 +92,8 @@ class Indexer:
         rows = KnowledgeRepository(self._db, tenant)
         models = self._models(tenant)
         writer = IndexWriter(rows, self._stores, models, patience=self._patience, told=told)
-        run = _Run(rows, writer, document, self._storage, self._extractor, self._patience)
+        questions = Questions(models, document.doc_language or "", patience=self._patience, told=told)
+        run = _Run(rows, writer, document, self._storage, self._extractor, self._patience, questions)
         try:
             if not await run.work(until):
                 return False
@@ -133,8 +135,10 @@ class _Run(DocumentRun):
         storage: Storage,
         extractor: Extractor,
         patience: Patience,
+        questions: Questions,
     ) -> None:
         super().__init__(rows, writer, document, patience)
+        self._questions = questions
         self._storage = storage
         self._extractor = extractor
         self._links = Links(rows.db, rows.tenant)
@@ -183,6 +187,14 @@ class _Run(DocumentRun):
                 hint="A scanned document needs text recognition first.",
                 document_id=self._document.id,
             )
+        if self._document.doc_form == "qa_model":
+            if dataset.indexing_technique != "high_quality":
+                raise BadInput(
+                    "Questions and answers need a high-quality knowledge base.",
+                    hint="Change its indexing technique.",
+                    document_id=self._document.id,
+                )
+            chunks = await self._questions.of(chunks)
         await self.replace(dataset, chunks, ("splitting",), splitting_completed_at=utc_now())
 
     async def _extract(self) -> list[str]:

@@ -131,6 +131,12 @@ class Tasks(TenantRepository):
         row = (await conn.execute(query)).one()
         return int(row.number), row.error
 
+    async def seen(self, conn: AsyncConnection) -> datetime | None:
+        """When a worker was last at work for the tenant, or was asked for; None when nothing is to be done."""
+        query = self.scoped_select(knowledge_turns, sa.func.max(knowledge_turns.c.looked_at))
+        found: datetime | None = (await conn.execute(query.where(knowledge_turns.c.active.is_(True)))).scalar_one()
+        return found
+
     # -- working -----------------------------------------------------------------------------------------------
 
     async def take(self, slot: int, turn: int) -> Task | None:
