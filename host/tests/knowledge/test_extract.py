@@ -205,7 +205,7 @@ async def test_size_is_bounded() -> None:
 async def test_the_reader_sees_nothing_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PYTHONSTARTUP", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    (tmp_path / "bs4.py").write_text("raise SystemExit(3)")
+    (tmp_path / "lxml.py").write_text("raise SystemExit(3)")
     assert await read(b"<p>x", "a.html") == ["x"]
 
 

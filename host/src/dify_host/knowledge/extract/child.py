@@ -17,7 +17,7 @@ __all__ = ["PARSERS", "Answer", "main"]
 
 #: What reads documents, loaded before the first one comes.
 PARSERS = (
-    *("bs4", "charset_normalizer", "docx", "email.message", "email.policy", "lxml.etree", "olefile"),
+    *("charset_normalizer", "docx", "email.message", "email.policy", "lxml.etree", "olefile"),
     *("openpyxl", "pypdfium2", "striprtf.striprtf", "xlrd"),
 )
 

@@ -15,6 +15,8 @@ __all__ = ["read_eml", "read_msg"]
 
 _HEADERS = ("Subject", "From", "To", "Cc", "Date")
 _MAX_NAMES = 100
+#: Characters of a header; the time of reading one grows with their square.
+_MAX_HEADER = 4000
 _WINDOWS_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 #: The property of a message's fixed ones that says when it was sent: type FILETIME, id 0039.
 _SENT = 0x00390040
@@ -22,9 +24,11 @@ _SENT = 0x00390040
 
 def read_eml(data: bytes) -> list[Text]:
     """Read the message as one text; its body from its HTML when it has no plain one. Attachments are not read."""
-    from email import message_from_bytes, policy
+    from email import headerregistry, message_from_bytes, policy
 
-    message = message_from_bytes(data, policy=policy.default)
+    headers = headerregistry.HeaderRegistry()
+    bounded = policy.default.clone(header_factory=lambda name, value: headers(name, value[:_MAX_HEADER]))
+    message = message_from_bytes(data, policy=bounded)
     body = message.get_body(("plain", "html"))
     if body is None and not any(message.get(name) for name in _HEADERS):
         raise ExtractionFailed("The eml file is no message: it has neither headers nor a text.")
