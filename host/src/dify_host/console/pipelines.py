@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 _PATH = "/rag/pipelines/{app_id:uuid}"
+_VERSIONS = ("draft", "published")
 _TRIGGERS = ("rag-pipeline-run", "rag-pipeline-debugging")
 
 
@@ -142,17 +143,24 @@ class PipelineDraftController(DraftNodeRoutes):
             original_document_id=data.original_document_id,
         )
 
-    @post("/workflows/{which:str}/datasource/nodes/{node_id:str}/run", status_code=200, opt=WRITERS)
+    @post(
+        [
+            "/workflows/draft/datasource/nodes/{node_id:str}/run",
+            "/workflows/published/datasource/nodes/{node_id:str}/run",
+        ],
+        status_code=200,
+        opt=WRITERS,
+    )
     async def run_source(
         self,
         app_id: IdInPath,
-        which: FromPath[Literal["draft", "published"]],
         node_id: FromPath[str],
         data: JSONBody[SourceBody],
         caller: ConsoleAccount,
+        request: Call,
     ) -> Stream:
         """What there is to choose from in a source."""
-        record = await _version(caller, app_id, which)
+        record = await _version(caller, app_id, _which(request))
         return await browsed(caller.workspace, record, node_id, data, caller.account_id)
 
     @post("/workflows/published/datasource/nodes/{node_id:str}/preview", status_code=200, opt=WRITERS)
@@ -191,30 +199,26 @@ class PipelineRunController(RunRoutes):
 class PipelineFormController(Controller):
     """What the form asks for, step by step."""
 
-    path = f"{_PATH}/workflows/{{which:str}}"
+    path = f"{_PATH}/workflows"
     opt = MEMBERS
 
-    @get("/pre-processing/parameters")
+    @get([f"/{which}/pre-processing/parameters" for which in _VERSIONS])
     async def first(
-        self,
-        app_id: IdInPath,
-        which: FromPath[Literal["draft", "published"]],
-        node_id: FromQuery[str],
-        caller: ConsoleAccount,
+        self, app_id: IdInPath, node_id: FromQuery[str], caller: ConsoleAccount, request: Call
     ) -> dict[str, Any]:
         """The fields that the choice of a source needs."""
-        return {"variables": first_step(await _version(caller, app_id, which), node_id)}
+        return {"variables": first_step(await _version(caller, app_id, _which(request)), node_id)}
 
-    @get("/processing/parameters")
+    @get([f"/{which}/processing/parameters" for which in _VERSIONS])
     async def second(
-        self,
-        app_id: IdInPath,
-        which: FromPath[Literal["draft", "published"]],
-        node_id: FromQuery[str],
-        caller: ConsoleAccount,
+        self, app_id: IdInPath, node_id: FromQuery[str], caller: ConsoleAccount, request: Call
     ) -> dict[str, Any]:
         """The fields of the work on what was chosen."""
-        return {"variables": second_step(await _version(caller, app_id, which), node_id)}
+        return {"variables": second_step(await _version(caller, app_id, _which(request)), node_id)}
+
+
+def _which(request: Call) -> str:
+    return "published" if "/workflows/published/" in request.url.path else "draft"
 
 
 async def _version(caller: ConsoleCaller, app_id: object, which: str) -> WorkflowRecord:

@@ -24,8 +24,8 @@ from dify_host.knowledge.cached_vectors import forget_embeddings
 from dify_host.knowledge.tasks import ACTOR as INDEX_DOCUMENTS
 from dify_host.knowledge.tasks import QUEUE as KNOWLEDGE_QUEUE
 from dify_host.knowledge.tasks import wake_lost_turns
-from dify_host.pipelines.starting import QUEUE as PIPELINE_QUEUE
-from dify_host.pipelines.starting import RUN_PIPELINE
+from dify_host.pipelines.of_datasets import QUEUE as PIPELINE_QUEUE
+from dify_host.pipelines.of_datasets import RUN_PIPELINE
 from dify_host.runs.payload_sweep import sweep_payloads as sweep
 from dify_host.runs.retention import Retention, clean_old_runs, delete_app_rows
 from dify_host.triggers.intake import QUEUE as TRIGGER_QUEUE

@@ -17,6 +17,7 @@ from dify_host.knowledge.links import Links, Tag
 from dify_host.knowledge.records import Dataset
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.tables import dataset_metadatas, dataset_permissions, documents
+from dify_host.pipelines.of_datasets import PipelinesOfDatasets
 
 __all__ = ["DatasetDetail", "DatasetViews"]
 
@@ -100,6 +101,8 @@ class DatasetViews:
         authors = await self._links.author_names(conn, [dataset.created_by for dataset in found])
         fields = await self._grouped(conn, dataset_metadatas, ids)
         members = await self._grouped(conn, dataset_permissions, ids)
+        pipelines = PipelinesOfDatasets(self._rows.db, self._rows.tenant)
+        published = await pipelines.published(conn, [dataset.pipeline_id for dataset in found])
         details = []
         for dataset in found:
             count = counts.get(dataset.id)
@@ -119,7 +122,7 @@ class DatasetViews:
                     "external_retrieval_model": dataset.retrieval_model if outside else None,
                     "tags": tags.get(dataset.id, []),
                     "doc_metadata": [{"id": f.id, "name": f.name, "type": f.type} for f in fields.get(dataset.id, [])],
-                    "is_published": False,
+                    "is_published": dataset.pipeline_id in published,
                     "partial_member_list": [member.account_id for member in members.get(dataset.id, [])],
                 },
                 DatasetDetail,

@@ -43,6 +43,7 @@ from dify_host.knowledge.tables import (
 )
 from dify_host.knowledge.tasks import INDEX, Tasks
 from dify_host.knowledge.vectors import VectorStores
+from dify_host.pipelines.of_datasets import PipelinesOfDatasets
 
 __all__ = ["DatasetChanges", "DatasetDetail", "DatasetService", "DefaultEmbedding", "NewDataset"]
 
@@ -149,6 +150,11 @@ class DatasetService:
         async with self._db.read() as conn:
             return (await self._rows.dataset(conn, dataset_id)).enable_api
 
+    async def is_external(self, dataset_id: str) -> bool:
+        """Tell whether its content is elsewhere; DatasetNotFound."""
+        async with self._db.read() as conn:
+            return (await self._rows.dataset(conn, dataset_id)).provider == "external"
+
     async def switch_api(self, dataset_id: str, enabled: bool, user_id: str) -> None:
         """Open or close it to API keys; DatasetNotFound."""
         async with self._db.write() as conn:
@@ -253,6 +259,8 @@ class DatasetService:
                 await conn.execute(loose.delete().where(loose.c.dataset_id == dataset_id, mine))
             await conn.execute(self._rows.scoped_delete(datasets).where(datasets.c.id == dataset_id))
             await self._tasks.drop(conn, dataset_id=dataset_id)
+            if dataset.pipeline_id:
+                await PipelinesOfDatasets(self._db, self._rows.tenant).forget(conn, dataset.pipeline_id)
         await self._files.drop_unused(files)
 
     async def technique_values(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import Sequence
@@ -34,6 +35,7 @@ from dify_host.knowledge.errors import (
 from dify_host.knowledge.extract.formats import extension_of
 from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.links import Links
+from dify_host.knowledge.pipeline_documents import CREATED_FROM
 from dify_host.knowledge.records import Dataset, Document
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.rules import ProcessRule, check_rule
@@ -49,6 +51,7 @@ from dify_host.knowledge.tables import (
     segment_attachment_bindings,
 )
 from dify_host.knowledge.tasks import INDEX, Tasks
+from dify_host.pipelines.of_datasets import PipelinesOfDatasets
 
 __all__ = ["DocumentCreated", "DocumentOptions", "DocumentService", "DocumentText", "new_batch"]
 
@@ -236,7 +239,7 @@ class DocumentService:
             await self._tasks.add(conn, INDEX, dataset_id, [document_id])
 
     async def retry(self, dataset_id: str, document_id: str) -> None:
-        """Try a failed document again: from its segments where it has them, else from the file."""
+        """Try a failed document again: from its segments where it has them, else from the file, or by its pipeline."""
         async with self._db.write() as conn:
             document = await self._rows.document(conn, dataset_id, document_id, lock=True)
             failed = document_segments.c.document_id == document_id, document_segments.c.status == "error"
@@ -246,8 +249,36 @@ class DocumentService:
             if document.indexing_status != "error" and not (repeated and document.indexing_status == "completed"):
                 raise InvalidAction("The document has not failed.", document_id=document_id)
             status = "indexing" if document.splitting_completed_at else "waiting"
+            if document.created_from == CREATED_FROM:
+                await PipelinesOfDatasets(self._db, self._rows.tenant).run_again(conn, document_id)
+                status = "waiting"
+            else:
+                await self._tasks.add(conn, INDEX, dataset_id, [document_id])
             await self._change(conn, document_id, {"indexing_status": status, "error": None, "stopped_at": None})
-            await self._tasks.add(conn, INDEX, dataset_id, [document_id])
+
+    async def process(self, dataset_id: str, document_id: str, action: str, user_id: str) -> None:
+        """pause or resume; InvalidAction for another word."""
+        if action == "pause":
+            await self.pause(dataset_id, document_id, user_id)
+        elif action == "resume":
+            await self.resume(dataset_id, document_id)
+        else:
+            raise InvalidAction(f"Action {action!r} is unknown.", hint="Use pause or resume.")
+
+    async def retry_all(self, dataset_id: str, document_ids: Sequence[str]) -> None:
+        """Try failed documents again; those that have not failed, and those that are gone, are passed over."""
+        for document_id in dict.fromkeys(document_ids):
+            with contextlib.suppress(InvalidAction, DocumentNotFound):
+                await self.retry(dataset_id, document_id)
+
+    async def delete_all(self, dataset_id: str, document_ids: Sequence[str]) -> None:
+        """Delete documents: what keeps one of them from it is told before any is deleted."""
+        async with self._db.read() as conn:
+            found = [await self._rows.document(conn, dataset_id, item) for item in dict.fromkeys(document_ids)]
+        for document in found:
+            _refuse_busy(document)
+        for document in found:
+            await self.delete(dataset_id, document.id)
 
     async def rename(self, dataset_id: str, document_id: str, name: str) -> DocumentView:
         """Give the document another name of 1 to 255 characters."""
@@ -263,11 +294,7 @@ class DocumentService:
         async with self._db.read() as conn:
             dataset = await self._rows.dataset(conn, dataset_id)
             document = await self._rows.document(conn, dataset_id, document_id)
-        _refuse_archived(document)
-        if document.display_status == "indexing":
-            raise DocumentIndexing(
-                "Cannot delete document during indexing.", hint="Wait, or pause it first.", document_id=document_id
-            )
+        _refuse_busy(document)
         await self._writer.remove_document(dataset, document_id)
         async with self._db.write() as conn:
             for table in (segment_attachment_bindings, child_chunks, document_segments, dataset_metadata_bindings):
@@ -406,6 +433,14 @@ class DocumentService:
 
     async def _change(self, conn: AsyncConnection, document_id: str, values: dict[str, Any]) -> None:
         await conn.execute(self._rows.scoped_update(documents, values).where(documents.c.id == document_id))
+
+
+def _refuse_busy(document: Document) -> None:
+    _refuse_archived(document)
+    if document.display_status == "indexing":
+        raise DocumentIndexing(
+            "Cannot delete document during indexing.", hint="Wait, or pause it first.", document_id=document.id
+        )
 
 
 def _refuse_archived(document: Document) -> None:

@@ -9,11 +9,10 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dify_host.apps.records import PIPELINE_MODE, AppRecord
-from dify_host.apps.tables import workflow_draft_variables, workflows
 from dify_host.apps.workflow_repository import WorkflowRepository
 from dify_host.db.types import new_id
 from dify_host.pipelines.errors import PipelineNotFound
-from dify_host.pipelines.tables import document_pipeline_execution_logs, pipelines
+from dify_host.pipelines.tables import pipelines
 
 __all__ = ["PipelineRepository"]
 
@@ -43,14 +42,3 @@ class PipelineRepository(WorkflowRepository):
         """Change columns of a pipeline and return it; PipelineNotFound when it is not the tenant's."""
         await conn.execute(self.scoped_update(pipelines, values).where(pipelines.c.id == pipeline_id))
         return await self.get(pipeline_id, conn=conn)
-
-    async def delete(self, conn: AsyncConnection, pipeline_id: str) -> None:
-        """Remove a pipeline with its workflows and what its documents were made of; none is no error."""
-        mine = self.scoped_select(pipelines, pipelines.c.id).where(pipelines.c.id == pipeline_id)
-        if (await conn.execute(mine.with_for_update())).first() is None:
-            return
-        for table in (workflows, workflow_draft_variables):
-            await conn.execute(table.delete().where(table.c.app_id == pipeline_id))
-        logs = document_pipeline_execution_logs
-        await conn.execute(logs.delete().where(logs.c.pipeline_id == pipeline_id))
-        await conn.execute(self.scoped_delete(pipelines).where(pipelines.c.id == pipeline_id))

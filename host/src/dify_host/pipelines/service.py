@@ -21,7 +21,8 @@ from dify_host.apps.workflow_service import WorkflowService
 from dify_host.db.types import new_id
 from dify_host.knowledge.pipeline_datasets import IndexSettings, PipelineDatasets
 from dify_host.pipelines.forms import index_settings_of
-from dify_host.pipelines.records import IconInfo, PipelineImport
+from dify_host.pipelines.of_datasets import PipelinesOfDatasets
+from dify_host.pipelines.records import ExecutionLog, IconInfo, PipelineImport
 from dify_host.pipelines.repository import PipelineRepository
 from dify_host.settings import HostSettings
 
@@ -124,6 +125,11 @@ class PipelineService(WorkflowService[PipelineRepository]):
         await self.repository.get(pipeline_id)
         async with self._db.read() as conn:
             return (await self._datasets.of(conn, pipeline_id)).id
+
+    async def log_of(self, document_id: str) -> ExecutionLog | None:
+        """What a document was made of last; None when no pipeline made it."""
+        async with self._db.read() as conn:
+            return await PipelinesOfDatasets(self._db, self._tenant).log_of(conn, document_id)
 
     async def publish(
         self, app_id: str, account_id: str, *, marked_name: str = "", marked_comment: str = ""

@@ -6,36 +6,26 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-import sqlalchemy as sa
 from dify_kernel.errors import BadInput
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dify_host.apps.records import AppRecord, WorkflowRecord
-from dify_host.db.outbox import enqueue
-from dify_host.db.repository import to_struct
 from dify_host.db.tenant import Tenant
-from dify_host.db.types import new_id
 from dify_host.files.service import FileService
 from dify_host.knowledge.pipeline_datasets import PipelineDatasets
 from dify_host.knowledge.pipeline_documents import PipelineDocuments, SourceItem, new_batch
-from dify_host.knowledge.records import Dataset, Document
+from dify_host.knowledge.records import Document
 from dify_host.pipelines.datasources import source_item
-from dify_host.pipelines.errors import PipelineNotFound
 from dify_host.pipelines.forms import form_values, second_step, source_node
-from dify_host.pipelines.records import ExecutionLog, PipelineStart
+from dify_host.pipelines.of_datasets import queue_run
+from dify_host.pipelines.records import PipelineStart
 from dify_host.pipelines.repository import PipelineRepository
-from dify_host.pipelines.tables import document_pipeline_execution_logs
 from dify_host.runs.recorder import Creator
 from dify_host.runs.request import RunRequest
 
-__all__ = ["PUBLISHED", "QUEUE", "RUN_PIPELINE", "PipelineStarter", "request_of"]
+__all__ = ["PUBLISHED", "PipelineStarter", "request_of"]
 
-#: The job that runs a pipeline over one document, and where it waits.
-RUN_PIPELINE: Final = "run_pipeline"
-QUEUE: Final = "pipeline"
 PUBLISHED: Final = "published"
 """How a run that makes a document is invoked."""
-_logs = document_pipeline_execution_logs
 
 
 class PipelineStarter:
@@ -76,33 +66,23 @@ class PipelineStarter:
             else:
                 made = await self._documents.create(conn, dataset, start.datasource_type, items, batch, user_id)
             for document in made:
-                await self._queue(conn, record, document, start, user_id)
+                await queue_run(
+                    conn,
+                    self._pipelines.tenant.id,
+                    record.id,
+                    pipeline_id=pipeline_id,
+                    document_id=document.id,
+                    datasource_type=start.datasource_type,
+                    datasource_info=document.data_source_info,
+                    datasource_node_id=start.start_node_id,
+                    input_data=start.inputs,
+                    created_by=user_id,
+                )
         return {
             "batch": made[0].batch,
             "dataset": {name: getattr(dataset, name) for name in ("id", "name", "description", "chunk_structure")},
             "documents": [_view(document) for document in made],
         }
-
-    async def again(self, conn: AsyncConnection, dataset: Dataset, document_id: str, user_id: str) -> None:
-        """Fill a document anew by the version that is published now, with what it was made of last.
-
-        PipelineNotFound for a document that no pipeline made, and the errors of workflows when nothing is published.
-        """
-        query = sa.select(_logs).where(_logs.c.document_id == document_id)
-        newest = query.order_by(_logs.c.created_at.desc(), _logs.c.id.desc()).limit(1)
-        row = (await conn.execute(newest)).first()
-        if row is None or row.pipeline_id != dataset.pipeline_id:
-            raise PipelineNotFound("Pipeline not found.", document_id=document_id)
-        log = to_struct(row, ExecutionLog)
-        record = await self._pipelines.published_workflow(log.pipeline_id, conn=conn)
-        document = await self._documents.again(conn, dataset, document_id)
-        start = PipelineStart(
-            datasource_type=log.datasource_type,
-            datasource_info_list=[log.datasource_info],
-            start_node_id=log.datasource_node_id,
-            inputs=log.input_data or {},
-        )
-        await self._queue(conn, record, document, start, user_id)
 
     async def preview(
         self, pipeline: AppRecord, record: WorkflowRecord, start: PipelineStart, creator: Creator
@@ -114,39 +94,11 @@ class PipelineStarter:
         info = {"dataset_id": dataset.id, "batch": new_batch(), "datasource_info": items[0].info}
         return request_of(pipeline, record, start, creator, info, invoke_from="debugger")
 
-    async def log_of(self, document_id: str) -> ExecutionLog | None:
-        """What a document of the workspace was made of last; None when no pipeline made it."""
-        owned = self._pipelines.reached_through(_logs.c.pipeline_id, root=self._pipelines.owners)
-        query = sa.select(_logs).where(_logs.c.document_id == document_id, owned)
-        newest = query.order_by(_logs.c.created_at.desc(), _logs.c.id.desc()).limit(1)
-        async with self._pipelines.db.read() as conn:
-            row = (await conn.execute(newest)).first()
-        return to_struct(row, ExecutionLog) if row else None
-
     async def _items(self, record: WorkflowRecord, start: PipelineStart) -> Sequence[SourceItem]:
         source_node(record, start.start_node_id, start.datasource_type)
         if not start.datasource_info_list:
             raise BadInput("datasource_info_list is empty.", field="datasource_info_list")
         return [await source_item(start.datasource_type, info, self._files) for info in start.datasource_info_list]
-
-    async def _queue(
-        self, conn: AsyncConnection, record: WorkflowRecord, document: Document, start: PipelineStart, user_id: str
-    ) -> None:
-        """The run of a document: what it is given, and the job that begins it. Its id is decided here."""
-        log_id = new_id()
-        values = {
-            "id": log_id,
-            "pipeline_id": record.app_id,
-            "document_id": document.id,
-            "datasource_type": start.datasource_type,
-            "datasource_info": document.data_source_info,
-            "datasource_node_id": start.start_node_id,
-            "input_data": start.inputs,
-            "created_by": user_id,
-        }
-        await conn.execute(_logs.insert().values(values))
-        args = {"tenant_id": self._pipelines.tenant.id, "log_id": log_id, "workflow_id": record.id}
-        await enqueue(conn, RUN_PIPELINE, args, queue=QUEUE, key=f"{RUN_PIPELINE}:{log_id}")
 
 
 def request_of(
