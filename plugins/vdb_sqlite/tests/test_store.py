@@ -13,7 +13,7 @@ from dify_kernel.errors import InvalidQuery, StoreUnavailable, VectorStoreError
 from dify_kernel.settings import describe_settings, load_settings
 from dify_kernel.testing.vector.data import SPACE, P, X, at_angle, id_of, record, seed
 from dify_vdb_sqlite import SqliteVectorSettings, SqliteVectorStore
-from dify_vdb_sqlite.words import MAX_TERMS, to_match, to_words
+from dify_vdb_sqlite.words import MAX_TERMS, to_phrases, to_words
 
 SHARED = Space("shared", 4)
 
@@ -190,6 +190,32 @@ async def test_words_match_in_their_partition_and_run_only(store):
     assert [hit.id for hit in await store.full_text(SPACE, P, "天")] == [id_of(1)]
 
 
+async def test_what_others_keep_does_not_change_a_ranking(store):
+    """Beside many strangers a word of every record must not look rare."""
+    await store.create(SPACE)
+    mine = [record(i, text=f"the the the note{i}") for i in range(20)] + [record("x", text="wing of a craft " * 3)]
+    await store.upsert(SPACE, P, mine)
+    before = await store.full_text(SPACE, P, "the wing", top_k=30)
+    assert before[0].id == id_of("x")
+    for kb in range(3):
+        await store.upsert(SPACE, f"stranger {kb}", [record(f"{kb} {i}", text="word " * 13) for i in range(1000)])
+    after = await store.full_text(SPACE, P, "the wing", top_k=30)
+    assert after[0].id == id_of("x")
+    assert {hit.id for hit in after} == {hit.id for hit in before}
+    assert after[0].score / after[1].score == pytest.approx(before[0].score / before[1].score, rel=0.25)
+
+
+async def test_words_that_most_records_hold_fill_up_what_rarer_ones_leave(store):
+    await store.create(SPACE)
+    await store.upsert(SPACE, P, [record(i, text=f"the note{i % 600}", page=i) for i in range(1200)])
+    hits = await store.full_text(SPACE, P, "the note7", top_k=5)
+    assert {hit.metadata["page"] for hit in hits[:2]} == {7, 607}
+    assert len(hits) == 5
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    assert len(await store.full_text(SPACE, P, "the", top_k=2000)) == 1200
+    assert len(await store.full_text(SPACE, P, "the", top_k=2000, filter=Compare("lt", "page", 30))) == 30
+
+
 @pytest.mark.parametrize(
     ("query", "match"),
     [
@@ -200,13 +226,13 @@ async def test_words_match_in_their_partition_and_run_only(store):
         ("库 a", '"7z库" OR "7za"'),
     ],
 )
-def test_to_match(query, match):
-    assert to_match(7, query) == match
+def test_to_phrases(query, match):
+    assert " OR ".join(to_phrases(7, query)) == match
 
 
 def test_to_words():
     assert to_words(7, "Cat, 知识。库") == "7zcat 7z知 7z识 7z 7z库 7z"
-    assert to_match(7, " ".join(f"w{i}" for i in range(1000))).count(" OR ") == MAX_TERMS - 1
+    assert len(to_phrases(7, " ".join(f"w{i}" for i in range(1000)))) == MAX_TERMS
 
 
 def test_settings(tmp_path):

@@ -32,8 +32,9 @@ from dify_kernel.errors import InvalidQuery, StoreUnavailable
 from dify_vdb_sqlite.codes import LARGE, centre_of, depth_of, encode_all, is_encodable
 from dify_vdb_sqlite.database import KEY_BITS, Database
 from dify_vdb_sqlite.filters import to_sql
+from dify_vdb_sqlite.full_text import ranked_by_words
 from dify_vdb_sqlite.settings import SqliteVectorSettings
-from dify_vdb_sqlite.words import to_match, to_words
+from dify_vdb_sqlite.words import to_words
 
 if TYPE_CHECKING:
     import apsw
@@ -297,27 +298,6 @@ def _nearest(
     return [(key, clamp(1.0 - distance)) for key, distance in rows]
 
 
-def _worded(
-    db: apsw.Connection, partition: int, query: str, top_k: int, filter: Filter | None
-) -> list[tuple[int, float]]:
-    """Keys and ranks, best first."""
-    wanted = to_match(partition, query)
-    if not wanted:
-        return []
-    condition, values = to_sql(filter)
-    rows = _rows(
-        db,
-        "SELECT terms.rowid, bm25(terms) AS badness FROM terms JOIN facts ON facts.key = terms.rowid"  # noqa: S608
-        f" WHERE terms MATCH ? AND terms.rowid BETWEEN ? AND ? AND {condition}"
-        " ORDER BY badness, terms.rowid LIMIT ?",
-        wanted,
-        *_range(partition),
-        *values,
-        top_k,
-    )
-    return [(key, -badness) for key, badness in rows]
-
-
 def _search(
     db: apsw.Connection, space: Space, name: str, vector: bytes, top_k: int, filter: Filter | None
 ) -> list[Hit]:
@@ -327,7 +307,7 @@ def _search(
 def _full_text(
     db: apsw.Connection, space: Space, name: str, query: str, top_k: int, filter: Filter | None
 ) -> list[Hit]:
-    return _hits(db, _worded(db, _partition(db, space, name), query, top_k, filter))
+    return _hits(db, ranked_by_words(db, _partition(db, space, name), query, top_k, filter))
 
 
 def _hybrid(
@@ -335,7 +315,7 @@ def _hybrid(
 ) -> list[Hit]:
     partition, depth = _partition(db, space, name), max(4 * top_k, 50)
     near = _nearest(db, partition, vector, depth, filter)
-    worded = _worded(db, partition, query, depth, filter)
+    worded = ranked_by_words(db, partition, query, depth, filter)
     order = fuse([key for key, _ in near], [key for key, _ in worded])[:top_k]
     rows = _rows(
         db,

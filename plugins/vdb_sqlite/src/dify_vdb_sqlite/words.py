@@ -1,14 +1,14 @@
 """Turns texts into rows of the full-text index, and queries into its language.
 
 Every token carries the number of its partition: a search walks only its own partition's lists, and no word of one
-partition can match in another. Chinese, Japanese and Korean are stored character by character and asked for in pairs.
+partition can match in another. Scripts without spaces are stored character by character and asked for in pairs.
 """
 
 from __future__ import annotations
 
 from dify_kernel.contracts.lexical import query_terms, runs
 
-__all__ = ["MAX_TERMS", "to_match", "to_words"]
+__all__ = ["MAX_TERMS", "to_phrases", "to_words"]
 
 MAX_TERMS = 256
 """A longer query is cut: more words do not find more, they only take longer."""
@@ -23,12 +23,12 @@ def to_words(partition: int, text: str) -> str:
     return " ".join(words)
 
 
-def to_match(partition: int, query: str) -> str:
-    """The FTS5 expression that finds any word of the query; empty when there is none. It holds no user's quote."""
+def to_phrases(partition: int, query: str) -> list[str]:
+    """The FTS5 expressions of the query's words, one each; they hold no user's quote."""
     prefix = f"{partition}z"
     unspaced = {term for run, is_unspaced in runs(query) if is_unspaced for term in query_terms(run)}
     phrases = [
         " ".join(prefix + char for char in term) if term in unspaced else prefix + term
         for term in query_terms(query)[:MAX_TERMS]
     ]
-    return " OR ".join(f'"{phrase}"' for phrase in phrases)
+    return [f'"{phrase}"' for phrase in phrases]
