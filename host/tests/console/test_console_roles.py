@@ -14,6 +14,7 @@ from litestar.routes import HTTPRoute
 from ..service.service_house import House
 from ..service.test_service_tenants import snapshot
 from .console_house import Browser, Browsers, greeting
+from .knowledge_table import KNOWLEDGE
 
 APP, DRAFT = "/apps/{app_id}", "/apps/{app_id}/workflows/draft"
 CHAT = "/apps/{app_id}/advanced-chat"
@@ -124,7 +125,7 @@ def test_the_table_names_every_route_that_is_not_public(app: Litestar) -> None:
         if isinstance(route, HTTPRoute) and path.startswith("/console/api") and path not in PUBLIC:
             methods = route.methods - {"OPTIONS", "HEAD"}
             found |= {(str(method), path.removeprefix("/console/api")) for method in methods}
-    assert found == {(method, path) for method, path, _ in TABLE}
+    assert found == {(method, path) for method, path, _ in (*TABLE, *KNOWLEDGE)}
 
 
 async def test_no_route_answers_without_a_session(browsers: Browsers, house: House) -> None:

@@ -73,6 +73,7 @@ async def test_datasets(key: Key) -> None:
     changed = await key("PATCH", path, {"name": "Renamed", "description": "New", "retrieval_model": retrieval})
     assert changed.status_code == 200, changed.text
     assert set(changed.json()) == DATASET_KEYS | {"partial_member_list"}
+    assert changed.json()["partial_member_list"] == []
     shown = (await key("GET", path)).json()
     assert (shown["name"], shown["description"]) == ("Renamed", "New")
     assert (shown["retrieval_model_dict"]["search_method"], shown["retrieval_model_dict"]["top_k"]) == (

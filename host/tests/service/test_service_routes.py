@@ -66,7 +66,9 @@ DATASET_INDEX = [
     *(("POST", f"{DOC}/{name}") for name in ("update-by-text", "update_by_text", "update-by-file", "update_by_file")),
     ("GET", f"{D}/documents"),
     ("GET", DOC),
+    ("PATCH", DOC),
     ("DELETE", DOC),
+    ("GET", f"{DOC}/download"),
     ("GET", f"{D}/documents/{{batch}}/indexing-status"),
     ("PATCH", f"{D}/documents/status/{{action}}"),
     ("POST", f"{D}/documents/metadata"),
@@ -157,8 +159,8 @@ async def test_a_key_opens_only_routes_of_its_kind(house: House) -> None:
 async def test_what_is_not_built_says_so(house: House) -> None:
     knowledge = await house.dataset_key()
     dataset = (await knowledge("POST", "/datasets", {"name": "Pictures"})).json()["id"]
-    body = {"query": "wheel", "attachment_ids": [SOME_ID]}
-    answer = await knowledge("POST", f"/datasets/{dataset}/retrieve", body)
+    body = {"segment": {"content": "wheel", "attachment_ids": [SOME_ID]}}
+    answer = await knowledge("POST", f"/datasets/{dataset}/documents/{SOME_ID}/segments/{SOME_ID}", body)
     assert (answer.status_code, answer.json()["code"]) == (501, "not_implemented")
 
 

@@ -11,6 +11,7 @@ from dify_host.console.draft_runs import DraftRunController
 from dify_host.console.draft_triggers import DraftTriggerController
 from dify_host.console.draft_variables import DraftVariableController
 from dify_host.console.forms import FormController
+from dify_host.console.knowledge import knowledge_routes
 from dify_host.console.login import LoginController
 from dify_host.console.pipeline_texts import PipelineTemplateController, PipelineTextController
 from dify_host.console.pipelines import (
@@ -53,4 +54,5 @@ def console_routes() -> list[ControllerRouterHandler]:
         PipelineFormController,
         FormController,
         TriggerController,
+        knowledge_routes(),
     ]

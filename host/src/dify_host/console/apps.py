@@ -17,7 +17,7 @@ from dify_host.http.callers import Call, platform_of
 from dify_host.http.console_callers import ADMINS, MEMBERS, WRITERS, ConsoleAccount, ConsoleCaller
 from dify_host.service.shapes import IdInPath, Limit, PageNumber, Success, shown
 
-__all__ = ["ApiKeyController", "AppController", "app_view"]
+__all__ = ["ApiKeyController", "AppController", "app_view", "key_view"]
 
 ListedMode = Literal["completion", "chat", "advanced-chat", "workflow", "agent-chat", "channel", "all"]
 
@@ -182,13 +182,13 @@ class ApiKeyController(Controller):
         """The keys, by their last four characters."""
         app = await app_of(caller, app_id)
         found = await caller.workspace.api_keys.list("app", app.id)
-        return {"data": [_key_view(item) for item in found]}
+        return {"data": [key_view(item) for item in found]}
 
     @post("/", status_code=201, opt=WRITERS)
     async def create(self, app_id: IdInPath, caller: ConsoleAccount) -> dict[str, Any]:
         """Make a key; this one answer shows it."""
         app = await app_of(caller, app_id)
-        return _key_view(await caller.workspace.api_keys.create("app", app.id))
+        return key_view(await caller.workspace.api_keys.create("app", app.id))
 
     @delete("/{api_key_id:uuid}", status_code=204, opt=ADMINS)
     async def remove(self, app_id: IdInPath, api_key_id: IdInPath, caller: ConsoleAccount) -> None:
@@ -220,6 +220,6 @@ def _directory(caller: ConsoleCaller, request: Call) -> AppDirectory:
     return AppDirectory(platform_of(request).db, caller.tenant)
 
 
-def _key_view(key: Any) -> dict[str, Any]:
+def key_view(key: Any) -> dict[str, Any]:
     shown_key = {name: getattr(key, name, None) for name in ("id", "type", "token", "last_used_at", "created_at")}
     return {name: shown(value) for name, value in shown_key.items()}

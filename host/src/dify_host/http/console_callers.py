@@ -16,7 +16,7 @@ from dify_host.db.tenant import Tenant
 from dify_host.http.cookies import SessionCookies
 from dify_host.identity.accounts import Accounts
 from dify_host.identity.setup import is_set_up
-from dify_host.identity.workspaces import EDITORS, PRIVILEGED, ROLES
+from dify_host.identity.workspaces import DATASET_EDITORS, EDITORS, PRIVILEGED, ROLES
 from dify_host.platform import Platform
 from dify_host.runs.recorder import Creator
 from dify_host.workspace import Workspace
@@ -24,6 +24,7 @@ from dify_host.workspace import Workspace
 __all__ = [
     "ADMINS",
     "CONSOLE",
+    "DATASET_WRITERS",
     "EVERYBODY",
     "MEMBERS",
     "WRITERS",
@@ -39,6 +40,7 @@ CONSOLE: Final = "/console/api"
 #: Whom a route serves; each names one of these in its `opt`.
 MEMBERS: Final[dict[str, Any]] = {"who": frozenset(ROLES)}
 WRITERS: Final[dict[str, Any]] = {"who": EDITORS}
+DATASET_WRITERS: Final[dict[str, Any]] = {"who": DATASET_EDITORS}
 ADMINS: Final[dict[str, Any]] = {"who": PRIVILEGED}
 #: For the public routes; the list of `http/callers.py` alone makes one public.
 EVERYBODY: Final[dict[str, Any]] = {"who": frozenset(("", *ROLES))}

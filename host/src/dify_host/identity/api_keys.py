@@ -87,11 +87,13 @@ class ApiKeys(TenantRepository):
             rows = (await conn.execute(query)).all()
         return [_info(row) for row in rows]
 
-    async def delete(self, key_id: str, *, app_id: str | None = None) -> None:
-        """Delete a key (of that app, when it is named); NotFound. Other processes refuse it within two seconds."""
+    async def delete(self, key_id: str, *, app_id: str | None = None, type: KeyType | None = None) -> None:
+        """Delete a key (of that app or type, when it is named); NotFound. Other processes refuse it within two seconds."""
         gone = self.scoped_delete(api_tokens).where(api_tokens.c.id == key_id)
         if app_id is not None:
             gone = gone.where(api_tokens.c.app_id == app_id)
+        if type is not None:
+            gone = gone.where(api_tokens.c.type == type)
         async with self.db.write() as conn:
             if (await conn.execute(gone)).rowcount == 0:
                 raise NotFound("API key not found", key=key_id)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from dify_kernel.errors import NotFound
 
 from dify_host.db.repository import Page, to_struct
 from dify_host.knowledge.document_views import DocumentViews, IndexingStatus
@@ -88,6 +89,14 @@ class KnowledgeLists:
         async with self._rows.db.read() as conn:
             found: str | None = (await conn.execute(query)).scalar_one_or_none()
         return found
+
+    async def file_of(self, dataset_id: str, document_id: str) -> str:
+        """The id of the uploaded file of a document; NotFound when it has none."""
+        async with self._rows.db.read() as conn:
+            document = await self._rows.document(conn, dataset_id, document_id)
+            if document.data_source_type != "upload_file" or document.file_id is None:
+                raise NotFound("Document does not have an uploaded file to download.", document_id=document_id)
+            return (await self._links.upload(conn, document.file_id)).id
 
     async def _documents(self, dataset_id: str, *conditions: sa.ColumnElement[bool]) -> list[IndexingStatus]:
         query = self._rows.scoped_select(documents).where(documents.c.dataset_id == dataset_id, *conditions)

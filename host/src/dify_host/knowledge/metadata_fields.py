@@ -32,6 +32,11 @@ BUILT_IN_FIELDS: Final[dict[str, FieldType]] = {
     "last_update_date": "time",
     "source": "string",
 }
+#: What a document may be called besides; kept for those who did so.
+DOCUMENT_TYPES: Final = (
+    *("book", "web_page", "paper", "social_media_post", "wikipedia_entry", "personal_document", "business_document"),
+    *("im_chat_log", "synced_from_notion", "synced_from_github", "others"),
+)
 _LONGEST: Final = 255
 _bindings = dataset_metadata_bindings
 
@@ -137,6 +142,19 @@ class MetadataFields:
             await self._rows.dataset(conn, dataset_id, lock=True)
             change = self._rows.scoped_update(datasets, {"built_in_field_enabled": action == "enable"})
             await conn.execute(change.where(datasets.c.id == dataset_id))
+
+    async def set_kind(
+        self, dataset_id: str, document_id: str, doc_type: str | None, values: dict[str, Any] | None
+    ) -> None:
+        """Say what kind of text a document is, with values by name; others stay. BadInput for an unknown kind."""
+        if doc_type is not None and doc_type not in DOCUMENT_TYPES:
+            known = ", ".join(DOCUMENT_TYPES)
+            raise BadInput(f"doc_type {doc_type!r} is unknown.", hint=f"Use one of: {known}.", field="doc_type")
+        async with self._db.write() as conn:
+            document = await self._rows.document(conn, dataset_id, document_id, lock=True)
+            kept = {**(document.doc_metadata or {}), **(values or {})}
+            change = self._rows.scoped_update(documents, {"doc_type": doc_type, "doc_metadata": kept})
+            await conn.execute(change.where(documents.c.id == document_id))
 
     async def assign(self, dataset_id: str, given: Sequence[DocumentValues], account_id: str) -> None:
         """Set values on documents: all of them or, on an error, none. DocumentNotFound, NotFound for a field."""

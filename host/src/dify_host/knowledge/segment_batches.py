@@ -29,9 +29,10 @@ class SegmentBatches:
     async def set_enabled(
         self, dataset_id: str, document_id: str, action: str, segment_ids: Sequence[str], user_id: str
     ) -> None:
-        """enable or disable; SegmentNotFound before any is changed, InvalidAction for another word."""
+        """enable or disable; DocumentNotFound or SegmentNotFound before any is changed, InvalidAction."""
         if action not in ("enable", "disable"):
             raise InvalidAction(f"Action {action!r} is unknown.", hint="Use enable or disable.")
+        await self._segments.find(dataset_id, document_id, limit=1)  # the document is there
         found = [await self._segments.get(dataset_id, document_id, segment_id) for segment_id in segment_ids]
         enabled = action == "enable"
         for segment in found:
@@ -40,7 +41,8 @@ class SegmentBatches:
                 await self._segments.update(dataset_id, document_id, segment.id, changes, user_id)
 
     async def delete(self, dataset_id: str, document_id: str, segment_ids: Sequence[str]) -> None:
-        """Delete segments; SegmentNotFound before any is deleted."""
+        """Delete segments; DocumentNotFound, SegmentNotFound before any is deleted."""
+        await self._segments.find(dataset_id, document_id, limit=1)  # the document is there
         for segment_id in segment_ids:
             await self._segments.get(dataset_id, document_id, segment_id)
         for segment_id in dict.fromkeys(segment_ids):

@@ -125,6 +125,7 @@ class SegmentService:
         status: Sequence[str] = (),
         keyword: str = "",
         enabled: bool | None = None,
+        hit_count_gte: int | None = None,
     ) -> Page[SegmentView]:
         """List by position, at most 100 a page, with child chunks."""
         query = self._rows.scoped_select(document_segments).where(document_segments.c.document_id == document_id)
@@ -134,6 +135,8 @@ class SegmentService:
             query = query.where(sa.func.lower(document_segments.c.content).contains(keyword.lower(), autoescape=True))
         if enabled is not None:
             query = query.where(document_segments.c.enabled.is_(enabled))
+        if hit_count_gte is not None:
+            query = query.where(document_segments.c.hit_count >= hit_count_gte)
         query = query.order_by(document_segments.c.position, document_segments.c.id)
         async with self._db.read() as conn:
             await self._rows.document(conn, dataset_id, document_id)

@@ -41,6 +41,17 @@ class VectorStores:
                     self._opened[name] = store
         return self._opened[name]
 
+    def search_methods(self, name: str) -> list[str]:
+        """How knowledge bases in that store can be searched; PluginNotFound. No connection is opened for it."""
+        store = self._opened.get(name) or self._build(name)
+        able = store.capabilities
+        methods = ["semantic_search"]
+        if able.full_text:
+            methods.append("full_text_search")
+        if able.full_text or able.hybrid:
+            methods.append("hybrid_search")
+        return methods
+
     async def ready(self, name: str, space: Space) -> VectorStore:
         """The opened store, with the space in it; the store is asked to create a space once a process."""
         store = await self.open(name)

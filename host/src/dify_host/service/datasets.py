@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from dify_kernel.errors import NotImplementedYet
 from litestar import Controller, delete, get, patch, post
 from litestar.params import FromQuery, JSONBody, QueryParameter
 
@@ -15,7 +14,7 @@ from dify_host.knowledge.datasets import DatasetChanges, DatasetDetail, NewDatas
 from dify_host.service.retrieve import RetrievalSettings
 from dify_host.service.shapes import Deleted, IdInPath, PageNumber, deleted, page_body, shown
 
-__all__ = ["DatasetController", "PageSize"]
+__all__ = ["DatasetChangesBody", "DatasetController", "NewDatasetBody", "PageSize", "dataset_body"]
 
 PageSize = Annotated[int, QueryParameter(ge=1)]
 """How many items a page has; the service takes no more than 100."""
@@ -48,6 +47,21 @@ class NewDatasetBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     embedding_model_provider: str | None = None
     retrieval_model: RetrievalSettings | None = None
 
+    def new(self) -> NewDataset:
+        """As the service takes it."""
+        return NewDataset(
+            name=self.name,
+            description=self.description or "",
+            indexing_technique=self.indexing_technique,
+            permission=self.permission or "only_me",
+            provider=self.provider,
+            embedding_model=self.embedding_model or None,
+            embedding_model_provider=self.embedding_model_provider or None,
+            retrieval_model=self.retrieval_model.given() if self.retrieval_model else None,
+            external_knowledge_api_id=self.external_knowledge_api_id or None,
+            external_knowledge_id=self.external_knowledge_id or None,
+        )
+
 
 class Member(msgspec.Struct, kw_only=True):
     """An account that may see a knowledge base."""
@@ -70,6 +84,17 @@ class DatasetChangesBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=Tru
     external_retrieval_model: dict[str, Any] | None = None
     external_knowledge_id: str | None = None
     external_knowledge_api_id: str | None = None
+
+    def changes(self) -> DatasetChanges:
+        """The fields that are given."""
+        apart = ("retrieval_model", "partial_member_list")
+        names = [name for name in DatasetChanges.__struct_fields__ if name not in apart]
+        given = {name: value for name in names if (value := getattr(self, name, None)) is not None}
+        if self.retrieval_model is not None:
+            given["retrieval_model"] = self.retrieval_model.given()
+        if self.partial_member_list is not None:
+            given["partial_member_list"] = [member.user_id for member in self.partial_member_list]
+        return DatasetChanges(**given)
 
 
 class DatasetController(Controller):
@@ -97,50 +122,26 @@ class DatasetController(Controller):
             person=Person(account_id=caller.owner_id),
             include_all=include_all,
         )
-        return {**page_body(found), "data": [_body(item) for item in found.data]}
+        return {**page_body(found), "data": [dataset_body(item) for item in found.data]}
 
     @post("/", status_code=200)
     async def create(self, data: JSONBody[NewDatasetBody], caller: DatasetKey) -> dict[str, Any]:
         """Make an empty knowledge base."""
-        new = NewDataset(
-            name=data.name,
-            description=data.description or "",
-            indexing_technique=data.indexing_technique,
-            permission=data.permission or "only_me",
-            provider=data.provider,
-            embedding_model=data.embedding_model or None,
-            embedding_model_provider=data.embedding_model_provider or None,
-            retrieval_model=data.retrieval_model.given() if data.retrieval_model else None,
-        )
-        return _body(await caller.workspace.datasets.create(new, caller.owner_id))
+        return dataset_body(await caller.workspace.datasets.create(data.new(), caller.owner_id))
 
     @get("/{dataset_id:uuid}")
     async def show(self, dataset_id: IdInPath, caller: DatasetKey) -> dict[str, Any]:
         """One knowledge base."""
         detail = await caller.workspace.datasets.get(str(dataset_id))
-        return _body(detail, members=detail.permission == "partial_members")
+        return dataset_body(detail, members=detail.permission == "partial_members")
 
     @patch("/{dataset_id:uuid}")
     async def change(
         self, dataset_id: IdInPath, data: JSONBody[DatasetChangesBody], caller: DatasetKey
     ) -> dict[str, Any]:
         """Change a knowledge base; another technique or embedding model indexes its documents again."""
-        if data.external_retrieval_model or data.external_knowledge_id or data.external_knowledge_api_id:
-            raise NotImplementedYet("External knowledge bases cannot be changed yet.")
-        given: dict[str, Any] = {
-            name: value
-            for name in ("name", "description", "indexing_technique", "permission", "embedding_model")
-            if (value := getattr(data, name)) is not None
-        }
-        if data.embedding_model_provider is not None:
-            given["embedding_model_provider"] = data.embedding_model_provider
-        if data.retrieval_model is not None:
-            given["retrieval_model"] = data.retrieval_model.given()
-        if data.partial_member_list is not None:
-            given["partial_member_list"] = [member.user_id for member in data.partial_member_list]
-        changes = DatasetChanges(**given)
-        changed = await caller.workspace.datasets.update(str(dataset_id), changes, caller.owner_id)
-        return _body(changed, members=True)
+        changed = await caller.workspace.datasets.update(str(dataset_id), data.changes(), caller.owner_id)
+        return dataset_body(changed, members=True)
 
     @delete("/{dataset_id:uuid}", status_code=200)
     async def remove(self, dataset_id: IdInPath, caller: DatasetKey) -> Deleted:
@@ -149,11 +150,12 @@ class DatasetController(Controller):
         return deleted()
 
 
-def _body(detail: DatasetDetail, *, members: bool = False) -> dict[str, Any]:
+def dataset_body(detail: DatasetDetail, *, members: bool = False) -> dict[str, Any]:
+    """A knowledge base in an answer, with the account ids of its members when they are to be told."""
     body: dict[str, Any] = shown(detail)
     for field, names in _OBJECTS.items():
         body[field] = {**dict.fromkeys(names), **(body[field] or {})}
     listed = body.pop("partial_member_list")
     if members:
-        body["partial_member_list"] = [{"user_id": account_id} for account_id in listed]
+        body["partial_member_list"] = listed
     return body

@@ -10,6 +10,7 @@ from litestar import Controller, Request, delete, get, patch, post
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from dify_host.http.callers import DatasetCaller, DatasetKey
+from dify_host.knowledge.document_views import DocumentDetail
 from dify_host.knowledge.documents import DocumentCreated, DocumentOptions, DocumentText
 from dify_host.knowledge.rules import ProcessRule, read_rule
 from dify_host.service.datasets import PageSize, Technique
@@ -17,8 +18,9 @@ from dify_host.service.form_schema import DocumentForm
 from dify_host.service.retrieve import RetrievalSettings
 from dify_host.service.shapes import Deleted, IdInPath, PageNumber, Success, deleted, page_body, shown
 from dify_host.service.uploads import UploadedForm, one_file, optional_file
+from dify_host.workspace import Workspace
 
-__all__ = ["DocumentController", "DocumentUploadController"]
+__all__ = ["DocumentController", "DocumentUploadController", "Options", "Rule", "document_body", "download_link"]
 
 Form = Literal["text_model", "qa_model", "hierarchical_model"]
 _METADATA = ("doc_type", "doc_metadata")
@@ -152,16 +154,12 @@ class DocumentController(Controller):
         self, dataset_id: IdInPath, document_id: IdInPath, caller: DatasetKey, metadata: FromQuery[str] = "all"
     ) -> dict[str, Any]:
         """One document; `metadata` is all, only or without."""
-        if metadata not in ("all", "only", "without"):
-            raise InvalidMetadata(f"Invalid metadata value: {metadata}", field="metadata")
-        body: dict[str, Any] = shown(await caller.workspace.documents.get(str(dataset_id), str(document_id)))
-        for name in ("data_source_detail_dict", "word_count"):
-            body.pop(name, None)
-        if metadata == "only":
-            return {name: body[name] for name in ("id", *_METADATA)}
-        if metadata == "without":
-            return {name: value for name, value in body.items() if name not in _METADATA}
-        return body
+        return document_body(await caller.workspace.documents.get(str(dataset_id), str(document_id)), metadata)
+
+    @get("/documents/{document_id:uuid}/download")
+    async def download(self, dataset_id: IdInPath, document_id: IdInPath, caller: DatasetKey) -> dict[str, str]:
+        """A signed link to the file that the document was made of."""
+        return await download_link(caller.workspace, str(dataset_id), str(document_id))
 
     @delete("/documents/{document_id:uuid}", status_code=200)
     async def remove(self, dataset_id: IdInPath, document_id: IdInPath, caller: DatasetKey) -> Deleted:
@@ -218,10 +216,43 @@ class DocumentUploadController(Controller):
         self, dataset_id: IdInPath, document_id: IdInPath, caller: DatasetKey, request: Request[Any, Any, Any]
     ) -> dict[str, Any]:
         """Replace the file of a document and index it again."""
+        return await self._updated(dataset_id, document_id, caller, request)
+
+    @patch("/documents/{document_id:uuid}", operation_class=DocumentForm)
+    async def update(
+        self, dataset_id: IdInPath, document_id: IdInPath, caller: DatasetKey, request: Request[Any, Any, Any]
+    ) -> dict[str, Any]:
+        """Replace the file of a document and index it again, as later versions of Dify call it."""
+        return await self._updated(dataset_id, document_id, caller, request)
+
+    @staticmethod
+    async def _updated(
+        dataset_id: object, document_id: object, caller: DatasetCaller, request: Request[Any, Any, Any]
+    ) -> dict[str, Any]:
         form, fields = await optional_file(request)
         if form is None:
             raise BadInput("file is required.", hint="Send the part `file`.", field="file")
         return await _replaced(caller, str(dataset_id), str(document_id), form, _options(fields))
+
+
+def document_body(detail: DocumentDetail, metadata: str) -> dict[str, Any]:
+    """One document in an answer; `metadata` is all, only or without (InvalidMetadata)."""
+    if metadata not in ("all", "only", "without"):
+        raise InvalidMetadata(f"Invalid metadata value: {metadata}", field="metadata")
+    body: dict[str, Any] = shown(detail)
+    for name in ("data_source_detail_dict", "word_count"):
+        body.pop(name, None)
+    if metadata == "only":
+        return {name: body[name] for name in ("id", *_METADATA)}
+    if metadata == "without":
+        return {name: value for name, value in body.items() if name not in _METADATA}
+    return body
+
+
+async def download_link(workspace: Workspace, dataset_id: str, document_id: str) -> dict[str, str]:
+    """A link to the file of a document, which a browser saves and does not show."""
+    file_id = await workspace.knowledge.lists.file_of(dataset_id, document_id)
+    return {"url": f"{workspace.files.signed_url(file_id)}&as_attachment=true"}
 
 
 class InvalidMetadata(BadInput):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from dify_kernel.errors import NotImplementedYet
 from litestar import Controller, post
 from litestar.params import JSONBody
 
@@ -13,8 +12,9 @@ from dify_host.http.callers import DatasetKey
 from dify_host.knowledge.ranking import RerankModel, Weights
 from dify_host.knowledge.retrieval import Asker, Found
 from dify_host.service.shapes import IdInPath, shown
+from dify_host.workspace import Workspace
 
-__all__ = ["RetrievalSettings", "RetrieveController"]
+__all__ = ["RetrievalSettings", "RetrieveBody", "RetrieveController", "external_hits", "hits"]
 
 SearchMethod = Literal["semantic_search", "full_text_search", "hybrid_search", "keyword_search"]
 _NOT_SHOWN = ("updated_by", "updated_at", "child_chunks", "attachments")
@@ -48,6 +48,7 @@ class RetrieveBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     retrieval_model: dict[str, Any] | None = None
     external_retrieval_model: dict[str, Any] | None = None
     attachment_ids: list[str] | None = None
+    metadata_filtering_conditions: dict[str, Any] | None = None
 
 
 class RetrieveController(Controller):
@@ -58,13 +59,29 @@ class RetrieveController(Controller):
 
     @post(["/retrieve", "/hit-testing"], status_code=200)
     async def retrieve(self, dataset_id: IdInPath, data: JSONBody[RetrieveBody], caller: DatasetKey) -> dict[str, Any]:
-        """The segments that answer best, best first."""
-        if data.attachment_ids:
-            raise NotImplementedYet("Images cannot be looked up in knowledge bases yet.")
+        """The segments that answer best, best first; of external knowledge, what its API answers."""
         asker = Asker(user_id=caller.owner_id)
-        model = {key: value for key, value in (data.retrieval_model or {}).items() if value is not None}
-        found = await caller.workspace.retrieval.retrieve(str(dataset_id), data.query, asker, model or None)
-        return {"query": {"content": data.query}, "records": [_record(item) for item in found]}
+        if await caller.workspace.datasets.is_external(str(dataset_id)):
+            return await external_hits(caller.workspace, str(dataset_id), data, asker)
+        return await hits(caller.workspace, str(dataset_id), data, asker)
+
+
+async def hits(workspace: Workspace, dataset_id: str, data: RetrieveBody, asker: Asker) -> dict[str, Any]:
+    """The answer to a question to a knowledge base of our own."""
+    model = {key: value for key, value in (data.retrieval_model or {}).items() if value is not None}
+    found = await workspace.retrieval.retrieve(dataset_id, data.query, asker, model or None, data.attachment_ids or ())
+    return {"query": {"content": data.query}, "records": [_record(item) for item in found]}
+
+
+async def external_hits(workspace: Workspace, dataset_id: str, data: RetrieveBody, asker: Asker) -> dict[str, Any]:
+    """The answer to a question to an external knowledge base: [{content, title, score, metadata}]."""
+    conditions = data.metadata_filtering_conditions
+    if conditions is None:
+        conditions = (data.retrieval_model or {}).get("metadata_filtering_conditions")
+    found = await workspace.retrieval.retrieve_external(
+        dataset_id, data.query, asker, data.external_retrieval_model, conditions
+    )
+    return {"query": {"content": data.query}, "records": shown(found)}
 
 
 def _record(found: Found) -> dict[str, Any]:

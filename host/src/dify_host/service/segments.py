@@ -13,8 +13,9 @@ from dify_host.http.callers import DatasetCaller, DatasetKey
 from dify_host.knowledge.segments import NewSegment, SegmentChanges
 from dify_host.service.datasets import PageSize
 from dify_host.service.shapes import Deleted, IdInPath, PageNumber, deleted, page_body, shown
+from dify_host.workspace import Workspace
 
-__all__ = ["ChildChunkController", "SegmentController"]
+__all__ = ["ChildBody", "ChildChunkController", "SegmentController", "SegmentPart", "doc_form_of"]
 
 
 class SegmentItem(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -41,6 +42,14 @@ class SegmentPart(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     regenerate_child_chunks: bool = False
     enabled: bool | None = None
     attachment_ids: list[str] | None = None
+
+    def changes(self) -> SegmentChanges:
+        """As the service takes them; NotImplementedYet for attachments."""
+        if self.attachment_ids:
+            raise NotImplementedYet("Segments with attachments cannot be changed yet.")
+        names = ("content", "answer", "keywords", "enabled")
+        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return SegmentChanges(**given, regenerate_child_chunks=self.regenerate_child_chunks)
 
 
 class SegmentBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -115,17 +124,8 @@ class SegmentController(Controller):
         caller: DatasetKey,
     ) -> dict[str, Any]:
         """Change a segment; its new text is found when the call returns."""
-        part = data.segment
-        if part.attachment_ids:
-            raise NotImplementedYet("Segments with attachments cannot be changed yet.")
-        given = {
-            name: value
-            for name in ("content", "answer", "keywords", "enabled")
-            if (value := getattr(part, name)) is not None
-        }
-        changes = SegmentChanges(**given, regenerate_child_chunks=part.regenerate_child_chunks)
         changed = await caller.workspace.segments.update(
-            str(dataset_id), str(document_id), str(segment_id), changes, caller.owner_id
+            str(dataset_id), str(document_id), str(segment_id), data.segment.changes(), caller.owner_id
         )
         return {"data": shown(changed), "doc_form": await _form(caller, dataset_id, document_id)}
 
@@ -205,6 +205,10 @@ class ChildChunkController(Controller):
         return deleted()
 
 
-async def _form(caller: DatasetCaller, dataset_id: Any, document_id: Any) -> str:
+async def _form(caller: DatasetCaller, dataset_id: object, document_id: object) -> str:
+    return await doc_form_of(caller.workspace, str(dataset_id), str(document_id))
+
+
+async def doc_form_of(workspace: Workspace, dataset_id: str, document_id: str) -> str:
     """The form of the document, which every answer names."""
-    return (await caller.workspace.documents.get(str(dataset_id), str(document_id))).doc_form
+    return (await workspace.documents.get(dataset_id, document_id)).doc_form

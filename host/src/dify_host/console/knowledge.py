@@ -1,0 +1,45 @@
+"""The routes of knowledge bases, together: a knowledge base in a path is seen by whom its permission says."""
+
+from __future__ import annotations
+
+from litestar import Router
+
+from dify_host.console.data_sources import DataSourceController, source_routes
+from dify_host.console.dataset_keys import DatasetKeyController, KnowledgeSettingController
+from dify_host.console.dataset_metadata import DatasetMetadataController, HitTestController
+from dify_host.console.dataset_shapes import visible_dataset
+from dify_host.console.datasets import DatasetController, DatasetFactsController
+from dify_host.console.document_batches import EstimateController
+from dify_host.console.documents import DocumentController, DocumentsController
+from dify_host.console.external_knowledge import ExternalApiController, ExternalDatasetController
+from dify_host.console.segments import ChildChunkController, SegmentController, SegmentsController
+from dify_host.console.tags import TagController
+
+__all__ = ["knowledge_routes"]
+
+
+def knowledge_routes() -> Router:
+    """Everything below `/datasets`, sources of documents, and tags."""
+    return Router(
+        "/",
+        route_handlers=[
+            DatasetController,
+            DatasetFactsController,
+            DatasetKeyController,
+            KnowledgeSettingController,
+            DatasetMetadataController,
+            HitTestController,
+            DocumentsController,
+            DocumentController,
+            EstimateController,
+            SegmentsController,
+            SegmentController,
+            ChildChunkController,
+            ExternalApiController,
+            ExternalDatasetController,
+            DataSourceController,
+            TagController,
+            *source_routes(),
+        ],
+        guards=[visible_dataset],
+    )
