@@ -93,6 +93,9 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     upload_video_file_size_limit: Annotated[int, Doc("MB of a video.", ge=1)] = 100
     upload_audio_file_size_limit: Annotated[int, Doc("MB of a sound.", ge=1)] = 50
     workflow_file_upload_limit: Annotated[int, Doc("Files of one workflow run.", ge=1)] = 10
+    document_converter: Annotated[
+        str, Doc("Command that writes doc and ppt anew as {format}, from {input} into {folder}, or says their text.")
+    ] = ""
     upload_file_extension_blacklist: Annotated[list[str], Doc("Extensions that are refused.")] = []
     request_body_max_size: Annotated[int, Doc("Bytes of a JSON body.", ge=1024)] = 10 * 1024 * 1024
 

@@ -6,10 +6,11 @@ import contextlib
 
 import msgspec
 from dify_kernel.child import ChildFailed, ChildLimits, Children
-from dify_kernel.errors import TooLarge
+from dify_kernel.errors import DifyError, TooLarge
 
 from dify_host.knowledge.errors import ExtractionFailed, UnsupportedFileType
 from dify_host.knowledge.extract.child import Answer
+from dify_host.knowledge.extract.convert import CONVERTED, Converter
 from dify_host.knowledge.extract.formats import PLAIN, extension_of
 from dify_host.knowledge.extract.sniff import ARCHIVES, check_content
 from dify_host.knowledge.extract.text import Text, encoding_of
@@ -28,8 +29,9 @@ class ExtractLimits(ChildLimits, frozen=True, kw_only=True):
 class Extractor:
     """Reads documents; one per process, so that `parallel` holds."""
 
-    def __init__(self, limits: ExtractLimits | None = None) -> None:
+    def __init__(self, limits: ExtractLimits | None = None, *, converter: Converter | None = None) -> None:
         self.limits = limits or ExtractLimits()
+        self._converter = converter or Converter()
         self._children = Children(self.limits, warm=True)
 
     async def extract(self, data: bytes, filename: str) -> list[Text]:
@@ -42,6 +44,12 @@ class Extractor:
             raise TooLarge(f"The document has {len(data)} bytes, more than {self.limits.max_input}.", file=filename)
         if extension not in ARCHIVES and not data.startswith(b"PK"):  # an archive is opened by the process only
             check_content(data, extension)
+        if extension in CONVERTED:
+            try:
+                data, extension = await self._converter.convert(data, extension)
+            except DifyError as exc:
+                exc.where.setdefault("file", filename)
+                raise
         if extension in PLAIN and encoding_of(data) in ("", "utf-8-sig"):
             with contextlib.suppress(UnicodeDecodeError):  # another encoding: guessing it is for the process
                 return [Text(text=data.decode("utf-8-sig").replace("\r\n", "\n"))]

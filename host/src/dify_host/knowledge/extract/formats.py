@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dify_host.knowledge.errors import UnsupportedFileType
+from dify_host.knowledge.extract.convert import CONVERTED
 from dify_host.knowledge.extract.csv_rows import read_csv
 from dify_host.knowledge.extract.docx import read_docx
 from dify_host.knowledge.extract.epub import read_epub
@@ -51,8 +52,8 @@ _READERS: dict[str, Reader] = {
     "rtf": read_rtf,
 }
 
-#: The extensions of documents, without the dot.
-EXTENSIONS = tuple(_READERS)
+#: The extensions of documents, without the dot; those of `CONVERTED` need a converter.
+EXTENSIONS = (*_READERS, *CONVERTED)
 
 #: Those whose bytes are the text itself.
 PLAIN = frozenset(extension for extension, reader in _READERS.items() if reader is read_text)
@@ -61,7 +62,7 @@ PLAIN = frozenset(extension for extension, reader in _READERS.items() if reader 
 def extension_of(filename: str) -> str:
     """Return the supported extension of a file name, in lower case; UnsupportedFileType otherwise."""
     extension = filename.rpartition(".")[2].lower() if "." in filename else ""
-    if extension not in _READERS:
+    if extension not in EXTENSIONS:
         raise UnsupportedFileType(
             f"Files of type {extension or 'unknown'!r} cannot be read as documents.",
             hint=f"Supported: {', '.join(EXTENSIONS)}.",
@@ -71,5 +72,7 @@ def extension_of(filename: str) -> str:
 
 
 def reader_of(extension: str) -> Reader:
-    """Return what reads an extension that `extension_of` gave."""
+    """Return what reads an extension that `extension_of` gave; UnsupportedFileType for one that needs a converter."""
+    if extension in CONVERTED:
+        raise UnsupportedFileType(f"Files of type {extension} need a converter.", hint="Save them in the new format.")
     return _READERS[extension]
