@@ -41,6 +41,8 @@ from dify_host.identity.tenant_keys import TenantKeys
 from dify_host.identity.workspaces import Members
 from dify_host.jobs.embedded import redis_url
 from dify_host.knowledge.datasets import DefaultEmbedding
+from dify_host.knowledge.extract.convert import Converter
+from dify_host.knowledge.extract.extractor import Extractor
 from dify_host.knowledge.indexing import Indexer
 from dify_host.knowledge.query_cache import CachedQueries
 from dify_host.knowledge.retrieval import Asker
@@ -214,7 +216,10 @@ class Platform:
     @cached_property
     def indexer(self) -> Indexer:
         """Runs indexing jobs."""
-        return Indexer(self.db, self.storage, self.vectors, self.models_of, notify=self._document_indexed)
+        extractor = Extractor(converter=Converter(self.settings.document_converter))
+        return Indexer(
+            self.db, self.storage, self.vectors, self.models_of, extractor=extractor, notify=self._document_indexed
+        )
 
     @cached_property
     def turns(self) -> TurnRunner:
