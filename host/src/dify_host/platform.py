@@ -45,10 +45,11 @@ from dify_host.knowledge.extract.convert import Converter
 from dify_host.knowledge.extract.extractor import Extractor
 from dify_host.knowledge.indexing import Indexer
 from dify_host.knowledge.query_cache import CachedQueries
+from dify_host.knowledge.rebuild import Rebuilder
 from dify_host.knowledge.retrieval import Asker
 from dify_host.knowledge.services import Knowledge
 from dify_host.knowledge.settings import KnowledgeSettings
-from dify_host.knowledge.tasks import INDEX
+from dify_host.knowledge.tasks import INDEX, REBUILD, RETIRE, SWITCH
 from dify_host.knowledge.turns import TurnRunner
 from dify_host.knowledge.vectors import VectorStores
 from dify_host.models.runtime import ModelRuntime, ProviderPool
@@ -225,7 +226,14 @@ class Platform:
     def turns(self) -> TurnRunner:
         """Runs the tasks of knowledge bases."""
         slots = self.knowledge_settings.tenant_isolated_task_concurrency
-        return TurnRunner(self.db, {INDEX: self.indexer.task}, slots=slots)
+        rebuilder = Rebuilder(self.db, self.vectors, self.models_of)
+        handlers = {
+            INDEX: self.indexer.task,
+            REBUILD: rebuilder.document,
+            SWITCH: rebuilder.switch,
+            RETIRE: rebuilder.retire,
+        }
+        return TurnRunner(self.db, handlers, slots=slots)
 
     @cached_property
     def payloads(self) -> Payloads:

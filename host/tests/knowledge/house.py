@@ -16,13 +16,14 @@ from dify_host.knowledge.datasets import DatasetDetail, NewDataset
 from dify_host.knowledge.documents import DocumentOptions, DocumentText
 from dify_host.knowledge.indexing import Indexer
 from dify_host.knowledge.patience import Patience
+from dify_host.knowledge.rebuild import Rebuilder
 from dify_host.knowledge.records import IndexStruct
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.rules import ProcessRule, read_rule
 from dify_host.knowledge.services import Knowledge
 from dify_host.knowledge.tables import datasets, knowledge_tasks
-from dify_host.knowledge.tasks import ACTOR, INDEX, QUEUE
-from dify_host.knowledge.turns import TurnRunner
+from dify_host.knowledge.tasks import ACTOR, INDEX, QUEUE, REBUILD, RETIRE, SWITCH
+from dify_host.knowledge.turns import Handler, TurnRunner
 from dify_host.knowledge.vectors import VectorStores
 from dify_kernel.contracts.model import ModelInfo, ModelType
 from dify_kernel.contracts.vector import Record
@@ -86,7 +87,15 @@ class House:
             notify=lambda *told: self.notified.append(told),
             patience=Patience(pause=0, attempts=4),
         )
-        self.turns = TurnRunner(db, {INDEX: self.indexer.task}, seconds=turn_seconds)
+        rebuilder = Rebuilder(db, stores, lambda tenant: self.models, patience=Patience(pause=0, attempts=4))
+        handlers = {
+            INDEX: self.indexer.task,
+            REBUILD: rebuilder.document,
+            SWITCH: rebuilder.switch,
+            RETIRE: rebuilder.retire,
+        }
+        self.handlers: dict[str, Handler] = handlers
+        self.turn_seconds = turn_seconds
 
     async def dataset(self, name: str = "Handbook", technique: str | None = "high_quality") -> DatasetDetail:
         """A new knowledge base; high quality ones use the word model."""
@@ -106,6 +115,16 @@ class House:
         chosen = DocumentOptions(**options)
         made = await self.documents.create_by_text(dataset_id, DocumentText(name=name, text=text), chosen, self.user)
         return made.document.id
+
+    @property
+    def turns(self) -> TurnRunner:
+        """Runs jobs."""
+        return TurnRunner(self.db, self.handlers, seconds=self.turn_seconds)
+
+    async def left(self) -> list[str]:
+        """The purposes of all tasks that are not done."""
+        async with self.db.read() as conn:
+            return list((await conn.execute(sa.select(knowledge_tasks.c.purpose))).scalars())
 
     async def turn(self) -> int:
         """Run the jobs that are in the queue now, oldest first; returns how many."""

@@ -117,7 +117,7 @@ async def test_a_task_that_fails_keeps_its_error_until_it_is_asked_for_again(hou
         tries.append(task)
         raise BadInput("It cannot be.", hint="Try something else.")
 
-    house.turns._handlers = {"broken": handler}
+    house.handlers = {"broken": handler}
     await house.work()
     async with house.db.read() as conn:
         (row,) = (await conn.execute(sa.select(knowledge_tasks))).all()

@@ -14,9 +14,11 @@ from dify_kernel.errors import DifyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dify_host.knowledge.links import Links, Tag
+from dify_host.knowledge.rebuild import Rebuild
 from dify_host.knowledge.records import Dataset
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.tables import dataset_metadatas, dataset_permissions, documents
+from dify_host.knowledge.tasks import Tasks
 from dify_host.pipelines.of_datasets import PipelinesOfDatasets
 
 __all__ = ["DatasetDetail", "DatasetViews"]
@@ -71,6 +73,8 @@ class DatasetDetail(msgspec.Struct, kw_only=True):
     partial_member_list: list[str]
     external_knowledge_info: dict[str, Any] | None = None
     external_retrieval_model: dict[str, Any] | None = None
+    #: How far a new index is, while the one before answers: {documents_left, error}.
+    index_rebuild: dict[str, Any] | None = None
 
 
 class DatasetViews:
@@ -103,6 +107,7 @@ class DatasetViews:
         members = await self._grouped(conn, dataset_permissions, ids)
         pipelines = PipelinesOfDatasets(self._rows.db, self._rows.tenant)
         published = await pipelines.published(conn, [dataset.pipeline_id for dataset in found])
+        rebuild = Rebuild(self._rows, Tasks(self._rows.db, self._rows.tenant))
         details = []
         for dataset in found:
             count = counts.get(dataset.id)
@@ -123,6 +128,7 @@ class DatasetViews:
                     "tags": tags.get(dataset.id, []),
                     "doc_metadata": [{"id": f.id, "name": f.name, "type": f.type} for f in fields.get(dataset.id, [])],
                     "is_published": dataset.pipeline_id in published,
+                    "index_rebuild": msgspec.to_builtins(await rebuild.state(conn, dataset)),
                     "partial_member_list": [member.account_id for member in members.get(dataset.id, [])],
                 },
                 DatasetDetail,

@@ -23,6 +23,7 @@ from dify_host.knowledge.errors import DatasetInUse, DatasetNameDuplicate, Provi
 from dify_host.knowledge.external import ExternalInfo, ExternalKnowledge, read_external_retrieval
 from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.links import Links
+from dify_host.knowledge.rebuild import Rebuild
 from dify_host.knowledge.records import Dataset
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.settings import KnowledgeSettings
@@ -41,7 +42,7 @@ from dify_host.knowledge.tables import (
     external_knowledge_bindings,
     segment_attachment_bindings,
 )
-from dify_host.knowledge.tasks import INDEX, Tasks
+from dify_host.knowledge.tasks import Tasks
 from dify_host.knowledge.vectors import VectorStores
 from dify_host.pipelines.of_datasets import PipelinesOfDatasets
 
@@ -115,6 +116,7 @@ class DatasetService:
         self._files = SourceFiles(db, tenant, storage)
         self._writer = IndexWriter(self._rows, stores, models)
         self._tasks = Tasks(db, tenant, slots=self._settings.tenant_isolated_task_concurrency)
+        self._rebuild = Rebuild(self._rows, self._tasks)
 
     async def create(self, new: NewDataset, user_id: str) -> DatasetDetail:
         """Make a knowledge base; DatasetNameDuplicate, or ProviderNotInitialize without an embedding model."""
@@ -196,7 +198,8 @@ class DatasetService:
     async def update(
         self, dataset_id: str, changes: DatasetChanges, user_id: str, *, role: str = "owner"
     ) -> DatasetDetail:
-        """Change a knowledge base; another technique or embedding model indexes every document again.
+        """Change a knowledge base; another technique or embedding model makes a new index, and the old one answers
+        until it is whole. Naming the same ones again tries again what could not be put into it.
 
         Forbidden when the user's role may not change its permission.
         """
@@ -218,15 +221,15 @@ class DatasetService:
             if "name" in values and values["name"] != current.name:
                 await self._refuse_duplicate(conn, values["name"])
             if reindex:
-                values |= await self.technique_values(conn, technique, model)
-                await self._queue_all(conn, dataset_id)
+                wanted = await self.technique_values(conn, technique, model)
+                values |= await self._rebuild.begin(conn, current, wanted)
+            elif changes.indexing_technique is not UNSET or changes.embedding_model is not UNSET:
+                await self._rebuild.again(conn, dataset_id)
             change = self._rows.scoped_update(datasets, {**values, "updated_by": user_id})
             await conn.execute(change.where(datasets.c.id == dataset_id))
             if current.provider == "external":
                 await self._change_external(conn, dataset_id, bound, changes, user_id)
             await self.access.change(conn, current, changes, Person(account_id=user_id, role=role))
-        if reindex:  # last, as a document must not look indexed while it is in no index
-            await self._writer.remove_dataset(before)
         return await self.get(dataset_id)
 
     async def delete(self, dataset_id: str) -> None:
@@ -239,7 +242,10 @@ class DatasetService:
                     hint="Remove it from them before deleting.",
                     dataset_id=dataset_id,
                 )
+            retired = await self._rebuild.retired(conn, dataset)
         await self._writer.remove_dataset(dataset)
+        for place in retired:
+            await self._writer.remove_place(place)
         async with self._db.write() as conn:
             held = self._rows.scoped_select(documents, documents.c.file_id).where(documents.c.dataset_id == dataset_id)
             files = list((await conn.execute(held)).scalars())
@@ -355,20 +361,6 @@ class DatasetService:
         model = changes.embedding_model or before.embedding_model or None
         provider = changes.embedding_model_provider or before.embedding_model_provider or None
         return technique, await self.embedding_model(provider, model)
-
-    async def _queue_all(self, conn: AsyncConnection, dataset_id: str) -> None:
-        """Let every document that has segments put them into the new index."""
-        mine = documents.c.dataset_id == dataset_id
-        done = documents.c.indexing_status == "completed"
-        held = self._rows.scoped_select(documents, documents.c.id).where(mine, done)
-        ids = list((await conn.execute(held)).scalars())
-        again = self._rows.scoped_update(document_segments, {"status": "re_segment"})
-        await conn.execute(
-            again.where(document_segments.c.dataset_id == dataset_id, document_segments.c.status != "waiting")
-        )
-        change = self._rows.scoped_update(documents, {"indexing_status": "indexing", "error": None})
-        await conn.execute(change.where(mine, done))
-        await self._tasks.add(conn, INDEX, dataset_id, ids)
 
     async def _refuse_duplicate(self, conn: AsyncConnection, name: str) -> None:
         query = self._rows.scoped_select(datasets, datasets.c.id).where(datasets.c.name == name).limit(1)

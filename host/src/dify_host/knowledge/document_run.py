@@ -51,13 +51,18 @@ class DocumentRun:
         first. `values` are columns of the document that are written with it.
         """
         async with self._db.read() as conn:
+            dataset = await self._rows.dataset(conn, dataset.id)
             old = await self._rows.segments(conn, self._document.id)
             children = await self._rows.children_of_document(conn, self._document.id)
         change = SegmentChange(self._document, old, children, chunks, counted=dataset.indexing_technique != "economy")
         await self.patiently(lambda: self._writer.remove_nodes(dataset, change.gone_nodes, change.gone))
         async with self._db.write() as conn:
             await self.advance(conn, expected, "indexing", **values)
-            await change.write(conn, self._rows)
+            current = await self._rows.dataset(conn, dataset.id)
+            # What stays must be in the new index too, whichever of the two runs comes first.
+            await change.write(conn, self._rows, again=current.serving is not None)
+        if current.serving is not None:  # the making of the new index may have put back what is gone
+            await self.patiently(lambda: self._writer.remove_nodes(current, change.gone_nodes, change.gone))
 
     async def index(self, dataset: Dataset, *, until: float = math.inf) -> bool:
         """Write the segments that are not completed, batch by batch; each batch is recorded when it is done.

@@ -6,6 +6,7 @@ No transaction is open while the model or the store is asked.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -14,9 +15,10 @@ import msgspec
 import sqlalchemy as sa
 from dify_kernel.contracts.ports import ModelsPort
 from dify_kernel.contracts.vector import Compare, Filter, Record, VectorStore
-from dify_kernel.errors import BadInput
+from dify_kernel.errors import BadInput, DifyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from dify_host.db.errors import DatabaseError
 from dify_host.db.statements import insert_missing
 from dify_host.db.types import utc_now
 from dify_host.knowledge.chunk import text_hash
@@ -30,6 +32,8 @@ from dify_host.knowledge.vectors import VectorStores
 from dify_host.knowledge.words import MAX_KEYWORD, keywords, words
 
 __all__ = ["IndexWriter", "embedder_of"]
+
+log = logging.getLogger(__name__)
 
 _DELETE_GROUP = 500
 _NO_VECTOR = "The embedding model gave no usable vector for this text."
@@ -90,39 +94,97 @@ class IndexWriter:
     async def write(self, dataset: Dataset, segments: Sequence[Segment]) -> None:
         """Index the segments; afterwards each is `completed`, or `error` when its text gave no usable vector.
 
-        When the dataset got another technique or model meanwhile, they stay as they are, for another call.
+        While a new index is made, they go into the old one too, as far as its model lets them. When the dataset got
+        another technique or model meanwhile, they stay as they are, for another call.
         """
+        serving = dataset.serving
+        if serving is not None:
+            await self._write_old(serving, segments)
+        failed = {}
         if dataset.indexing_technique == "high_quality":
             failed = await self._write_vectors(dataset, segments)
-            async with self._repository.db.write() as conn:
-                if await self._is_current(conn, dataset):
-                    await self._settle(conn, segments, failed)
-            return
         async with self._repository.db.write() as conn:
-            if await self._is_current(conn, dataset):
+            current = await self._repository.dataset(conn, dataset.id, lock=True)
+            settled = current.same_place(dataset)
+            if settled and dataset.indexing_technique != "high_quality":
                 await self._write_words(conn, dataset, segments)
-                await self._settle(conn, segments, {})
+            if settled:
+                await self._settle(conn, segments, failed)
+        for place in (dataset, serving):
+            if place is not None and not any(place.same_place(held) for held in _places(current)):
+                await self._take_out(place, await self._nodes(segments))
+
+    async def copy(self, dataset: Dataset, segments: Sequence[Segment]) -> list[Segment]:
+        """Put completed segments into the new index alone; returns those that were changed meanwhile, as they are now.
+
+        One whose text gives no vector is an error from then on.
+        """
+        nodes = await self._nodes(segments)
+        failed = {}
+        if dataset.indexing_technique == "high_quality":
+            failed = await self._write_vectors(dataset, segments)
+        async with self._repository.db.write() as conn:
+            await self._repository.dataset(conn, dataset.id, lock=True)
+            now = {segment.id: segment for segment in await self._repository.by_id(conn, [s.id for s in segments])}
+            held = [segment for segment in segments if segment.id in now]
+            if dataset.indexing_technique != "high_quality":
+                await self._write_words(conn, dataset, held)
+            if failed:
+                await self._settle(conn, [segment for segment in held if segment.id in failed], failed)
+        await self._take_out(dataset, [node for node in nodes if node.segment.id not in now])
+        old = {segment.id: segment.index_node_hash for segment in held}
+        return [segment for segment in now.values() if segment.index_node_hash != old[segment.id]]
 
     async def remove_document(self, dataset: Dataset, document_id: str) -> None:
         """Take everything of a document out of the index."""
         async with self._repository.db.write() as conn:
             await conn.execute(self._own_words(dataset).where(dataset_keywords.c.document_id == document_id))
-        await self._delete(dataset, filter=Compare("eq", "document_id", document_id))
+        for place in _places(dataset):
+            await self._delete(place, filter=Compare("eq", "document_id", document_id))
 
     async def remove_nodes(self, dataset: Dataset, node_ids: Sequence[str], segment_ids: Sequence[str] = ()) -> None:
         """Take vectors out by their index ids, and words by their segments."""
-        if segment_ids:
+        for start in range(0, len(segment_ids), _DELETE_GROUP):
+            group = segment_ids[start : start + _DELETE_GROUP]
             async with self._repository.db.write() as conn:
-                await conn.execute(self._own_words(dataset).where(dataset_keywords.c.segment_id.in_(segment_ids)))
-        for start in range(0, len(node_ids), _DELETE_GROUP):
-            await self._delete(dataset, ids=list(node_ids[start : start + _DELETE_GROUP]))
+                await conn.execute(self._own_words(dataset).where(dataset_keywords.c.segment_id.in_(group)))
+        for place in _places(dataset):
+            for start in range(0, len(node_ids), _DELETE_GROUP):
+                await self._delete(place, ids=list(node_ids[start : start + _DELETE_GROUP]))
 
     async def remove_dataset(self, dataset: Dataset) -> None:
-        """Take the whole dataset out of the index that it has by this struct."""
-        if dataset.indexing_technique != "high_quality":
+        """Take the whole dataset out of every index that it has."""
+        for place in _places(dataset):
+            await self.remove_place(place)
+
+    async def remove_place(self, place: Dataset) -> None:
+        """Take the whole dataset out of the one index that this struct names, and of none that serves beside it."""
+        if place.indexing_technique != "high_quality":
             async with self._repository.db.write() as conn:
-                await conn.execute(self._own_words(dataset))
-        await self._delete(dataset)
+                await conn.execute(self._own_words(place))
+        await self._delete(place)
+
+    async def _write_old(self, serving: Dataset, segments: Sequence[Segment]) -> None:
+        """Keep the index that is searched up to date; what its model cannot embed is found by the new one."""
+        try:
+            if serving.indexing_technique != "high_quality":
+                async with self._repository.db.write() as conn:
+                    await self._write_words(conn, serving, segments)
+            elif serving.index is not None and serving.index.dimension:
+                once = IndexWriter(self._repository, self._stores, self._models)
+                await once._write_vectors(serving, segments)
+        except DatabaseError:
+            raise
+        except DifyError as exc:
+            log.warning("The old index of %s does not get %d segments: %s", serving.id, len(segments), exc)
+
+    async def _take_out(self, place: Dataset, nodes: Sequence[_Node]) -> None:
+        """Take out what is in an index that is not the dataset's any more, or does not belong there any more."""
+        if not nodes:
+            return
+        alone = msgspec.structs.replace(place, index_struct=place.place["index_struct"])
+        words_of = [] if place.indexing_technique == "high_quality" else sorted({node.segment.id for node in nodes})
+        await self.remove_nodes(alone, [node.id for node in nodes], words_of)
 
     # -- vectors -----------------------------------------------------------------------------------------------
 
@@ -179,11 +241,13 @@ class IndexWriter:
                 dataset_id=dataset.id,
             )
         known = msgspec.structs.replace(index, dimension=dimension)
-        dataset.index_struct = known.stored()
         async with self._repository.db.write() as conn:
-            change = self._repository.scoped_update(datasets, {"index_struct": dataset.index_struct})
-            same_model = datasets.c.collection_binding_id == dataset.collection_binding_id
-            await conn.execute(change.where(datasets.c.id == dataset.id, same_model))
+            current = await self._repository.dataset(conn, dataset.id, lock=True)
+            if current.same_place(dataset):
+                struct = {**(current.index_struct or {}), **known.stored()}
+                change = self._repository.scoped_update(datasets, {"index_struct": struct})
+                await conn.execute(change.where(datasets.c.id == dataset.id))
+        dataset.index_struct = {**(dataset.index_struct or {}), **known.stored()}
         return known
 
     async def _delete(self, dataset: Dataset, *, ids: list[str] | None = None, filter: Filter | None = None) -> None:
@@ -226,14 +290,6 @@ class IndexWriter:
 
     # -- rows --------------------------------------------------------------------------------------------------
 
-    async def _is_current(self, conn: AsyncConnection, dataset: Dataset) -> bool:
-        """Whether the dataset is still indexed as this struct says; keeps it so until the transaction ends."""
-        row = await self._repository.dataset(conn, dataset.id, lock=True)
-        return (row.indexing_technique, row.collection_binding_id) == (
-            dataset.indexing_technique,
-            dataset.collection_binding_id,
-        )
-
     async def _settle(self, conn: AsyncConnection, segments: Sequence[Segment], failed: dict[str, str]) -> None:
         """Record how the segments ended."""
         now = utc_now()
@@ -248,6 +304,11 @@ class IndexWriter:
     async def _mark(self, conn: AsyncConnection, ids: list[str], **values: Any) -> None:
         change = self._repository.scoped_update(document_segments, values)
         await conn.execute(change.where(document_segments.c.id.in_(ids)))
+
+
+def _places(dataset: Dataset) -> list[Dataset]:
+    """Every index that the dataset has: its own, and the one that serves until that is whole."""
+    return [dataset, dataset.serving] if dataset.serving is not None else [dataset]
 
 
 def _record(node: _Node, vector: Vector) -> Record:

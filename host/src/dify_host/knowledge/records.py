@@ -8,7 +8,11 @@ from typing import Any
 import msgspec
 from dify_kernel.contracts.vector import Space
 
-__all__ = ["ChildChunk", "Dataset", "Document", "IndexStruct", "Segment"]
+__all__ = ["PLACE", "SERVING", "ChildChunk", "Dataset", "Document", "IndexStruct", "Segment"]
+
+#: The key of `index_struct` under which stands what is searched until a new index is whole.
+SERVING = "serving"
+PLACE = ("indexing_technique", "embedding_model", "embedding_model_provider", "collection_binding_id")
 
 
 class IndexStruct(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +78,28 @@ class Dataset(msgspec.Struct, kw_only=True):
     def index(self) -> IndexStruct | None:
         """Where the vectors are; None for economy and empty datasets."""
         return IndexStruct.read(self.index_struct)
+
+    @property
+    def serving(self) -> Dataset | None:
+        """The dataset as it was indexed before, while a new index is made beside the old one; None otherwise."""
+        before = (self.index_struct or {}).get(SERVING)
+        return msgspec.structs.replace(self, **before) if before else None
+
+    @property
+    def searched(self) -> Dataset:
+        """The dataset by the index that is whole: the one that searches ask."""
+        return self.serving or self
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """The columns that say how and where it is indexed, without what served before."""
+        own = {name: value for name, value in (self.index_struct or {}).items() if name != SERVING}
+        return {**{name: getattr(self, name) for name in PLACE}, "index_struct": own or None}
+
+    def same_place(self, other: Dataset) -> bool:
+        """Whether both say the same technique and embedding space."""
+        mine = self.indexing_technique, self.collection_binding_id
+        return mine == (other.indexing_technique, other.collection_binding_id)
 
 
 class Document(msgspec.Struct, kw_only=True):

@@ -67,6 +67,11 @@ class KnowledgeRepository(TenantRepository):
         rows = await conn.execute(query.order_by(document_segments.c.position, document_segments.c.id))
         return [to_struct(row, Segment) for row in rows]
 
+    async def by_id(self, conn: AsyncConnection, segment_ids: Sequence[str]) -> list[Segment]:
+        """Those of the segments that are there, by position."""
+        query = self.scoped_select(document_segments).where(document_segments.c.id.in_(segment_ids))
+        return [to_struct(row, Segment) for row in await conn.execute(query.order_by(document_segments.c.position))]
+
     async def children_of_document(self, conn: AsyncConnection, document_id: str) -> list[ChildChunk]:
         """All child chunks of a document, by segment and position."""
         query = self.scoped_select(child_chunks).where(child_chunks.c.document_id == document_id)

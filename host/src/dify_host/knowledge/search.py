@@ -55,6 +55,7 @@ class Searcher:
         self, dataset: Dataset, model: RetrievalModel, conditions: Conditions | None = None
     ) -> list[Candidate]:
         """The best segments by the settings, best first; only what is enabled and completed."""
+        dataset = dataset.searched
         if dataset.indexing_technique is None:
             raise DatasetNotInitialized(
                 f"Knowledge base {dataset.name} has nothing in it yet.",
@@ -78,6 +79,7 @@ class Searcher:
 
     async def with_vector_scores(self, dataset: Dataset, candidates: Sequence[Candidate]) -> list[Candidate]:
         """The candidates with the cosine similarity to the query where it was not known."""
+        dataset = dataset.searched
         missing = [candidate for candidate in candidates if candidate.vector_score is None]
         index = dataset.index
         if not missing or index is None or index.space is None:

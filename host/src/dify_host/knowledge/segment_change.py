@@ -64,8 +64,8 @@ class SegmentChange:
         nodes += [child.index_node_id for segment in over for child in children[segment.id]]
         self.gone_nodes = [node for node in nodes if node]
 
-    async def write(self, conn: AsyncConnection, rows: KnowledgeRepository) -> None:
-        """Make the rows those of the chunks."""
+    async def write(self, conn: AsyncConnection, rows: KnowledgeRepository, *, again: bool = False) -> None:
+        """Make the rows those of the chunks; `again` lets those that stay be indexed once more."""
         mine = segment_attachment_bindings.c.document_id == self._document.id
         await conn.execute(rows.scoped_delete(segment_attachment_bindings).where(mine))
         for start in range(0, len(self.gone), _GROUP):
@@ -76,7 +76,7 @@ class SegmentChange:
             place = {"position": sa.bindparam("place"), "updated_at": utc_now()}
             change = rows.scoped_update(document_segments, place)
             await conn.execute(change.where(document_segments.c.id == sa.bindparam("moved")), self._moved)
-        unfinished = [segment.id for segment in self._kept if segment.status != "completed"]
+        unfinished = [segment.id for segment in self._kept if again or segment.status != "completed"]
         for start in range(0, len(unfinished), _GROUP):
             fresh = rows.scoped_update(document_segments, {"status": "waiting", "error": None, "stopped_at": None})
             await conn.execute(fresh.where(document_segments.c.id.in_(unfinished[start : start + _GROUP])))

@@ -23,12 +23,13 @@ from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id, utc_now
 from dify_host.knowledge.tables import knowledge_tasks, knowledge_turns
 
-__all__ = ["ACTOR", "IMPORT", "INDEX", "QUEUE", "REBUILD", "RETIRE", "Task", "Tasks", "wake_lost_turns"]
+__all__ = ["ACTOR", "IMPORT", "INDEX", "QUEUE", "REBUILD", "RETIRE", "SWITCH", "Task", "Tasks", "wake_lost_turns"]
 
 ACTOR = "index_documents"
 QUEUE = "dataset"
-#: Purposes: bring a document to its end, put it into a new index, forget an old index, read segments from a file.
-INDEX, REBUILD, RETIRE, IMPORT = "index", "rebuild", "retire", "import"
+#: Purposes: bring a document to its end; put it into a new index, let searches ask that one when all are in it, forget
+#: the old one; read segments from a file.
+INDEX, REBUILD, SWITCH, RETIRE, IMPORT = "index", "rebuild", "switch", "retire", "import"
 
 #: A slot at work says so every minute; one that is silent for longer has lost its job.
 SILENT = timedelta(minutes=5)
@@ -176,6 +177,20 @@ class Tasks(TenantRepository):
         )
         async with self.db.write() as conn:
             await conn.execute(change)
+
+    async def remember(self, task: Task, payload: dict[str, Any]) -> None:
+        """Keep how far a task is, for the turn that goes on with it; nothing when it was asked for anew meanwhile."""
+        same = knowledge_tasks.c.id == task.id, knowledge_tasks.c.requested == task.requested
+        async with self.db.write() as conn:
+            await conn.execute(self.scoped_update(knowledge_tasks, {"payload": payload}).where(*same))
+
+    async def postpone(self, conn: AsyncConnection, task: Task) -> None:
+        """Put a task that is under work behind all others that wait."""
+        removed = await conn.execute(self.scoped_delete(knowledge_tasks).where(knowledge_tasks.c.id == task.id))
+        if removed.rowcount:
+            fields = ("dataset_id", "target_id", "purpose", "payload", "requested")
+            row = {"id": new_id(), **{name: getattr(task, name) for name in fields}}
+            await conn.execute(self.scoped_insert(knowledge_tasks, row))
 
     async def alive(self, slot: int, turn: int) -> None:
         """Say that this turn is at work."""
