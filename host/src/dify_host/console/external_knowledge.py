@@ -15,9 +15,6 @@ from dify_host.service.shapes import IdInPath, PageNumber, page_body, shown
 
 __all__ = ["ExternalApiController", "ExternalDatasetController"]
 
-#: What a console sends back in the place of a key that is to stay; a masked key does as well.
-_HIDDEN = ("[__HIDDEN__]", "")
-
 
 class ApiSettings(msgspec.Struct, kw_only=True):
     """Where an API is, and its key."""
@@ -84,13 +81,12 @@ class ExternalApiController(Controller):
         self, external_knowledge_api_id: IdInPath, data: JSONBody[ApiBody], caller: ConsoleAccount
     ) -> dict[str, Any]:
         """Ask and change one; a key that is sent back as it was shown stays."""
-        key = data.settings.api_key
         found: dict[str, Any] = shown(
             await caller.workspace.knowledge.external.update(
                 str(external_knowledge_api_id),
                 data.name,
                 data.settings.endpoint,
-                None if key in _HIDDEN or key.startswith("********") else key,
+                data.settings.api_key,
                 caller.account_id,
                 data.description,
             )
