@@ -215,11 +215,15 @@ class Platform:
         return load_settings(KnowledgeSettings, self.env)
 
     @cached_property
+    def documents(self) -> Extractor:
+        """Reads documents, for indexing and for nodes, so many at a time as the process may."""
+        return Extractor(converter=Converter(self.settings.document_converter))
+
+    @cached_property
     def indexer(self) -> Indexer:
         """Runs indexing jobs."""
-        extractor = Extractor(converter=Converter(self.settings.document_converter))
         return Indexer(
-            self.db, self.storage, self.vectors, self.models_of, extractor=extractor, notify=self._document_indexed
+            self.db, self.storage, self.vectors, self.models_of, extractor=self.documents, notify=self._document_indexed
         )
 
     @cached_property
@@ -479,6 +483,7 @@ class Platform:
             http=self.http,
             sandbox=self.sandbox,
             memory=ConversationMemory(self.db, tenant),
+            documents=self.documents,
         )
 
     async def workspace(self, tenant: Tenant) -> Workspace:

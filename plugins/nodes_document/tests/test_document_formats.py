@@ -6,6 +6,7 @@ from email.message import EmailMessage
 import pytest
 from dify_kernel.errors import NodeFailed
 from dify_kernel.graph.values import File
+from dify_kernel.testing.fakes import FakeDocuments
 from dify_nodes_document import reader
 from dify_nodes_document.extraction import extract_text
 from dify_nodes_document.tables import markdown_table
@@ -19,7 +20,7 @@ DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
 async def read(data, name="", mime_type=None):
     extension = f".{name.rpartition('.')[2]}" if "." in name else None
-    return await extract_text(File(filename=name, extension=extension, mime_type=mime_type), data)
+    return await extract_text(File(filename=name, extension=extension, mime_type=mime_type), data, FakeDocuments())
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.MD", "a.html", "a.xml", "a.vtt", "a.py", "a.c++", "a.toml", "a.srt"])
@@ -151,6 +152,14 @@ async def test_msg():
 )
 async def test_without_an_extension_the_mime_type_counts(mime_type, data, expected):
     assert await read(data, "noname", mime_type) == expected
+
+
+@pytest.mark.parametrize("name", ["a.doc", "a.PPT", "a.odt", "a.ods", "a.rtf"])
+async def test_what_the_platform_reads_is_asked_of_it(name):
+    documents = FakeDocuments()
+    text = await extract_text(File(filename=name, extension=name[1:]), b"one\ntwo", documents)
+    assert text == ("one\ntwo" if name == "a.ods" else "one\n\ntwo")
+    assert documents.asked == [name[2:].lower()]
 
 
 async def test_an_extension_counts_more_than_the_mime_type():

@@ -6,8 +6,9 @@ import time
 import zipfile
 
 import pytest
-from dify_kernel.errors import NodeFailed
+from dify_kernel.errors import BadInput, NodeFailed
 from dify_kernel.graph.values import File
+from dify_kernel.testing.fakes import FakeDocuments
 from dify_nodes_document import extraction
 from dify_nodes_document.extraction import extract_text
 
@@ -23,7 +24,7 @@ ENTITIES = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">' + "".join(
 async def failure(data, name, mime_type=None):
     extension = f".{name.rpartition('.')[2]}" if "." in name else None
     with pytest.raises(NodeFailed) as caught:
-        await extract_text(File(filename=name, extension=extension, mime_type=mime_type), data)
+        await extract_text(File(filename=name, extension=extension, mime_type=mime_type), data, FakeDocuments())
     return caught.value
 
 
@@ -39,9 +40,6 @@ def locked(data):
 @pytest.mark.parametrize(
     ("name", "mime_type", "message"),
     [
-        ("a.doc", None, "Files of type doc need a converter, which is not installed. Save the file as docx."),
-        ("a.ppt", None, "Save the file as pptx"),
-        ("a", "application/msword", "Save the file as docx"),
         ("a.exe", "text/plain", "Unsupported Extension Type: .exe"),
         ("a", "image/png", "Unsupported MIME type: image/png"),
         ("a", None, "Unable to determine file type"),
@@ -118,7 +116,7 @@ async def test_damaged_and_protected_files(data, name):
 async def test_deep_and_swelling_texts_end_soon(data, name):
     begun = time.monotonic()
     try:
-        text = await extract_text(File(filename=name, extension=f".{name[2:]}"), data)
+        text = await extract_text(File(filename=name, extension=f".{name[2:]}"), data, FakeDocuments())
     except NodeFailed as exc:
         text = exc.message
     assert "aaaaaaaaaa" not in text
@@ -151,3 +149,22 @@ async def test_a_zip_bomb_does_not_go_off(stated):
 async def test_a_file_over_the_limit_is_not_read(monkeypatch):
     monkeypatch.setattr(extraction, "MAX_INPUT", 3)
     assert "it has 4 bytes, more than 3" in (await failure(b"1234", "a.txt")).message
+
+
+class Unread(BadInput):
+    """As the platform says that it does not read a format."""
+
+    code = "unsupported_file_type"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (Unread("It needs a converter.", hint="Save it."), "UnsupportedFileTypeError"),
+        (BadInput("It is damaged."), "TextExtractionError"),
+    ],
+)
+async def test_what_the_platform_refuses_fails_the_node_with_its_words(error, kind):
+    with pytest.raises(NodeFailed, match=error.message) as caught:
+        await extract_text(File(filename="a.doc", extension=".doc"), b"x", FakeDocuments(error))
+    assert caught.value.error_type == kind

@@ -26,6 +26,7 @@ __all__ = [
     "IndexedDocument",
     "Indexing",
     "KnowledgePort",
+    "DocumentsPort",
     "MemoryPort",
     "ModelsPort",
     "Ports",
@@ -185,6 +186,18 @@ class MemoryPort(Protocol):
         ...
 
 
+class DocumentsPort(Protocol):
+    """Reads documents as the platform's knowledge bases do."""
+
+    async def texts(self, data: bytes, extension: str) -> list[str]:
+        """The texts in their order: one a document, page, slide, chapter or row, as the format has it.
+
+        BadInput with the code `unsupported_file_type` for an extension that is not read, or bytes of something else;
+        with another code for a document that is damaged, protected or too costly.
+        """
+        ...
+
+
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a node may reach."""
 
@@ -195,3 +208,4 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     http: HttpClient
     sandbox: SandboxPort
     memory: MemoryPort
+    documents: DocumentsPort

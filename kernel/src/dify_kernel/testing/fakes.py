@@ -26,6 +26,7 @@ from dify_kernel.graph.values import File, FileTransfer, FileType
 from dify_kernel.testing.fake_models import PIECE, FakeModels, echo_answer, overlap, word_vector
 
 __all__ = [
+    "FakeDocuments",
     "FakeFiles",
     "FakeHttp",
     "FakeKnowledge",
@@ -218,6 +219,21 @@ class FakeFiles:
         )
 
 
+class FakeDocuments:
+    """A DocumentsPort that takes every document for a text with a line a part; `error` is raised instead."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.asked: list[str] = []
+
+    async def texts(self, data: bytes, extension: str) -> list[str]:
+        """The lines."""
+        self.asked.append(extension)
+        if self.error is not None:
+            raise self.error
+        return data.decode().splitlines()
+
+
 class FakeMemory:
     """A MemoryPort over a fixed history of (user, assistant) turns."""
 
@@ -379,6 +395,7 @@ def fake_ports(**overrides: Any) -> Ports:
         "http": FakeHttp(),
         "sandbox": FakeSandbox(),
         "memory": FakeMemory(),
+        "documents": FakeDocuments(),
     }
     unknown = overrides.keys() - ports.keys()
     if unknown:

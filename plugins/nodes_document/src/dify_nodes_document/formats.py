@@ -7,7 +7,7 @@ from typing import Final
 from dify_kernel.errors import NodeFailed
 from dify_kernel.graph.values import File
 
-__all__ = ["PLAIN", "TEXTUAL", "extraction_failed", "format_of", "unsupported"]
+__all__ = ["BY_PLATFORM", "PLAIN", "TEXTUAL", "extraction_failed", "format_of", "unsupported"]
 
 #: The format whose bytes are the text itself.
 PLAIN: Final = "plain"
@@ -34,7 +34,14 @@ _EXTENSIONS: Final = {
     "epub": "epub",
     "eml": "eml",
     "msg": "msg",
+    "doc": "doc",
+    "ppt": "ppt",
+    "odt": "odt",
+    "ods": "ods",
+    "rtf": "rtf",
 }
+#: The formats that the platform reads for the node, as it does for knowledge bases.
+BY_PLATFORM: Final = frozenset(("doc", "ppt", "odt", "ods", "rtf"))
 _MIME_TYPES: Final = {
     "application/json": "json",
     "application/x-yaml": "yaml",
@@ -51,20 +58,19 @@ _MIME_TYPES: Final = {
     "application/epub+zip": "epub",
     "message/rfc822": "eml",
     "application/vnd.ms-outlook": "msg",
+    "application/msword": "doc",
+    "application/vnd.ms-powerpoint": "ppt",
+    "application/vnd.oasis.opendocument.text": "odt",
+    "application/vnd.oasis.opendocument.spreadsheet": "ods",
+    "application/rtf": "rtf",
+    "text/rtf": "rtf",
 }
-#: Formats of programs of the last century, and what they can be saved as.
-_OLD: Final = {"doc": "docx", "ppt": "pptx", "application/msword": "docx", "application/vnd.ms-powerpoint": "pptx"}
 
 
 def format_of(file: File) -> str:
     """The format of a file; UnsupportedFileTypeError when it is not known or cannot be read here."""
     extension = (file.extension or "").strip().lower().removeprefix(".")
     mime_type = (file.mime_type or "").partition(";")[0].strip().lower()
-    name = extension or mime_type
-    if name in _OLD:
-        raise unsupported(
-            f"Files of type {name} need a converter, which is not installed.", hint=f"Save the file as {_OLD[name]}."
-        )
     if extension:
         if extension not in _EXTENSIONS:
             raise unsupported(f"Unsupported Extension Type: .{extension}")

@@ -67,4 +67,4 @@ async def _text(file: Any, ctx: NodeContext) -> str:
         raise
     except DifyError as exc:
         raise NodeFailed(f"Error downloading file: {exc}", error_type="FileDownloadError") from exc
-    return await extract_text(file, data)
+    return await extract_text(file, data, ctx.ports.documents)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -10,7 +11,13 @@ from dify_kernel.errors import NodeFailed
 
 from dify_nodes_document.formats import PLAIN
 
-__all__ = ["Answer", "answer", "reader_of"]
+__all__ = ["PARSERS", "Answer", "answer", "reader_of"]
+
+#: What reads files, loaded before the first one comes.
+PARSERS = (
+    *("bs4", "charset_normalizer", "docx", "email.message", "email.policy", "lxml.etree", "olefile"),
+    *("openpyxl", "pypdfium2", "xlrd", "yaml"),
+)
 
 
 class Answer(msgspec.Struct, omit_defaults=True):
@@ -74,4 +81,5 @@ def _well_formed(text: str) -> str:
 
 
 if __name__ == "__main__":
-    serve(answer)
+    sys.modules["numpy"] = None  # type: ignore[assignment]  # openpyxl would load it where it is, and needs it not
+    serve(answer, preload=PARSERS)

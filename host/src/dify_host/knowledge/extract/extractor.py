@@ -34,6 +34,10 @@ class Extractor:
         self._converter = converter or Converter()
         self._children = Children(self.limits, warm=True)
 
+    async def texts(self, data: bytes, extension: str) -> list[str]:
+        """The texts of a document alone, for nodes (`DocumentsPort`); raises as `extract` does."""
+        return [item.text for item in await self.extract(data, f"file.{extension}")]
+
     async def extract(self, data: bytes, filename: str) -> list[Text]:
         """Return the texts of a document in their order; the extension of the name says how to read it.
 
