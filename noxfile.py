@@ -50,8 +50,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def live(session: nox.Session) -> None:
-    """Tests against real models and servers that take time to start."""
-    uv(session, "pytest", "-m", "live", "-q", *session.posargs, groups=("test", "live"))
+    """Tests against real models and servers, which they start and stop; stores write down what proved them."""
+    marked = ("-m", "live or proof", "--write-proof", "-p", "no:xdist", "-q")
+    uv(session, "pytest", *marked, *session.posargs, groups=("test", "live"))
 
 
 @nox.session

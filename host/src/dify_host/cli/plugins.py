@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from dify_kernel.errors import PluginError, PluginNotFound
+from dify_kernel.proof import proofs_of, summary
 
 from dify_host.cli.call import Call, takes_call
 from dify_host.cli.scaffold import KINDS, folder_name, scaffold
@@ -29,11 +30,13 @@ def plugins(context: click.Context, call: Call) -> None:
 
 def _list(call: Call) -> None:
     reports = _registry(call).reports()
-    rows = [
-        (report.offer.kind, report.offer.name, report.offer.distribution, report.offer.version, _state(report))
-        for report in reports
-    ]
-    call.out.table(f"Plugins ({len(rows)})", ["kind", "name", "distribution", "version", "state"], rows)
+    rows = []
+    for report in reports:
+        offer = report.offer
+        proven = summary(proofs_of(offer.module))
+        rows.append((offer.kind, offer.name, offer.distribution, offer.version, _state(report), proven))
+    columns = ["kind", "name", "distribution", "version", "state", "proven"]
+    call.out.table(f"Plugins ({len(rows)})", columns, rows)
     call.out.result({"plugins": [_as_json(report) for report in reports]})
 
 
@@ -41,7 +44,9 @@ def _list(call: Call) -> None:
 @click.argument("name")
 @takes_call
 def show(call: Call, name: str) -> None:
-    """Show what a plugin of this NAME (or KIND:NAME) can be told: settings, config, credentials."""
+    """Show what a plugin of this NAME (or KIND:NAME) was proven against and can be told: settings, credentials."""
+    import msgspec
+
     registry = _registry(call)
     kind, _, wanted = name.rpartition(":")
     offers = [item for item in registry.offers(kind or None) if item.name == wanted]
@@ -51,8 +56,14 @@ def show(call: Call, name: str) -> None:
     for offer in offers:
         item = registry.get(offer.kind, offer.name)
         call.out.say(f"{offer.kind}:{offer.name}  {offer.distribution} {offer.version}", style="bold")
+        proofs = proofs_of(offer.module)
+        if proofs:
+            counted = ["engine", "class", "passed", "skipped", "gaps", "failed"]
+            proven = [(item.engine, item.kind, item.passed, item.skipped, item.gaps, item.failed) for item in proofs]
+            call.out.table("proven", counted, proven)
         parts = {title: _describe(call, title, struct, prefix) for title, struct, prefix in _structs(offer.kind, item)}
-        shown.append({"kind": offer.kind, "name": offer.name, "distribution": offer.distribution, **parts})
+        of = {"kind": offer.kind, "name": offer.name, "distribution": offer.distribution}
+        shown.append({**of, "proven": [msgspec.structs.asdict(item) for item in proofs], **parts})
     call.out.result({"plugins": shown})
 
 
@@ -97,7 +108,8 @@ def _as_json(report: PluginReport) -> dict[str, Any]:
     import msgspec
 
     flat = msgspec.structs.asdict(report.offer)
-    return {**flat, "state": report.state, "contract": report.contract, "reason": report.reason, "hooks": report.hooks}
+    state = {"state": report.state, "contract": report.contract, "reason": report.reason, "hooks": report.hooks}
+    return {**flat, **state, "proven": [msgspec.structs.asdict(item) for item in proofs_of(report.offer.module)]}
 
 
 def _structs(kind: str, item: Any) -> list[tuple[str, type[msgspec.Struct], str]]:

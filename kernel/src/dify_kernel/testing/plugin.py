@@ -16,6 +16,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the suites' marks, and the recorder in the process that sees all reports."""
     config.addinivalue_line("markers", "proof: belongs to a suite that proves a plugin against an engine")
     config.addinivalue_line("markers", "large: writes ten thousand records or many megabytes")
+    config.addinivalue_line("markers", "timeout(seconds): obeyed where pytest-timeout is installed")
     if config.getoption("--write-proof") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Recording(config), "dify-proof")
 
