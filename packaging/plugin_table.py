@@ -6,6 +6,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from dify_kernel.proof import read_proofs, summary
+
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 BEGIN = "<!-- plugins:begin -->"
@@ -24,13 +26,14 @@ KINDS = {
 
 def table() -> str:
     """The table in Markdown: kind by kind, each by name."""
-    lines = ["| distribution | kind | offers | what it is |", "|---|---|---|---|"]
+    lines = ["| distribution | kind | offers | what it is | proven |", "|---|---|---|---|---|"]
     for kind, label in KINDS.items():
         for path in sorted((ROOT / "plugins").glob(f"{kind}_*/pyproject.toml")):
             project = tomllib.loads(path.read_text("utf-8"))["project"]
             link = f"[`{project['name']}`]({path.parent.relative_to(ROOT).as_posix()})"
             offers = " ".join(f"`{name}`" for name in sorted(project["entry-points"][f"dify.{kind}"]))
-            lines.append(f"| {link} | {label} | {offers} | {project['description']} |")
+            proven = summary(read_proofs(path.parent / "src" / f"dify_{path.parent.name}"))
+            lines.append(f"| {link} | {label} | {offers} | {project['description']} | {proven} |")
     return "\n".join(lines)
 
 
