@@ -28,6 +28,8 @@ from dify_host.knowledge.words import keyword_scores, words
 __all__ = ["Searcher", "searchable"]
 
 _WIDEST = 1024
+#: How many candidates weights choose from: the rarity of words is taken over them, and a handful says little of it.
+_WEIGHED = 100
 _LONG_LIST = 1000
 
 
@@ -154,7 +156,8 @@ class Searcher:
             return []  # nothing was embedded yet
         store = await self._stores.ready(index.store, index.space)
         ask = self._asking(dataset, store, index.space, model, filter)
-        wanted = model.top_k
+        weighs = model.search_method == "hybrid_search" and model.reranker is None and model.weighting is not None
+        wanted = max(model.top_k, _WEIGHED) if weighs else model.top_k
         while True:
             hits = await ask(wanted)
             found = await self._candidates(dataset, hits, full_text=model.search_method == "full_text_search")
@@ -162,9 +165,7 @@ class Searcher:
             if len(found) >= model.top_k or len(hits) < wanted or wanted >= _WIDEST:
                 break
             wanted = min(wanted * 4, _WIDEST)
-        if model.search_method == "hybrid_search" and model.weighting is not None:
-            return await self.with_vector_scores(dataset, found)
-        return found
+        return await self.with_vector_scores(dataset, found) if weighs else found
 
     def _asking(
         self, dataset: Dataset, store: VectorStore, space: Space, model: RetrievalModel, filter: Filter | None
@@ -207,6 +208,8 @@ class Searcher:
 
     async def _candidates(self, dataset: Dataset, hits: Sequence[Hit], *, full_text: bool) -> list[Candidate]:
         """The segments behind hits, in the order of their best hit; hits without a row to show are dropped."""
+        if not hits:
+            return []
         nodes = [hit.id for hit in hits]
         async with self._rows.db.read() as conn:
             segments = await self._segments(conn, document_segments.c.index_node_id.in_(nodes))
@@ -216,9 +219,8 @@ class Searcher:
                 child_chunks.c.dataset_id == dataset.id, child_chunks.c.index_node_id.in_(rest)
             )
             children = {row.index_node_id: row for row in await conn.execute(query)} if rest else {}
-            parents = await self._segments(
-                conn, document_segments.c.id.in_({row.segment_id for row in children.values()})
-            )
+            held = {row.segment_id for row in children.values()}
+            parents = await self._segments(conn, document_segments.c.id.in_(held)) if held else []
         by_id = {segment.id: (segment, document) for segment, document in parents}
         found: dict[str, Candidate] = {}
         for hit in hits:
@@ -254,6 +256,8 @@ class Searcher:
         )
         segments = [to_struct(row, Segment) for row in await conn.execute(query)]
         ids = {segment.document_id for segment in segments}
+        if not ids:
+            return []
         rows = await conn.execute(self._rows.scoped_select(documents).where(documents.c.id.in_(ids)))
         by_id = {row.id: to_struct(row, Document) for row in rows}
         return [(segment, by_id[segment.document_id]) for segment in segments if segment.document_id in by_id]
