@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +79,30 @@ def test_a_knowledge_base_is_made_filled_searched_and_deleted(dify: Dify, tmp_pa
     assert dify("kb", "delete", "Sky", "--yes", "--json").result["deleted"]
     gone = dify("kb", "search", "Sky", "Jupiter", "--json")
     assert (gone.status, gone.result["code"]) == (1, "not_found")
+
+
+def test_a_knowledge_base_is_scored_with_a_labelled_set(dify: Dify, tmp_path: Path) -> None:
+    texts = {"mars": "Mars is a red planet.", "jupiter": "Jupiter is the largest planet.", "sun": "The sun is a star."}
+    dify("kb", "create", "Sky", "--economy")
+    for name, text in texts.items():
+        (tmp_path / f"{name}.txt").write_text(text)
+    assert dify("kb", "add", "Sky", *(str(tmp_path / f"{name}.txt") for name in texts)).status == 0
+    with (tmp_path / "passages.jsonl").open("w") as passages:
+        passages.writelines(json.dumps({"id": name, "text": text}) + "\n" for name, text in texts.items())
+    (tmp_path / "queries.jsonl").write_text('{"id": "1", "text": "red planet"}\n{"id": "2", "text": "star"}\n')
+    (tmp_path / "qrels.tsv").write_text("1\tmars\t2\n1\tjupiter\t1\n2\tsun\t1\n")
+    plot = tmp_path / "plot.svg"
+    settings = ["--setting", "own", "--setting", "hybrid"]
+    found = dify("kb", "eval", "Sky", str(tmp_path), *settings, "--plot", str(plot), "--json")
+    assert found.status == 0, found.out
+    assert found.result["questions"] == 2
+    for item in found.result["data"]:
+        assert item["measures"]["ndcg"]["mean"] == 1.0
+    assert plot.read_text().startswith("<svg")
+    shown = dify("kb", "eval", "Sky", str(tmp_path), *settings).out
+    assert "nDCG@10" in shown
+    assert "recall@10" in shown
+    assert dify("kb", "eval", "Sky", str(tmp_path), "--setting", "magic", "--json").result["code"] == "invalid_param"
 
 
 def test_models_are_listed_and_defaults_refused_for_what_is_not_there(dify: Dify) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from dify_kernel.errors import BadInput, DifyError, NotFound
 
 from dify_host.cli.call import Call, takes_call
+from dify_host.cli.knowledge_eval import evaluate
 
 if TYPE_CHECKING:
     from dify_host.cli.output import Output
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from dify_host.platform import Platform
     from dify_host.workspace import Workspace
 
-__all__ = ["kb"]
+__all__ = ["find_base", "kb"]
 
 _LOOK_SECONDS = 0.2
 _DONE = ("completed", "error")
@@ -102,7 +103,7 @@ async def _add(call: Call, base: str, files: tuple[Path, ...]) -> None:
     from dify_host.jobs.relay import announce_jobs
 
     async with call.workspace() as (platform, workspace, owner):
-        dataset = await _find(workspace, base)
+        dataset = await find_base(workspace, base)
         has_worker = await workers_answer(platform.redis)
         if has_worker:
             announce_jobs(platform.db, platform.redis)
@@ -183,7 +184,7 @@ async def _search(call: Call, base: str, query: str, top_k: int) -> None:
     from dify_host.knowledge.retrieval import Asker
 
     async with call.workspace() as (_platform, workspace, owner):
-        dataset = await _find(workspace, base)
+        dataset = await find_base(workspace, base)
         model = {**dataset.retrieval_model_dict, "top_k": top_k}
         hits = await workspace.retrieval.retrieve(dataset.id, query, Asker(user_id=owner.id), model)
     rows = [(f"{hit.score:.3f}", hit.document.name, hit.segment.content) for hit in hits]
@@ -214,13 +215,13 @@ def delete(call: Call, base: str, yes: bool) -> None:
 
 async def _delete(call: Call, base: str) -> None:
     async with call.workspace() as (_platform, workspace, _owner):
-        dataset = await _find(workspace, base)
+        dataset = await find_base(workspace, base)
         await workspace.datasets.delete(dataset.id)
     call.out.done(f"{dataset.name} is deleted.")
     call.out.result({"id": dataset.id, "deleted": True})
 
 
-async def _find(workspace: Workspace, base: str) -> DatasetDetail:
+async def find_base(workspace: Workspace, base: str) -> DatasetDetail:
     """Return the knowledge base of that name, else of that id."""
     found = await workspace.datasets.find(keyword=base, limit=100)
     for item in found.data:
@@ -230,3 +231,6 @@ async def _find(workspace: Workspace, base: str) -> DatasetDetail:
         return await workspace.datasets.get(base)
     except DifyError as exc:
         raise NotFound(f"There is no knowledge base {base!r}.", hint="`dify kb list` shows them.") from exc
+
+
+kb.add_command(evaluate)
