@@ -95,6 +95,13 @@ async def test_a_program_that_fails_is_told(
     assert list(temporary.iterdir()) == []
 
 
+def test_what_can_be_read_depends_on_the_converter() -> None:
+    without = Extractor().extensions
+    assert {"pdf", "odt", "msg"} <= set(without)
+    assert not {"doc", "ppt"} & set(without)
+    assert set(Extractor(converter=Converter("x {input}")).extensions) == {*without, "doc", "ppt"}
+
+
 async def test_a_program_that_is_not_there_is_told() -> None:
     with pytest.raises(ExtractionFailed, match="no-such-program failed"):
         await read("/no-such-program {input}")

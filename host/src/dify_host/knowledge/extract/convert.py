@@ -47,6 +47,11 @@ class Converter:
         self._limits = limits or ConvertLimits()
         self._slots = asyncio.Semaphore(self._limits.parallel)
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is a command."""
+        return bool(self._words)
+
     async def convert(self, data: bytes, extension: str) -> tuple[bytes, str]:
         """The new document and its extension, `txt` for the text that a program says.
 

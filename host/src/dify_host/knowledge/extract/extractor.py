@@ -11,7 +11,7 @@ from dify_kernel.errors import DifyError, TooLarge
 from dify_host.knowledge.errors import ExtractionFailed, UnsupportedFileType
 from dify_host.knowledge.extract.child import Answer
 from dify_host.knowledge.extract.convert import CONVERTED, Converter
-from dify_host.knowledge.extract.formats import PLAIN, extension_of
+from dify_host.knowledge.extract.formats import EXTENSIONS, PLAIN, extension_of
 from dify_host.knowledge.extract.sniff import ARCHIVES, check_content
 from dify_host.knowledge.extract.text import Text, encoding_of
 
@@ -33,6 +33,11 @@ class Extractor:
         self.limits = limits or ExtractLimits()
         self._converter = converter or Converter()
         self._children = Children(self.limits, warm=True)
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """What can be read here: all of `EXTENSIONS`, without those that need a converter when there is none."""
+        return tuple(item for item in EXTENSIONS if item not in CONVERTED or self._converter.ready)
 
     async def texts(self, data: bytes, extension: str) -> list[str]:
         """The texts of a document alone, for nodes (`DocumentsPort`); raises as `extract` does."""
