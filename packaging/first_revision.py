@@ -74,7 +74,8 @@ def _groups() -> dict[str, tuple[str, list[sa.Table]]]:
         "apps": ("apps, workflows, sites and tags", _tables(apps)),
         "conversations": ("conversations and messages", others),
         "runs": ("workflow runs, their log, their forms, and the outbox", [*in_order, outbox.outbox]),
-        "knowledge": ("knowledge bases and their pipelines", [*_tables(knowledge), *_tables(pipelines)]),
+        "knowledge": ("knowledge bases", _tables(knowledge)),
+        "pipelines": ("knowledge pipelines", _tables(pipelines)),
         "settings": ("files, models and tools", [*_tables(files), *_tables(models), *_tables(tools)]),
     }
 

@@ -58,7 +58,6 @@ from dify_host.moderation.rules import ModerationRules
 from dify_host.net.client import GuardedClient, OutboundSettings
 from dify_host.net.crypto import KeyRing
 from dify_host.net.mail import Mailer, MailSettings
-from dify_host.pipelines.repository import PipelineRepository
 from dify_host.pipelines.rows import document_rows
 from dify_host.runs.answered import Answers
 from dify_host.runs.calls import AppCalls
@@ -87,7 +86,6 @@ from dify_host.tools.services import Tools
 from dify_host.tools.workflow_runs import WorkflowCaller, WorkflowRunner
 from dify_host.triggers.debug import DebugInbox
 from dify_host.triggers.intake import WebhookIntake
-from dify_host.triggers.runner import TriggerRunner
 from dify_host.workspace import Workspace
 
 __all__ = ["Platform", "Role"]
@@ -267,7 +265,7 @@ class Platform:
             places=self.places,
             checks=OutputChecks(self._judge, buffer=settings.moderation_buffer_size),
             recovered=self._recovered,
-            programs=ProgramSources(self.db, self.programs, self._apps_of, self._pipelines_of),
+            programs=ProgramSources(self.db, self.programs, self.workspace),
             more_rows=self._more_rows,
             form_token=self.form_links.token,
             watcher=self.run_streams,
@@ -348,9 +346,6 @@ class Platform:
     async def _apps_of(self, tenant: Tenant) -> AppRepository:
         return (await self.workspace(tenant)).app_repository
 
-    async def _pipelines_of(self, tenant: Tenant) -> PipelineRepository:
-        return (await self.workspace(tenant)).pipeline_repository
-
     @cached_property
     def debug_inbox(self) -> DebugInbox:
         """Draft runs that wait for a trigger."""
@@ -365,17 +360,6 @@ class Platform:
 
         return WebhookIntake(
             self.db, apps_of=self._apps_of, files_of=self.files_of, works=works, debug=self.debug_inbox
-        )
-
-    async def trigger_runner(self, tenant: Tenant) -> TriggerRunner:
-        """Runs what the triggers of a workspace have queued."""
-        return TriggerRunner(
-            self.db,
-            tenant,
-            apps=(await self.workspace(tenant)).app_repository,
-            programs=self.programs,
-            runs=self.runs,
-            patience=self.settings.app_max_execution_time + 60,
         )
 
     @property

@@ -42,6 +42,7 @@ from dify_host.runs.before import Before
 from dify_host.runs.memory import ConversationMemory
 from dify_host.speech.service import Speech
 from dify_host.tools.services import Tools
+from dify_host.triggers.runner import TriggerRunner
 from dify_host.triggers.service import TriggerService
 
 if TYPE_CHECKING:
@@ -84,6 +85,19 @@ class Workspace:
         platform = self._platform
         base = platform.settings.trigger_url or platform.settings.console_api_url
         return TriggerService(platform.db, self.tenant, inbox=platform.debug_inbox, base_url=base)
+
+    @cached_property
+    def trigger_runner(self) -> TriggerRunner:
+        """Runs what triggers have queued."""
+        platform = self._platform
+        return TriggerRunner(
+            platform.db,
+            self.tenant,
+            apps=self.app_repository,
+            programs=platform.programs,
+            runs=platform.runs,
+            patience=platform.settings.app_max_execution_time + 60,
+        )
 
     @cached_property
     def models(self) -> ModelRuntime:

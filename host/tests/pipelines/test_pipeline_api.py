@@ -54,6 +54,29 @@ async def test_a_source_that_nothing_offers_says_so(house: House, owner: Browser
     assert "crawler/crawl" in told[0]["error"]
 
 
+async def test_a_page_that_brings_its_text_needs_no_plugin(house: House, owner: Browser, platform: Platform) -> None:
+    text = yaml.safe_load(example(
+        file={"provider_type": "website_crawl", "provider_name": "crawler", "datasource_name": "crawl"},
+        chunker={"tool_parameters": {
+            "input_variable": {"type": "mixed", "value": "{{#file.content#}}"},
+            "delimiter": {"type": "mixed", "value": "{{#rag.shared.delimiter#}}"},
+            "max_chunk_length": {"type": "variable", "value": ["rag", "shared", "max_chunk_length"]},
+        }},
+    ))  # fmt: skip
+    graph = text["workflow"]["graph"]
+    graph["nodes"] = [node for node in graph["nodes"] if node["id"] != "extractor"]
+    graph["edges"] = [{"source": "file", "target": "chunker"}, {"source": "chunker", "target": "index"}]
+    pipeline = await made(house, owner, yaml.safe_dump(text), publish=True)
+    page = {"title": "Drinks", "source_url": "https://drinks.test", "content": "Tea is green."}
+    known = await pipeline.run(page, datasource_type="website_crawl")
+    absent = await pipeline.run({"title": "Nothing"}, datasource_type="website_crawl")
+    await work(platform)
+    first, second = [await pipeline.document(answer["documents"][0]["id"]) for answer in (known, absent)]
+    assert (first.name, first.indexing_status) == ("Drinks", "completed")
+    assert await pipeline.texts(first.id) == ["Tea is green."]
+    assert (second.indexing_status, "crawler/crawl" in second.error) == ("error", True)
+
+
 async def test_a_knowledge_base_without_pipeline_has_none(house: House, owner: Browser) -> None:
     made_here = await owner.ok("POST", "/rag/pipeline/empty-dataset", status=201)
     key = await house.dataset_key()

@@ -62,7 +62,7 @@ async def test_a_log_whose_job_did_not_see_the_end_learns_it(house: TriggerHouse
     await house.call(await house.webhook_id(app_id), json={})
     await house.work()
     (log,) = await house.logs()
-    repository = (await house.platform.trigger_runner(house.workspace.tenant))._repository
+    repository = house.workspace.trigger_runner._repository
     await repository.update_log(log.id, {"status": "running", "finished_at": None})
 
     assert await settle_trigger_logs(house.platform.db) == 1

@@ -116,8 +116,7 @@ async def clean_embeddings(platform: Platform) -> None:
 
 async def run_trigger(platform: Platform, tenant_id: str, log_id: str) -> None:
     """Begin the run that a trigger asked for and wait for its end, so that not all of them run at once."""
-    runner = await platform.trigger_runner(Tenant(tenant_id))
-    await runner.run(log_id)
+    await (await platform.workspace(Tenant(tenant_id))).trigger_runner.run(log_id)
 
 
 async def run_pipeline(platform: Platform, tenant_id: str, log_id: str, workflow_id: str) -> None:

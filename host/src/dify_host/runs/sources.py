@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import msgspec
 import sqlalchemy as sa
@@ -21,6 +22,20 @@ from dify_host.runs.tables import workflow_runs
 __all__ = ["ProgramSources"]
 
 
+class Rooms(Protocol):
+    """Where a workspace keeps what runs."""
+
+    @property
+    def app_repository(self) -> AppRepository:
+        """Its apps."""
+        ...
+
+    @property
+    def pipeline_repository(self) -> PipelineRepository:
+        """Its knowledge pipelines."""
+        ...
+
+
 class ProgramSources:
     """Published versions are found by id; of a draft the graph is with the run, its variables are today's."""
 
@@ -28,18 +43,16 @@ class ProgramSources:
         self,
         db: Database,
         programs: Programs,
-        apps_of: Callable[[Tenant], Awaitable[AppRepository]],
-        pipelines_of: Callable[[Tenant], Awaitable[PipelineRepository]],
+        rooms: Callable[[Tenant], Awaitable[Rooms]],
     ) -> None:
-        self._db, self._programs = db, programs
-        self._apps_of, self._pipelines_of = apps_of, pipelines_of
+        self._db, self._programs, self._rooms = db, programs, rooms
 
     async def __call__(self, context: RunContext) -> Program:
         """The program; the errors of apps when the version or the app is gone."""
         run = context.run
         if context.mode == PIPELINE_MODE:
-            return await self._workflow(await self._pipelines_of(context.tenant), context)
-        apps = await self._apps_of(context.tenant)
+            return await self._workflow((await self._rooms(context.tenant)).pipeline_repository, context)
+        apps = (await self._rooms(context.tenant)).app_repository
         if not context.is_workflow:
             config = await apps.model_config(run.app_id, run.workflow_id)
             if config is None:
