@@ -44,7 +44,8 @@ def types(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Everything that runs without a model: unit, contract and end-to-end tests, two processes side by side."""
-    args = session.posargs or ["-n", "2", "--dist", "loadgroup", "-m", "not live and not bench and not faults", "-q"]
+    left_out = "not live and not bench and not faults and not large"
+    args = session.posargs or ["-n", "2", "--dist", "loadgroup", "-m", left_out, "-q"]
     uv(session, "pytest", *args)
 
 

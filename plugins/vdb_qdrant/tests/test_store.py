@@ -20,6 +20,7 @@ from dify_kernel.errors import (
 from dify_kernel.settings import describe_settings, load_settings
 from dify_kernel.testing.vector.data import SPACE, P, X, id_of, record, seed
 from dify_vdb_qdrant import QdrantSettings, QdrantVectorStore
+from dify_vdb_qdrant.filters import tokens
 from dify_vdb_qdrant.points import query_words, text_words
 
 
@@ -143,7 +144,7 @@ async def test_points_are_laid_out_as_documented(store):
         "page_content": "the text",
         "metadata": {"page": 3, "ok": True},
         "group_id": P,
-        "kinds": ["page", "page:number", "ok", "ok:true"],
+        "tokens": tokens({"page": 3, "ok": True}),
     }
     assert math.hypot(*point.vector["vector"]) == pytest.approx(1)
     assert set(point.vector["words"].indices) == set(query_words("the text"))

@@ -14,7 +14,7 @@ from dify_kernel.contracts.lexical import query_terms, text_terms
 from dify_kernel.contracts.vector import Hit, Record
 from dify_kernel.contracts.vector_rules import clamp, unit
 
-from dify_vdb_qdrant.filters import Condition, kinds
+from dify_vdb_qdrant.filters import Condition, tokens
 
 __all__ = ["PAYLOAD", "VECTOR", "WORDS", "query_words", "text_words", "to_filter", "to_hit", "to_point", "to_record"]
 
@@ -33,7 +33,7 @@ def to_point(models: Any, partition: str, record: Record) -> Any:
         "page_content": record.text,
         "metadata": record.metadata,
         "group_id": partition,
-        "kinds": kinds(record.metadata),
+        "tokens": tokens(record.metadata),
     }
     return models.PointStruct(id=record.id, vector=vectors, payload=payload)
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dify_kernel.contracts.vector import Filter, Hit, Page, Record, Space, VectorCapabilities, VectorStore
+from dify_kernel.contracts.vector_exact import fused, narrow
 from dify_kernel.contracts.vector_rules import (
     check_filter,
     check_limit,
@@ -16,7 +17,6 @@ from dify_kernel.contracts.vector_rules import (
     check_records,
     check_space,
     cut,
-    fuse,
     is_uuid,
     last_by_id,
     matches,
@@ -25,7 +25,7 @@ from dify_kernel.contracts.vector_rules import (
 from dify_kernel.errors import InvalidQuery, StoreUnavailable
 
 from dify_vdb_qdrant.faults import is_missing, translated
-from dify_vdb_qdrant.filters import Condition, expressible, narrowing, to_condition
+from dify_vdb_qdrant.filters import Condition, said, to_condition
 from dify_vdb_qdrant.points import (
     PAYLOAD,
     VECTOR,
@@ -108,6 +108,7 @@ class QdrantVectorStore(VectorStore):
         if not self._settings.local and "group_id" not in info.payload_schema:
             tenant = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
             await self._call(self._client.create_payload_index(space.name, "group_id", tenant))
+            await self._call(self._client.create_payload_index(space.name, "tokens", models.PayloadSchemaType.KEYWORD))
 
     async def drop(self, space: Space) -> None:
         await self._on(space, self._client.delete_collection(space.name), absent=False)
@@ -170,18 +171,7 @@ class QdrantVectorStore(VectorStore):
         top_k: int = 4,
         filter: Filter | None = None,
     ) -> list[Hit]:
-        check_query(space, vector, top_k, filter)
-        chosen, depth = await self._filter(space, partition, filter), max(4 * top_k, 50)
-        near, worded = await asyncio.gather(
-            self._near(space, chosen, vector, depth), self._worded(space, chosen, query, depth)
-        )
-        order = fuse([hit.id for hit in near], [hit.id for hit in worded])[:top_k]
-        hits = {hit.id: hit for hit in near}
-        far = [id for id in order if id not in hits]
-        if far:
-            only = await self._filter(space, partition, None, ids=far)
-            hits.update({hit.id: hit for hit in await self._near(space, only, vector, len(far))})
-        return [hits[id] for id in order if id in hits]
+        return await fused(self, space, partition, vector, query, top_k=top_k, filter=filter)
 
     async def get(self, space: Space, partition: str, ids: Sequence[str]) -> list[Record]:
         client, known = self._client, [id for id in dict.fromkeys(ids) if is_uuid(id)]
@@ -249,10 +239,10 @@ class QdrantVectorStore(VectorStore):
         conditions: list[Condition] = [{"key": "group_id", "match": {"value": partition}}]
         if ids is not None:
             conditions.append({"has_id": list(ids)})
-        if filter is not None and expressible(filter):
-            conditions.append(to_condition(filter))
-        elif filter is not None:
-            conditions += [to_condition(part) for part in narrowing(filter)]
+        narrowed, whole = narrow(filter, said)
+        if narrowed is not None:
+            conditions.append(to_condition(narrowed))
+        if filter is not None and not whole:
             conditions.append({"has_id": await self._matching(space, conditions, filter)})
         return to_filter(self._models, conditions)
 
