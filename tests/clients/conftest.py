@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,12 @@ import pytest
 import uvicorn
 import yaml
 from dify_host.app import create_app
+from dify_host.db.types import new_id
 from dify_host.identity.setup import ensure_local_workspace
 from dify_host.jobs.embedded import ensure_running
+from dify_host.knowledge.datasets import NewDataset
+from dify_host.knowledge.documents import DocumentOptions, DocumentText
+from dify_host.knowledge.rules import read_rule
 from dify_host.platform import Platform
 from dify_host.settings import HostSettings
 from dify_kernel.testing.openai_server import OpenAIServer
@@ -26,11 +30,15 @@ FIELD = {"variable": "query", "label": "Query", "required": True}
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the API is, a key for an app of each mode, and one for knowledge."""
+    """Where the API is, a key for an app of each mode, and one for knowledge.
+
+    `library` makes a knowledge base with one indexed document, and gives the ids of all that is in it.
+    """
 
     url: str
     keys: dict[str, str]
     knowledge: str
+    library: Callable[[], dict[str, str]]
 
 
 def _graph(*nodes: dict[str, Any]) -> dict[str, Any]:
@@ -94,6 +102,35 @@ async def _make_apps(platform: Platform, openai: OpenAIServer) -> tuple[dict[str
     return keys, (await workspace.api_keys.create("dataset")).token
 
 
+PARENTS = {
+    "pre_processing_rules": [],
+    "segmentation": {"separator": "\n\n", "max_tokens": 200},
+    "parent_mode": "paragraph",
+    "subchunk_segmentation": {"separator": ".", "max_tokens": 100},
+}
+
+
+async def _library(platform: Platform) -> dict[str, str]:
+    owner = await ensure_local_workspace(platform.db, platform.keyring)
+    workspace = await platform.workspace(owner.tenant)
+    new = NewDataset(name=new_id(), indexing_technique="economy")
+    dataset = (await workspace.datasets.create(new, owner.id)).id
+    options = DocumentOptions(process_rule=read_rule("hierarchical", PARENTS), doc_form="hierarchical_model")
+    text = DocumentText(name="parts.txt", text="The pad costs eighteen. The wheel is heavy.\n\nThe crane is new.")
+    made = await workspace.documents.create_by_text(dataset, text, options, owner.id)
+    await platform.indexer.run(made.document.id)
+    segment = (await workspace.segments.find(dataset, made.document.id)).data[0]
+    field = await workspace.metadata_fields.create(dataset, "color", "string", owner.id)
+    return {
+        "dataset_id": dataset,
+        "document_id": made.document.id,
+        "batch": made.batch,
+        "segment_id": segment.id,
+        "child_chunk_id": segment.child_chunks[0].id,
+        "metadata_id": field.id,
+    }
+
+
 class _Process(threading.Thread):
     """Serves from a loop of its own, so that blocking clients can be driven from the test."""
 
@@ -118,7 +155,13 @@ class _Process(threading.Thread):
                 listening.listen()  # a client that is early waits in its queue
                 self._server = uvicorn.Server(uvicorn.Config(create_app(platform), log_config=None, lifespan="on"))
                 port = listening.getsockname()[1]
-                self.served = Served(url=f"http://127.0.0.1:{port}/v1", keys=keys, knowledge=knowledge)
+                loop = asyncio.get_running_loop()
+
+                def library() -> dict[str, str]:
+                    return asyncio.run_coroutine_threadsafe(_library(platform), loop).result(60)
+
+                url = f"http://127.0.0.1:{port}/v1"
+                self.served = Served(url=url, keys=keys, knowledge=knowledge, library=library)
                 self.ready.set()
                 await self._server.serve(sockets=[listening])
 

@@ -73,6 +73,8 @@ KNOWLEDGE: Final[list[tuple[str, str, set[str]]]] = [
     ("POST", f"{DOC}/segment", WRITER),
     ("PATCH", f"{DOC}/segment/{{action}}", WRITER),
     ("DELETE", f"{DOC}/segments", WRITER),
+    ("POST", f"{DOC}/segments/batch_import", WRITER),
+    ("GET", "/datasets/batch_import_status/{job_id}", WRITER),
     ("PATCH", SEG, WRITER),
     ("DELETE", SEG, WRITER),
     ("GET", CHILD, MEMBER),

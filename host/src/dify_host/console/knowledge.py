@@ -12,7 +12,12 @@ from dify_host.console.datasets import DatasetController, DatasetFactsController
 from dify_host.console.document_batches import EstimateController
 from dify_host.console.documents import DocumentController, DocumentsController
 from dify_host.console.external_knowledge import ExternalApiController, ExternalDatasetController
-from dify_host.console.segments import ChildChunkController, SegmentController, SegmentsController
+from dify_host.console.segments import (
+    ChildChunkController,
+    SegmentController,
+    SegmentImportController,
+    SegmentsController,
+)
 from dify_host.console.tags import TagController
 
 __all__ = ["knowledge_routes"]
@@ -35,6 +40,7 @@ def knowledge_routes() -> Router:
             SegmentsController,
             SegmentController,
             ChildChunkController,
+            SegmentImportController,
             ExternalApiController,
             ExternalDatasetController,
             DataSourceController,

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
+from dify_kernel.errors import NotImplementedYet
 from litestar import Controller, delete, get, patch, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from dify_host.http.console_callers import DATASET_WRITERS, MEMBERS, ConsoleAccount, ConsoleCaller
 from dify_host.knowledge.segment_batches import ChildText
 from dify_host.knowledge.segments import NewSegment
-from dify_host.service.segments import ChildBody, SegmentPart, doc_form_of
+from dify_host.service.segments import ChildBody, SegmentPart, SegmentStatus, doc_form_of
 from dify_host.service.shapes import IdInPath, Limit, PageNumber, Success, page_body, shown
 
-__all__ = ["ChildChunkController", "SegmentController", "SegmentsController"]
+__all__ = ["ChildChunkController", "SegmentController", "SegmentImportController", "SegmentsController"]
 
 HitCount = Annotated[int | None, QueryParameter(ge=0)]
 
@@ -51,7 +52,7 @@ class SegmentsController(Controller):
         caller: ConsoleAccount,
         page: PageNumber = 1,
         limit: Limit = 20,
-        status: FromQuery[list[str] | None] = None,
+        status: FromQuery[list[SegmentStatus] | None] = None,
         hit_count_gte: HitCount = None,
         enabled: FromQuery[Literal["all", "true", "false"]] = "all",
         keyword: FromQuery[str | None] = None,
@@ -139,6 +140,24 @@ class SegmentController(Controller):
         await caller.workspace.segments.delete(str(dataset_id), str(document_id), str(segment_id))
 
 
+class SegmentImportController(Controller):
+    """Routes of segments that come from a CSV file; they are known and not built."""
+
+    path = "/datasets"
+    opt = DATASET_WRITERS
+
+    @post("/{dataset_id:uuid}/documents/{document_id:uuid}/segments/batch_import", status_code=200)
+    async def begin(self, dataset_id: IdInPath, document_id: IdInPath, caller: ConsoleAccount) -> dict[str, Any]:
+        """Read segments from an uploaded file."""
+        await caller.workspace.documents.get(str(dataset_id), str(document_id))
+        raise _no_import()
+
+    @get("/batch_import_status/{job_id:uuid}")
+    async def status(self, job_id: IdInPath, caller: ConsoleAccount) -> dict[str, Any]:
+        """How far an import is."""
+        raise _no_import()
+
+
 class ChildChunkController(Controller):
     """Routes of child chunks."""
 
@@ -214,6 +233,12 @@ class ChildChunkController(Controller):
         """Delete a child chunk."""
         place = str(dataset_id), str(document_id), str(segment_id), str(child_chunk_id)
         await caller.workspace.segments.delete_child(*place)
+
+
+def _no_import() -> NotImplementedYet:
+    return NotImplementedYet(
+        "Segments cannot be read from a CSV file yet.", hint="Send them over the Service API: POST …/segments."
+    )
 
 
 def _page(found: Any) -> dict[str, Any]:

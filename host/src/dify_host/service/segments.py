@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from dify_kernel.errors import BadInput, NotImplementedYet
@@ -15,7 +15,10 @@ from dify_host.service.datasets import PageSize
 from dify_host.service.shapes import Deleted, IdInPath, PageNumber, deleted, page_body, shown
 from dify_host.workspace import Workspace
 
-__all__ = ["ChildBody", "ChildChunkController", "SegmentController", "SegmentPart", "doc_form_of"]
+__all__ = ["ChildBody", "ChildChunkController", "SegmentController", "SegmentPart", "SegmentStatus", "doc_form_of"]
+
+
+SegmentStatus = Literal["waiting", "indexing", "completed", "error", "re_segment"]
 
 
 class SegmentItem(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -78,7 +81,7 @@ class SegmentController(Controller):
         caller: DatasetKey,
         page: PageNumber = 1,
         limit: PageSize = 20,
-        status: FromQuery[list[str] | None] = None,
+        status: FromQuery[list[SegmentStatus] | None] = None,
         keyword: FromQuery[str | None] = None,
     ) -> dict[str, Any]:
         """A page of segments in their order."""
