@@ -37,7 +37,6 @@ Kind = TypeVar("Kind", bound=str)
 _OUTCOMES = {
     "ready": "imported, nothing missing",
     "waits": "imported, and a draft until a plugin is installed",
-    "pipeline": "valid knowledge pipelines, which are not kept yet",
     "refused": "refused, every problem named",
 }
 _WAYS = {
@@ -66,8 +65,6 @@ def outcome(check: Check) -> str:
     """What becomes of a file in one word or two."""
     if not check.valid:
         return "refused"
-    if not check.importable:
-        return "pipeline"
     if check.missing:
         return "waits"
     return "ready"

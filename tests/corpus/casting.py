@@ -10,11 +10,13 @@ from typing import Any
 
 import msgspec
 import yaml
+from dify_host.apps.records import PIPELINE_MODE
 from dify_host.models.pool import provider_name
 
 __all__ = ["Cast", "cast"]
 
 _SCRIPTED = "openai"
+_EMBEDDING = "text-embedding-3-small"
 #: Keys that name a provider of models where it is not called `provider`.
 _PROVIDER_KEYS = ("reranking_provider_name", "embedding_provider_name")
 _OWN_STRATEGY = "langgenius/agent/agent"
@@ -41,7 +43,10 @@ def cast(text: str | bytes, *, dataset_id: str, tools: Collection[str], reply: s
         document = yaml.load(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError:
         return None
-    if not isinstance(document, dict) or not isinstance(document.get("app"), dict):
+    if not isinstance(document, dict):
+        return None
+    pipeline = document.get("kind") == "rag_pipeline"
+    if not pipeline and not isinstance(document.get("app"), dict):
         return None
     stand_ins: dict[str, None] = {}
     for part in _mappings(document):
@@ -55,7 +60,9 @@ def cast(text: str | bytes, *, dataset_id: str, tools: Collection[str], reply: s
         if isinstance(variable, dict) and variable.get("value_type") == "secret":
             variable["value"] = variable.get("value") or _SECRET
     written = yaml.dump(document, Dumper=yaml.CSafeDumper, allow_unicode=True, sort_keys=False)
-    return Cast(text=written, mode=str(document["app"].get("mode")), stand_ins=sorted(stand_ins))
+    return Cast(
+        text=written, mode=PIPELINE_MODE if pipeline else str(document["app"].get("mode")), stand_ins=sorted(stand_ins)
+    )
 
 
 def _mappings(value: Any) -> Iterator[dict[str, Any]]:
@@ -76,6 +83,8 @@ def _scripted_model(part: dict[str, Any]) -> None:
     for key in _PROVIDER_KEYS:
         if part.get(key):
             part[key] = _SCRIPTED
+    if part.get("embedding_model_provider"):
+        part |= {"embedding_model_provider": _SCRIPTED, "embedding_model": _EMBEDDING}
 
 
 def _asked_to_reply(part: dict[str, Any], reply: str) -> None:
@@ -114,3 +123,4 @@ def _stand_in_tool(part: dict[str, Any], tools: Collection[str], stand_ins: dict
         part[key] = "builtin"
     if key is not None or provider_name(provider) not in tools:
         stand_ins[f"tool {provider_name(provider)}"] = None
+        part.pop("credential_id", None)  # of the workspace that the app came from

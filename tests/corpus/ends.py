@@ -45,6 +45,7 @@ ENDS: dict[str, Reason] = {
     "076": _package("requests"),
     "079": _NO_IMPORT,
     "082": _package("requests"),
+    "089": Reason("answer", "md_to_csv.png is no text in UTF-8"),
     "103": Reason("person", ""),
     "106": _package("jieba"),
     "120": _package("requests"),

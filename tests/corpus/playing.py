@@ -8,12 +8,14 @@ from typing import Any
 import httpx
 import msgspec
 from dify_host.apps.dsl import read
+from dify_host.apps.records import PIPELINE_MODE
 from dify_host.apps.sharing import node_data
-from dify_kernel.errors import DifyError, InvalidGraph, NotImplementedYet
+from dify_kernel.errors import DifyError, InvalidGraph
 
 from tests.corpus.answers import ANSWERS, Answers
 from tests.corpus.casting import Cast, cast
 from tests.corpus.inputs import Attached, Inputs, branch_words, input_sets
+from tests.corpus.pipelines import play_pipeline
 from tests.corpus.prompter import PROMPTER
 from tests.corpus.stage import Stage
 
@@ -37,7 +39,7 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Played(msgspec.Struct, kw_only=True):
-    """What became of an app. `outcome`: `unreadable`, `pipeline`, `refused`, `draft`, `ran`."""
+    """What became of an app or a pipeline. `outcome`: `unreadable`, `refused`, `draft`, `ran`."""
 
     outcome: str
     mode: str = ""
@@ -65,10 +67,12 @@ async def play(stage: Stage, path: Path) -> Played:
     if made is None:
         made = Cast(text=text, mode="", stand_ins=[])
     played = Played(outcome="ran", mode=made.mode, stand_ins=made.stand_ins)
+    key = ""
     try:
-        key = await _published(stage, made)
-    except NotImplementedYet:
-        return msgspec.structs.replace(played, outcome="pipeline")
+        if made.mode == PIPELINE_MODE:
+            played.ends = [End(**end) for end in await play_pipeline(stage, made.text)]
+        else:
+            key = await _published(stage, made)
     except InvalidGraph as exc:
         errors = [f"{item.code}: {item.message}" for item in exc.problems if item.severity == "error"]
         return msgspec.structs.replace(played, outcome="refused", problem="; ".join(errors or [str(exc)]))
@@ -76,6 +80,8 @@ async def play(stage: Stage, path: Path) -> Played:
         return msgspec.structs.replace(played, outcome="unreadable", problem=str(exc))
     graph = _graph(made.text)
     played.nodes = frozenset(node_id for node_id, data in node_data(graph) if data.get("type") not in _NO_NODES)
+    if made.mode == PIPELINE_MODE:
+        return played
     player = _Player(stage.web, key, made.mode)
     for inputs in input_sets(await player.parameters(), branch_words(graph)):
         given = {name: answers.inputs.get(name, value) for name, value in inputs.values.items()}

@@ -45,6 +45,7 @@ _KNOWLEDGE = (
 class Stage(msgspec.Struct, frozen=True):
     """A workspace, its owner, the API, the knowledge base of all apps, and the tool families of real plugins."""
 
+    platform: Platform
     workspace: Workspace
     owner_id: str
     web: httpx.AsyncClient
@@ -105,7 +106,7 @@ async def open_stage(folder: Path, files: Sequence[Path]) -> AsyncIterator[Stage
                 transport = httpx.ASGITransport(create_app(platform), raise_app_exceptions=False)
                 async with httpx.AsyncClient(transport=transport, base_url="http://dify.test", timeout=60) as web:
                     tools = frozenset(Registry().names("tools"))
-                    yield Stage(workspace, owner.id, web, dataset_id, tools)
+                    yield Stage(platform, workspace, owner.id, web, dataset_id, tools)
     finally:
         if embedded is not None:
             embedded.close()
