@@ -78,6 +78,21 @@ class Lifecycle(ContractSuite, suite=True):
             with pytest.raises(StoreUnavailable):
                 await call()
 
+    async def test_calls_that_closing_cuts_short_are_unavailable(self, store: VectorStore) -> None:
+        """Troubleshooting: a client that is closed under a call raises errors of its own: translate these, too."""
+        await seed(store, *[record(i) for i in range(20)])
+        calls: list[Awaitable[object]] = []
+        for i in range(6):
+            calls += [store.search(SPACE, P, X), store.upsert(SPACE, P, [record(f"late {i}")]), store.scan(SPACE, P)]
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        await asyncio.sleep(0)
+        await store.close()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            assert not isinstance(result, BaseException) or isinstance(result, StoreUnavailable), repr(result)
+        await store.open()
+        if store.capabilities.persistent:
+            assert await store.count(SPACE, P) in range(20, 27)
+
     async def test_a_closed_store_opens_again(self, store: VectorStore) -> None:
         await store.close()
         await asyncio.gather(store.open(), store.open())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import math
 from typing import Any
@@ -132,6 +133,18 @@ class Writing(ContractSuite, suite=True):
         await seed(store, record(1, text="first"), record(2), record(1, text="last"))
         assert await store.count(SPACE, P) == 2
         assert [item.text for item in await store.get(SPACE, P, [id_of(1)])] == ["last"]
+
+    async def test_equal_records_do_not_become_one(self, store: VectorStore) -> None:
+        """Troubleshooting: the id alone tells records apart, never a hash of the text or the vector."""
+        await seed(store, *[record(i, text="the same", vector=X, page=1) for i in range(6)])
+        await store.upsert(SPACE, Q, [record("q", text="the same", vector=X, page=1)])
+        assert await store.count(SPACE, P) == 6
+        assert {hit.id for hit in await store.search(SPACE, P, X, top_k=9)} == {id_of(i) for i in range(6)}
+        if store.capabilities.full_text:
+            assert len(await store.full_text(SPACE, P, "same", top_k=9)) == 6
+        await store.delete(SPACE, P, ids=[id_of(0)])
+        assert await store.count(SPACE, P) == 5
+        assert await store.count(SPACE, Q) == 1
 
     async def test_bad_records_are_refused_and_nothing_is_written(self, store: VectorStore) -> None:
         bad = [
@@ -281,9 +294,33 @@ class Writing(ContractSuite, suite=True):
         assert set(order) - gone <= set(seen), "a record was skipped"
         assert not {order[8], order[12]} & set(seen), "a deleted record came"
 
+    async def test_scan_bears_writers_beside_it(self, store: VectorStore) -> None:
+        stay = {id_of(i) for i in range(60)}
+        await seed(store, *[record(i) for i in range(60)])
+
+        async def write() -> None:
+            for i in range(12):
+                await store.upsert(SPACE, P, [record(f"new {i}"), record(i, text="again")])
+                await store.delete(SPACE, P, ids=[id_of(f"new {i}")])
+
+        writing = asyncio.ensure_future(write())
+        scans = await asyncio.gather(*[everything(store, limit=7) for _ in range(3)])
+        await writing
+        for records in scans:
+            seen = [item.id for item in records]
+            assert len(seen) == len(set(seen)), "a record came twice"
+            assert stay <= set(seen), "a record was skipped"
+
     async def test_scan_refuses_bad_arguments(self, store: VectorStore) -> None:
         await seed(store, record(1))
+        await seed(store, record(2), partition=Q)
         with pytest.raises(InvalidQuery):
             await store.scan(SPACE, P, limit=0)
         with pytest.raises(InvalidQuery):
             await store.scan(SPACE, P, cursor="no such cursor '")
+        for cursor in NASTY:
+            try:
+                page = await store.scan(SPACE, P, cursor=cursor)
+            except InvalidQuery:
+                continue
+            assert {item.id for item in page.records} <= {id_of(1)}, "a cursor reached beyond its partition"
