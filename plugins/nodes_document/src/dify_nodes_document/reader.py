@@ -15,7 +15,7 @@ __all__ = ["PARSERS", "Answer", "answer", "reader_of"]
 
 #: What reads files, loaded before the first one comes.
 PARSERS = (
-    *("bs4", "charset_normalizer", "docx", "email.message", "email.policy", "lxml.etree", "olefile"),
+    *("charset_normalizer", "docx", "email.message", "email.policy", "lxml.etree", "olefile"),
     *("openpyxl", "pypdfium2", "xlrd", "yaml"),
 )
 

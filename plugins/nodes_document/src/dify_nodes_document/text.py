@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from dify_nodes_document.formats import extraction_failed
@@ -18,12 +19,12 @@ _MARKS = (
 )
 #: The most bytes that guessing an encoding looks at.
 _SAMPLE = 1024 * 1024
-_HIDDEN = ("script", "style", "noscript", "template", "head")
+_HIDDEN = frozenset(("script", "style", "noscript", "template", "head"))
 _BLOCK_NAMES = (
     "address article aside blockquote dd div dl dt figcaption figure footer h1 h2 h3 h4 h5 h6 header hr li main nav ol "
     "p pre section table tr ul"
 )
-_BLOCKS = _BLOCK_NAMES.split()
+_BLOCKS = frozenset(_BLOCK_NAMES.split())
 
 
 def decode(data: bytes) -> str:
@@ -75,18 +76,32 @@ def _property(line: str) -> str:
 
 
 def html_text(page: str | bytes) -> str:
-    """The words of a page, a line a block."""
+    """The words of a page, a line a block, in time that grows with its length alone."""
     import re
 
-    from bs4 import BeautifulSoup
+    from lxml import etree
 
-    soup = BeautifulSoup(page, "html.parser")
-    for tag in soup(_HIDDEN):
-        tag.decompose()
-    for tag in soup("br"):
-        tag.replace_with("\n")
-    for tag in soup(_BLOCKS):
-        tag.insert_before("\n")
-        tag.append("\n")
-    lines = (re.sub(r"[ \t\xa0]+", " ", line).strip() for line in soup.get_text().splitlines())
+    content = (page if isinstance(page, str) else decode(page)).replace("\0", "").encode("utf-8", "replace")
+    parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True)
+    root = etree.fromstring(content, parser) if content.strip() else None
+    if any(error.type == etree.ErrorTypes.ERR_RESOURCE_LIMIT for error in parser.error_log):
+        raise extraction_failed("HTML", "it is nested too deeply")
+    words = "".join(_words(root)) if root is not None else ""
+    lines = (re.sub(r"[ \t\xa0]+", " ", line).strip() for line in words.splitlines())
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def _words(root: Any) -> Iterator[str]:
+    """The texts in their order, with the line ends that blocks have around them."""
+    from lxml import etree
+
+    hidden = 0
+    for event, element in etree.iterwalk(root, events=("start", "end")):
+        name = element.tag
+        begins = event == "start"
+        if name in _HIDDEN:
+            hidden += 1 if begins else -1
+        if not hidden:
+            if name in _BLOCKS or (name == "br" and begins):
+                yield "\n"
+            yield (element.text if begins and name not in _HIDDEN else element.tail if not begins else "") or ""
