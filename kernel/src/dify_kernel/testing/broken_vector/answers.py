@@ -1,4 +1,4 @@
-"""Vector stores with one fault each: the suite for vector stores must fail every one of them."""
+"""Broken vector stores: writes, partitions, filters, scores, scans, words and their fusion."""
 
 from __future__ import annotations
 
@@ -10,36 +10,24 @@ import msgspec
 from dify_kernel.contracts.vector import Compare, Filter, Hit, Page, Record, Space, VectorCapabilities
 from dify_kernel.contracts.vector_rules import matches
 from dify_kernel.errors import InvalidQuery
+from dify_kernel.testing.broken_vector.register import caught_by
 from dify_kernel.testing.memory_vector import MemoryVectorStore
 
-__all__ = ["BROKEN"]
 
-BROKEN: dict[type[MemoryVectorStore], str] = {}
-"""Each broken store with the contract test that must catch it."""
-
-
-def _caught_by(test: str) -> Any:
-    def register(store: type[MemoryVectorStore]) -> type[MemoryVectorStore]:
-        BROKEN[store] = test
-        return store
-
-    return register
-
-
-@_caught_by("test_a_large_batch")
+@caught_by("test_a_large_batch")
 class DropsAWrite(MemoryVectorStore):
     async def upsert(self, space: Space, partition: str, records: Sequence[Record]) -> None:
         await super().upsert(space, partition, records[:-1] if len(records) > 100 else records)
 
 
-@_caught_by("test_upsert_replaces_the_whole_record")
+@caught_by("test_upsert_replaces_the_whole_record")
 class KeepsTheOldRecord(MemoryVectorStore):
     async def upsert(self, space: Space, partition: str, records: Sequence[Record]) -> None:
         known = {record.id for record in await self.get(space, partition, [record.id for record in records])}
         await super().upsert(space, partition, [record for record in records if record.id not in known])
 
 
-@_caught_by("test_upsert_replaces_the_whole_record")
+@caught_by("test_upsert_replaces_the_whole_record")
 class MergesMetadata(MemoryVectorStore):
     async def upsert(self, space: Space, partition: str, records: Sequence[Record]) -> None:
         known = {record.id: record for record in await self.get(space, partition, [record.id for record in records])}
@@ -52,7 +40,7 @@ class MergesMetadata(MemoryVectorStore):
         await super().upsert(space, partition, merged)
 
 
-@_caught_by("test_upsert_keeps_the_other_records")
+@caught_by("test_upsert_keeps_the_other_records")
 class LosesOthersOnReplace(MemoryVectorStore):
     async def upsert(self, space: Space, partition: str, records: Sequence[Record]) -> None:
         if await self.get(space, partition, [record.id for record in records]):
@@ -60,14 +48,14 @@ class LosesOthersOnReplace(MemoryVectorStore):
         await super().upsert(space, partition, records)
 
 
-@_caught_by("test_partitions_are_isolated")
+@caught_by("test_partitions_are_isolated")
 class LeaksAnotherPartition(MemoryVectorStore):
     def _select(self, space: Space, partition: str, filter: Filter | None) -> list[Record]:
         held = [record for key, part in self._records.items() if key[0] == space.name for record in part.values()]
         return [record for record in held if matches(filter, record.metadata)]
 
 
-@_caught_by("test_partitions_are_isolated")
+@caught_by("test_partitions_are_isolated")
 class DeletesInEveryPartition(MemoryVectorStore):
     async def delete(
         self, space: Space, partition: str, *, ids: Sequence[str] | None = None, filter: Filter | None = None
@@ -77,7 +65,7 @@ class DeletesInEveryPartition(MemoryVectorStore):
                 await super().delete(space, part, ids=ids, filter=filter)
 
 
-@_caught_by("test_partitions_are_isolated")
+@caught_by("test_partitions_are_isolated")
 class CutsBeforeThePartition(MemoryVectorStore):
     async def search(self, space: Space, partition: str, vector: Sequence[float], **options: Any) -> list[Hit]:
         top_k = options.get("top_k", 4)
@@ -91,13 +79,13 @@ class CutsBeforeThePartition(MemoryVectorStore):
         return [hit for hit, part in found[:top_k] if part == partition]
 
 
-@_caught_by("test_search_obeys_every_filter")
+@caught_by("test_search_obeys_every_filter")
 class IgnoresTheFilter(MemoryVectorStore):
     async def search(self, space: Space, partition: str, vector: Sequence[float], **options: Any) -> list[Hit]:
         return await super().search(space, partition, vector, **{**options, "filter": None})
 
 
-@_caught_by("test_delete_obeys_every_filter")
+@caught_by("test_delete_obeys_every_filter")
 class IgnoresTheFilterOfDelete(MemoryVectorStore):
     async def delete(
         self, space: Space, partition: str, *, ids: Sequence[str] | None = None, filter: Filter | None = None
@@ -105,13 +93,13 @@ class IgnoresTheFilterOfDelete(MemoryVectorStore):
         await super().delete(space, partition, ids=ids, filter=None if ids is None else filter)
 
 
-@_caught_by("test_count_obeys_every_filter")
+@caught_by("test_count_obeys_every_filter")
 class CountsEverything(MemoryVectorStore):
     async def count(self, space: Space, partition: str, *, filter: Filter | None = None) -> int:
         return await super().count(space, partition)
 
 
-@_caught_by("test_the_filter_comes_before_the_cut")
+@caught_by("test_the_filter_comes_before_the_cut")
 class FiltersAfterTheCut(MemoryVectorStore):
     async def search(self, space: Space, partition: str, vector: Sequence[float], **options: Any) -> list[Hit]:
         filter = options.pop("filter", None)
@@ -119,7 +107,7 @@ class FiltersAfterTheCut(MemoryVectorStore):
         return [hit for hit in hits if matches(filter, hit.metadata)]
 
 
-@_caught_by("test_search_obeys_every_filter")
+@caught_by("test_search_obeys_every_filter")
 class MissingFieldIsUnknown(MemoryVectorStore):
     @staticmethod
     def _matches(filter: Filter | None, record: Record) -> bool:
@@ -129,7 +117,7 @@ class MissingFieldIsUnknown(MemoryVectorStore):
         )
 
 
-@_caught_by("test_search_obeys_every_filter")
+@caught_by("test_search_obeys_every_filter")
 class FoldsCaseInFilters(MemoryVectorStore):
     @staticmethod
     def _matches(filter: Filter | None, record: Record) -> bool:
@@ -138,26 +126,26 @@ class FoldsCaseInFilters(MemoryVectorStore):
         return matches(filter, record.metadata)
 
 
-@_caught_by("test_scores_are_exact_cosines_best_first")
+@caught_by("test_scores_are_exact_cosines_best_first")
 class WrongOrder(MemoryVectorStore):
     async def search(self, space: Space, partition: str, vector: Sequence[float], **options: Any) -> list[Hit]:
         return (await super().search(space, partition, vector, **options))[::-1]
 
 
-@_caught_by("test_scores_are_exact_cosines_best_first")
+@caught_by("test_scores_are_exact_cosines_best_first")
 class HalvesTheScore(MemoryVectorStore):
     async def search(self, space: Space, partition: str, vector: Sequence[float], **options: Any) -> list[Hit]:
         hits = await super().search(space, partition, vector, **options)
         return [msgspec.structs.replace(hit, score=(1 + hit.score) / 2) for hit in hits]
 
 
-@_caught_by("test_the_threshold_keeps_equal_or_better")
+@caught_by("test_the_threshold_keeps_equal_or_better")
 class IgnoresTheThreshold(MemoryVectorStore):
     async def search(self, space: Space, partition: str, vector: Sequence[float], **options: Any) -> list[Hit]:
         return await super().search(space, partition, vector, **{**options, "threshold": None})
 
 
-@_caught_by("test_the_threshold_keeps_equal_or_better")
+@caught_by("test_the_threshold_keeps_equal_or_better")
 class WantsMoreThanTheThreshold(MemoryVectorStore):
     async def search(self, space: Space, partition: str, vector: Sequence[float], **options: Any) -> list[Hit]:
         hits = await super().search(space, partition, vector, **options)
@@ -165,13 +153,13 @@ class WantsMoreThanTheThreshold(MemoryVectorStore):
         return [hit for hit in hits if threshold is None or hit.score > threshold]
 
 
-@_caught_by("test_top_k_cuts_the_list")
+@caught_by("test_top_k_cuts_the_list")
 class OneTooMany(MemoryVectorStore):
     async def search(self, space: Space, partition: str, vector: Sequence[float], **options: Any) -> list[Hit]:
         return await super().search(space, partition, vector, **{**options, "top_k": options.get("top_k", 4) + 1})
 
 
-@_caught_by("test_arguments_are_not_mutated")
+@caught_by("test_arguments_are_not_mutated")
 class NormalisesInPlace(MemoryVectorStore):
     async def upsert(self, space: Space, partition: str, records: Sequence[Record]) -> None:
         await super().upsert(space, partition, records)
@@ -180,7 +168,7 @@ class NormalisesInPlace(MemoryVectorStore):
                 record.vector[:] = [value / 2 for value in record.vector]
 
 
-@_caught_by("test_arguments_are_not_mutated")
+@caught_by("test_arguments_are_not_mutated")
 class MarksMetadata(MemoryVectorStore):
     async def upsert(self, space: Space, partition: str, records: Sequence[Record]) -> None:
         await super().upsert(space, partition, records)
@@ -188,14 +176,14 @@ class MarksMetadata(MemoryVectorStore):
             record.metadata["partition"] = partition
 
 
-@_caught_by("test_scan_gives_every_record_once")
+@caught_by("test_scan_gives_every_record_once")
 class ScanSkipsARecord(MemoryVectorStore):
     async def scan(self, space: Space, partition: str, *, cursor: str | None = None, limit: int = 100) -> Page:
         page = await super().scan(space, partition, cursor=cursor, limit=limit)
         return page if cursor is None else msgspec.structs.replace(page, records=page.records[1:])
 
 
-@_caught_by("test_scan_gives_every_record_once")
+@caught_by("test_scan_gives_every_record_once")
 class ScanRepeatsARecord(MemoryVectorStore):
     async def scan(self, space: Space, partition: str, *, cursor: str | None = None, limit: int = 100) -> Page:
         page = await super().scan(space, partition, cursor=cursor, limit=limit)
@@ -203,7 +191,7 @@ class ScanRepeatsARecord(MemoryVectorStore):
         return msgspec.structs.replace(page, cursor=again)
 
 
-@_caught_by("test_scan_bears_changes_between_pages")
+@caught_by("test_scan_bears_changes_between_pages")
 class ScanCountsItsWay(MemoryVectorStore):
     async def scan(self, space: Space, partition: str, *, cursor: str | None = None, limit: int = 100) -> Page:
         start = int(cursor or 0)
@@ -212,13 +200,13 @@ class ScanCountsItsWay(MemoryVectorStore):
         return Page(records=records[start : start + limit], cursor=str(start + limit) if more else None)
 
 
-@_caught_by("test_get_answers_in_the_order_asked")
+@caught_by("test_get_answers_in_the_order_asked")
 class GetsInItsOwnOrder(MemoryVectorStore):
     async def get(self, space: Space, partition: str, ids: Sequence[str]) -> list[Record]:
         return sorted(await super().get(space, partition, ids), key=lambda record: record.id)
 
 
-@_caught_by("test_create_is_idempotent_and_keeps_what_is_there")
+@caught_by("test_create_is_idempotent_and_keeps_what_is_there")
 class CreateEmpties(MemoryVectorStore):
     async def create(self, space: Space) -> None:
         await super().create(space)
@@ -226,14 +214,14 @@ class CreateEmpties(MemoryVectorStore):
             del self._records[key]
 
 
-@_caught_by("test_drop_removes_the_space_only")
+@caught_by("test_drop_removes_the_space_only")
 class DropRemovesEverything(MemoryVectorStore):
     async def drop(self, space: Space) -> None:
         await super().drop(space)
         self._records.clear()
 
 
-@_caught_by("test_a_space_never_created_is_empty")
+@caught_by("test_a_space_never_created_is_empty")
 class FailsOnAnUnknownSpace(MemoryVectorStore):
     async def search(self, space: Space, partition: str, vector: Sequence[float], **options: Any) -> list[Hit]:
         if space.name not in self._spaces:
@@ -241,7 +229,7 @@ class FailsOnAnUnknownSpace(MemoryVectorStore):
         return await super().search(space, partition, vector, **options)
 
 
-@_caught_by("test_empty_ids_delete_nothing")
+@caught_by("test_empty_ids_delete_nothing")
 class EmptyIdsMeanAll(MemoryVectorStore):
     async def delete(
         self, space: Space, partition: str, *, ids: Sequence[str] | None = None, filter: Filter | None = None
@@ -249,7 +237,7 @@ class EmptyIdsMeanAll(MemoryVectorStore):
         await super().delete(space, partition, ids=ids or None, filter=filter)
 
 
-@_caught_by("test_the_fixture_is_empty_again")
+@caught_by("test_the_fixture_is_empty_again")
 class IsNeverEmpty(MemoryVectorStore):
     _shared: ClassVar[dict[tuple[str, str], dict[str, Record]]] = {}
 
@@ -258,7 +246,7 @@ class IsNeverEmpty(MemoryVectorStore):
         self._records = self._shared
 
 
-@_caught_by("test_a_persistent_store_keeps_everything")
+@caught_by("test_a_persistent_store_keeps_everything")
 class ForgetsOnClose(MemoryVectorStore):
     capabilities = VectorCapabilities(full_text=True, hybrid=True, persistent=True)
 
@@ -267,21 +255,21 @@ class ForgetsOnClose(MemoryVectorStore):
         self._records.clear()
 
 
-@_caught_by("test_full_text_finds_unspaced_scripts")
+@caught_by("test_full_text_finds_unspaced_scripts")
 class KnowsSpacesOnly(MemoryVectorStore):
     async def full_text(self, space: Space, partition: str, query: str, **options: Any) -> list[Hit]:
         hits = await super().full_text(space, partition, query, **options)
         return [hit for hit in hits if set(query.lower().split()) & set(hit.text.lower().split())]
 
 
-@_caught_by("test_full_text_ranks_more_and_rarer_words_first")
+@caught_by("test_full_text_ranks_more_and_rarer_words_first")
 class RanksNothing(MemoryVectorStore):
     async def full_text(self, space: Space, partition: str, query: str, **options: Any) -> list[Hit]:
         hits = await super().full_text(space, partition, query, **options)
         return sorted(hits, key=lambda hit: hit.id)
 
 
-@_caught_by("test_full_text_cuts_after_filter_and_partition")
+@caught_by("test_full_text_cuts_after_filter_and_partition")
 class FullTextFiltersAfterTheCut(MemoryVectorStore):
     async def full_text(self, space: Space, partition: str, query: str, **options: Any) -> list[Hit]:
         filter = options.pop("filter", None)
@@ -289,7 +277,7 @@ class FullTextFiltersAfterTheCut(MemoryVectorStore):
         return [hit for hit in hits if matches(filter, hit.metadata)]
 
 
-@_caught_by("test_any_text_is_a_query")
+@caught_by("test_any_text_is_a_query")
 class HasALanguageOfItsOwn(MemoryVectorStore):
     async def full_text(self, space: Space, partition: str, query: str, **options: Any) -> list[Hit]:
         if query.count('"') % 2:
@@ -297,7 +285,7 @@ class HasALanguageOfItsOwn(MemoryVectorStore):
         return await super().full_text(space, partition, query, **options)
 
 
-@_caught_by("test_hybrid_fuses_both_lists_by_reciprocal_rank")
+@caught_by("test_hybrid_fuses_both_lists_by_reciprocal_rank")
 class HybridIsOnlySearch(MemoryVectorStore):
     async def hybrid(
         self, space: Space, partition: str, vector: Sequence[float], query: str, **options: Any
@@ -305,7 +293,7 @@ class HybridIsOnlySearch(MemoryVectorStore):
         return await super().search(space, partition, vector, **options)
 
 
-@_caught_by("test_hybrid_fuses_both_lists_by_reciprocal_rank")
+@caught_by("test_hybrid_fuses_both_lists_by_reciprocal_rank")
 class HybridScoresByRank(MemoryVectorStore):
     async def hybrid(
         self, space: Space, partition: str, vector: Sequence[float], query: str, **options: Any
