@@ -125,6 +125,8 @@ async def test_documents_are_added_replaced_and_looked_after(owner: Browser, hou
     assert (await owner.ok("PUT", f"{path}/documents/{second}/metadata", kind))["result"] == "success"
     assert (await owner.ok("GET", f"{path}/documents/{second}?metadata=only"))["doc_type"] == "book"
     assert (await owner("PUT", f"{path}/documents/{second}/metadata", {"doc_type": "poem"})).status_code == 400
+    log = await owner.ok("GET", f"{path}/documents/{first}/pipeline-execution-log")
+    assert log == dict.fromkeys(("datasource_info", "datasource_type", "input_data", "datasource_node_id"))
     link = (await owner.ok("GET", f"{path}/documents/{first}/download"))["url"]
     file = await owner.web.get(link)
     assert (file.status_code, file.text) == (200, "The crane lifts ten tons.")
