@@ -11,6 +11,7 @@ from dify_host.platform import Platform
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 
+from ..pipelines.pipeline_table import PIPELINES
 from ..service.service_house import House
 from ..service.test_service_tenants import snapshot
 from .console_house import Browser, Browsers, greeting
@@ -125,7 +126,7 @@ def test_the_table_names_every_route_that_is_not_public(app: Litestar) -> None:
         if isinstance(route, HTTPRoute) and path.startswith("/console/api") and path not in PUBLIC:
             methods = route.methods - {"OPTIONS", "HEAD"}
             found |= {(str(method), path.removeprefix("/console/api")) for method in methods}
-    assert found == {(method, path) for method, path, _ in (*TABLE, *KNOWLEDGE)}
+    assert found == {(method, path) for method, path, _ in (*TABLE, *KNOWLEDGE, *PIPELINES)}
 
 
 async def test_no_route_answers_without_a_session(browsers: Browsers, house: House) -> None:
