@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dify_host.db.errors import DatabaseError
 
-__all__ = ["insert_many", "insert_missing", "upsert"]
+__all__ = ["insert_many", "insert_missing", "put_many", "put_missing", "upsert"]
 
 Row = Mapping[str, Any]
 
@@ -41,6 +41,18 @@ async def insert_missing(conn: AsyncConnection, table: sa.Table, rows: Sequence[
     """Insert rows; leave a row alone whose `key` columns exist already."""
     for chunk in _chunks(table, rows):
         await conn.execute(_conflict_insert(conn.dialect.name, table, key, ()), chunk)
+
+
+def put_many(conn: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+    """`insert_many`, for what `Database.run_write` runs."""
+    for chunk in _chunks(table, rows):
+        conn.execute(table.insert(), chunk)
+
+
+def put_missing(conn: sa.Connection, table: sa.Table, rows: Sequence[Row], *, key: Sequence[str]) -> None:
+    """`insert_missing`, for what `Database.run_write` runs."""
+    for chunk in _chunks(table, rows):
+        conn.execute(_conflict_insert(conn.dialect.name, table, key, ()), chunk)
 
 
 def _conflict_insert(dialect: str, table: sa.Table, key: Sequence[str], update: Sequence[str]) -> sa.Insert:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dify_host.db.repository import to_struct
 from dify_host.db.types import utc_now
@@ -56,11 +56,15 @@ class DocumentRun:
             children = await self._rows.children_of_document(conn, self._document.id)
         change = SegmentChange(self._document, old, children, chunks, counted=dataset.indexing_technique != "economy")
         await self.patiently(lambda: self._writer.remove_nodes(dataset, change.gone_nodes, change.gone))
-        async with self._db.write() as conn:
-            await self.advance(conn, expected, "indexing", **values)
-            current = await self._rows.dataset(conn, dataset.id)
+
+        def written(conn: sa.Connection) -> Dataset:
+            self._advanced(conn, expected, "indexing", **values)
+            current = self._rows.dataset_now(conn, dataset.id)
             # What stays must be in the new index too, whichever of the two runs comes first.
-            await change.write(conn, self._rows, again=current.serving is not None)
+            change.write(conn, self._rows, again=current.serving is not None)
+            return current
+
+        current = await self._db.run_write(written)
         if current.serving is not None:  # the making of the new index may have put back what is gone
             await self.patiently(lambda: self._writer.remove_nodes(current, change.gone_nodes, change.gone))
 
@@ -74,42 +78,13 @@ class DocumentRun:
             if begun and time.monotonic() >= until:
                 return False
             begun = True
-            ids = [segment.id for segment in segments]
-            async with self._db.write() as conn:
-                await self.advance(conn, ("indexing",), "indexing")
-                marked = self._rows.scoped_update(document_segments, {"status": "indexing", "indexing_at": utc_now()})
-                await conn.execute(marked.where(document_segments.c.id.in_(ids)))
-                dataset = await self._rows.dataset(conn, dataset.id)  # its model may have been changed
+            dataset = await self._db.run_write(partial(self._begun, dataset.id, [segment.id for segment in segments]))
             await self._writer.write(dataset, segments)
         return True
 
     async def finish(self) -> None:
         """Complete the document; segments without a vector are told in its error."""
-        mine = document_segments.c.document_id == self._document.id
-        async with self._db.write() as conn:
-            counted = self._rows.scoped_select(
-                document_segments,
-                document_segments.c.status,
-                sa.func.count().label("number"),
-                sa.func.sum(document_segments.c.tokens).label("tokens"),
-            ).where(mine)
-            by_status = {row.status: row for row in await conn.execute(counted.group_by(document_segments.c.status))}
-            failed = by_status["error"].number if "error" in by_status else 0
-            done = by_status["completed"].number if "completed" in by_status else 0
-            document = await self._rows.document(conn, self._document.dataset_id, self._document.id)
-            now = utc_now()
-            why = self._rows.scoped_select(document_segments, sa.func.min(document_segments.c.error)).where(mine)
-            first = (await conn.execute(why)).scalar_one() if failed else None
-            await self.advance(
-                conn,
-                ("indexing",),
-                "completed" if done else "error",
-                error=f"{failed} of {failed + done} segments have no vector: {first}" if failed else None,
-                tokens=int(by_status["completed"].tokens) if done else 0,
-                completed_at=now if done else None,
-                stopped_at=None if done else now,
-                indexing_latency=(now - (document.processing_started_at or now)).total_seconds(),
-            )
+        await self._db.run_write(self._finished)
 
     async def fail(self, error: str) -> None:
         """Say in the document what went wrong, unless it has ended already."""
@@ -122,15 +97,52 @@ class DocumentRun:
 
     # -- rows --------------------------------------------------------------------------------------------------
 
-    async def advance(self, conn: AsyncConnection, expected: Sequence[str], status: str, **values: Any) -> None:
+    async def advance(self, expected: Sequence[str], status: str, **values: Any) -> None:
         """Move the document to a state from one of the expected ones; stop this run when it is in another."""
+        await self._db.run_write(lambda conn: self._advanced(conn, expected, status, **values))
+
+    def _advanced(self, conn: sa.Connection, expected: Sequence[str], status: str, **values: Any) -> None:
         change = self._rows.scoped_update(documents, {"indexing_status": status, **values}).where(
             documents.c.id == self._document.id,
             documents.c.indexing_status.in_(expected),
             documents.c.is_paused.is_(False),
         )
-        if (await conn.execute(change)).rowcount != 1:
+        if conn.execute(change).rowcount != 1:
             raise Stopped
+
+    def _begun(self, dataset_id: str, segment_ids: Sequence[str], conn: sa.Connection) -> Dataset:
+        """Mark a batch of segments as under work; returns the dataset, whose model may have been changed."""
+        self._advanced(conn, ("indexing",), "indexing")
+        marked = self._rows.scoped_update(document_segments, {"status": "indexing", "indexing_at": utc_now()})
+        conn.execute(marked.where(document_segments.c.id.in_(segment_ids)))
+        return self._rows.dataset_now(conn, dataset_id)
+
+    def _finished(self, conn: sa.Connection) -> None:
+        mine = document_segments.c.document_id == self._document.id
+        counted = self._rows.scoped_select(
+            document_segments,
+            document_segments.c.status,
+            sa.func.count().label("number"),
+            sa.func.sum(document_segments.c.tokens).label("tokens"),
+            sa.func.min(document_segments.c.error).label("why"),
+        ).where(mine)
+        by_status = {row.status: row for row in conn.execute(counted.group_by(document_segments.c.status))}
+        failed = by_status["error"].number if "error" in by_status else 0
+        done = by_status["completed"].number if "completed" in by_status else 0
+        why = f"{failed} of {failed + done} segments have no vector: {by_status['error'].why}" if failed else None
+        started = self._rows.scoped_select(documents, documents.c.processing_started_at)
+        began = conn.execute(started.where(documents.c.id == self._document.id)).scalar_one_or_none()
+        now = utc_now()
+        self._advanced(
+            conn,
+            ("indexing",),
+            "completed" if done else "error",
+            error=why,
+            tokens=int(by_status["completed"].tokens) if done else 0,
+            completed_at=now if done else None,
+            stopped_at=None if done else now,
+            indexing_latency=(now - (began or now)).total_seconds(),
+        )
 
     async def _pending(self, limit: int) -> list[Segment]:
         """The next segments without an outcome, by position."""

@@ -15,7 +15,7 @@ from dify_kernel.contracts.ports import ModelsPort
 from dify_kernel.errors import InvokeBadRequestError, InvokeError
 
 from dify_host.db.engine import Database
-from dify_host.db.statements import insert_missing
+from dify_host.db.statements import put_missing
 from dify_host.db.types import new_id
 from dify_host.knowledge.chunk import estimate_tokens, text_hash
 from dify_host.knowledge.patience import Patience, Told, patiently
@@ -28,6 +28,7 @@ __all__ = ["DEFAULT_BATCH", "Embedder", "unit"]
 DEFAULT_BATCH = 16
 _LOOKUP = 500
 _CONCURRENT = 4
+_AT_LENGTH = 1e-9
 # Vendors bound the tokens of one call too; this is well below the bounds that are known.
 _TOKENS = 100_000
 
@@ -36,9 +37,11 @@ Vector = list[float]
 
 def unit(vector: Sequence[float]) -> Vector | None:
     """The vector at length 1; None when it has no direction: empty, zero, NaN or infinite."""
-    length = math.sqrt(sum(number * number for number in vector))
+    length = math.hypot(*vector)
     if not length or not math.isfinite(length):
         return None
+    if abs(length - 1) < _AT_LENGTH:  # most models give it so, and float32 keeps no more
+        return list(vector)
     return [number / length for number in vector]
 
 
@@ -144,8 +147,9 @@ class Embedder:
             for key, vector in vectors.items()
             if vector is not None
         ]
-        async with self._db.write() as conn:
-            await insert_missing(conn, embeddings, rows, key=["model_name", "hash", "provider_name"])
+        if rows:
+            key = ["model_name", "hash", "provider_name"]
+            await self._db.run_write(lambda conn: put_missing(conn, embeddings, rows, key=key))
 
     async def _cached(self, hashes: set[str]) -> dict[str, Vector]:
         ordered = sorted(hashes)

@@ -16,10 +16,9 @@ import sqlalchemy as sa
 from dify_kernel.contracts.ports import ModelsPort
 from dify_kernel.contracts.vector import Compare, Filter, Record, VectorStore
 from dify_kernel.errors import BadInput, DifyError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dify_host.db.errors import DatabaseError
-from dify_host.db.statements import insert_missing
+from dify_host.db.statements import put_missing
 from dify_host.db.types import utc_now
 from dify_host.knowledge.chunk import text_hash
 from dify_host.knowledge.embedding import Embedder, Vector
@@ -103,13 +102,16 @@ class IndexWriter:
         failed = {}
         if dataset.indexing_technique == "high_quality":
             failed = await self._write_vectors(dataset, segments)
-        async with self._repository.db.write() as conn:
-            current = await self._repository.dataset(conn, dataset.id, lock=True)
-            settled = current.same_place(dataset)
-            if settled and dataset.indexing_technique != "high_quality":
-                await self._write_words(conn, dataset, segments)
-            if settled:
-                await self._settle(conn, segments, failed)
+
+        def settled(conn: sa.Connection) -> Dataset:
+            current = self._repository.dataset_now(conn, dataset.id, lock=True)
+            if current.same_place(dataset):
+                if dataset.indexing_technique != "high_quality":
+                    self._write_words(conn, dataset, segments)
+                self._settle(conn, segments, failed)
+            return current
+
+        current = await self._repository.db.run_write(settled)
         for place in (dataset, serving):
             if place is not None and not any(place.same_place(held) for held in _places(current)):
                 await self._take_out(place, await self._nodes(segments))
@@ -123,16 +125,20 @@ class IndexWriter:
         failed = {}
         if dataset.indexing_technique == "high_quality":
             failed = await self._write_vectors(dataset, segments)
-        async with self._repository.db.write() as conn:
-            await self._repository.dataset(conn, dataset.id, lock=True)
-            now = {segment.id: segment for segment in await self._repository.by_id(conn, [s.id for s in segments])}
+
+        def kept(conn: sa.Connection) -> dict[str, Segment]:
+            self._repository.dataset_now(conn, dataset.id, lock=True)
+            now = {segment.id: segment for segment in self._repository.by_id(conn, [s.id for s in segments])}
             held = [segment for segment in segments if segment.id in now]
             if dataset.indexing_technique != "high_quality":
-                await self._write_words(conn, dataset, held)
+                self._write_words(conn, dataset, held)
             if failed:
-                await self._settle(conn, [segment for segment in held if segment.id in failed], failed)
+                self._settle(conn, [segment for segment in held if segment.id in failed], failed)
+            return now
+
+        now = await self._repository.db.run_write(kept)
         await self._take_out(dataset, [node for node in nodes if node.segment.id not in now])
-        old = {segment.id: segment.index_node_hash for segment in held}
+        old = {segment.id: segment.index_node_hash for segment in segments}
         return [segment for segment in now.values() if segment.index_node_hash != old[segment.id]]
 
     async def remove_document(self, dataset: Dataset, document_id: str) -> None:
@@ -168,8 +174,7 @@ class IndexWriter:
         """Keep the index that is searched up to date; what its model cannot embed is found by the new one."""
         try:
             if serving.indexing_technique != "high_quality":
-                async with self._repository.db.write() as conn:
-                    await self._write_words(conn, serving, segments)
+                await self._repository.db.run_write(lambda conn: self._write_words(conn, serving, segments))
             elif serving.index is not None and serving.index.dimension:
                 once = IndexWriter(self._repository, self._stores, self._models)
                 await once._write_vectors(serving, segments)
@@ -258,10 +263,10 @@ class IndexWriter:
 
     # -- words -------------------------------------------------------------------------------------------------
 
-    async def _write_words(self, conn: AsyncConnection, dataset: Dataset, segments: Sequence[Segment]) -> None:
+    def _write_words(self, conn: sa.Connection, dataset: Dataset, segments: Sequence[Segment]) -> None:
         """Replace the words of the segments, and choose the keywords of those that have none."""
         ids = [segment.id for segment in segments]
-        await conn.execute(self._own_words(dataset).where(dataset_keywords.c.segment_id.in_(ids)))
+        conn.execute(self._own_words(dataset).where(dataset_keywords.c.segment_id.in_(ids)))
         rows, chosen = [], []
         for segment in segments:
             if segment.keywords is None:
@@ -277,10 +282,10 @@ class IndexWriter:
                         "document_id": segment.document_id,
                     }
                 )
-        await insert_missing(conn, dataset_keywords, rows, key=["dataset_id", "keyword", "segment_id"])
+        put_missing(conn, dataset_keywords, rows, key=["dataset_id", "keyword", "segment_id"])
         if chosen:
             change = self._repository.scoped_update(document_segments, {"keywords": sa.bindparam("chosen")})
-            await conn.execute(change.where(document_segments.c.id == sa.bindparam("chosen_for")), chosen)
+            conn.execute(change.where(document_segments.c.id == sa.bindparam("chosen_for")), chosen)
 
     def _own_words(self, dataset: Dataset) -> sa.Delete:
         return dataset_keywords.delete().where(
@@ -290,20 +295,20 @@ class IndexWriter:
 
     # -- rows --------------------------------------------------------------------------------------------------
 
-    async def _settle(self, conn: AsyncConnection, segments: Sequence[Segment], failed: dict[str, str]) -> None:
+    def _settle(self, conn: sa.Connection, segments: Sequence[Segment], failed: dict[str, str]) -> None:
         """Record how the segments ended."""
         now = utc_now()
         finished = [segment.id for segment in segments if segment.id not in failed]
-        await self._mark(conn, finished, status="completed", completed_at=now, error=None, stopped_at=None)
+        self._mark(conn, finished, status="completed", completed_at=now, error=None, stopped_at=None)
         for message in sorted(set(failed.values())):
             ids = sorted(id for id, why in failed.items() if why == message)
-            await self._mark(conn, ids, status="error", stopped_at=now, error=message)
+            self._mark(conn, ids, status="error", stopped_at=now, error=message)
         change = self._repository.scoped_update(child_chunks, {"completed_at": now})
-        await conn.execute(change.where(child_chunks.c.segment_id.in_(finished)))
+        conn.execute(change.where(child_chunks.c.segment_id.in_(finished)))
 
-    async def _mark(self, conn: AsyncConnection, ids: list[str], **values: Any) -> None:
+    def _mark(self, conn: sa.Connection, ids: list[str], **values: Any) -> None:
         change = self._repository.scoped_update(document_segments, values)
-        await conn.execute(change.where(document_segments.c.id.in_(ids)))
+        conn.execute(change.where(document_segments.c.id.in_(ids)))
 
 
 def _places(dataset: Dataset) -> list[Dataset]:

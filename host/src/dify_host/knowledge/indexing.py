@@ -171,15 +171,12 @@ class _Run(DocumentRun):
     async def _prepare(self, dataset: Dataset, rule: ProcessRule) -> None:
         """From the file to the rows of its segments."""
         started = self._document.processing_started_at or utc_now()
-        async with self._db.write() as conn:
-            await self.advance(conn, BEFORE_SEGMENTS, "parsing", processing_started_at=started)
+        await self.advance(BEFORE_SEGMENTS, "parsing", processing_started_at=started)
         texts = await self._extract()
-        async with self._db.write() as conn:
-            words = sum(len(text) for text in texts)
-            await self.advance(conn, ("parsing",), "cleaning", parsing_completed_at=utc_now(), word_count=words)
+        words = sum(len(text) for text in texts)
+        await self.advance(("parsing",), "cleaning", parsing_completed_at=utc_now(), word_count=words)
         cleaned = await asyncio.to_thread(lambda: [clean(text, rule.effective) for text in texts])
-        async with self._db.write() as conn:
-            await self.advance(conn, ("cleaning",), "splitting", cleaning_completed_at=utc_now())
+        await self.advance(("cleaning",), "splitting", cleaning_completed_at=utc_now())
         chunks = await asyncio.to_thread(chunk_texts, cleaned, rule, self._document.doc_form)
         if not chunks:
             raise ExtractionFailed(

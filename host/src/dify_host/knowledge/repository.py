@@ -27,6 +27,14 @@ class KnowledgeRepository(TenantRepository):
             raise DatasetNotFound("Dataset not found.", dataset_id=dataset_id)
         return to_struct(row, Dataset)
 
+    def dataset_now(self, conn: sa.Connection, dataset_id: str, *, lock: bool = False) -> Dataset:
+        """`dataset`, for what `Database.run_write` runs."""
+        query = self.scoped_select(datasets).where(datasets.c.id == dataset_id)
+        row = conn.execute(query.with_for_update() if lock else query).one_or_none()
+        if row is None:
+            raise DatasetNotFound("Dataset not found.", dataset_id=dataset_id)
+        return to_struct(row, Dataset)
+
     async def datasets(self, conn: AsyncConnection, ids: Sequence[str]) -> list[Dataset]:
         """Those of the datasets that are the tenant's, in the order asked."""
         rows = await conn.execute(self.scoped_select(datasets).where(datasets.c.id.in_(ids)))
@@ -67,10 +75,10 @@ class KnowledgeRepository(TenantRepository):
         rows = await conn.execute(query.order_by(document_segments.c.position, document_segments.c.id))
         return [to_struct(row, Segment) for row in rows]
 
-    async def by_id(self, conn: AsyncConnection, segment_ids: Sequence[str]) -> list[Segment]:
-        """Those of the segments that are there, by position."""
+    def by_id(self, conn: sa.Connection, segment_ids: Sequence[str]) -> list[Segment]:
+        """Those of the segments that are there, by position; for what `Database.run_write` runs."""
         query = self.scoped_select(document_segments).where(document_segments.c.id.in_(segment_ids))
-        return [to_struct(row, Segment) for row in await conn.execute(query.order_by(document_segments.c.position))]
+        return [to_struct(row, Segment) for row in conn.execute(query.order_by(document_segments.c.position))]
 
     async def children_of_document(self, conn: AsyncConnection, document_id: str) -> list[ChildChunk]:
         """All child chunks of a document, by segment and position."""

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dify_host.db.statements import insert_many
+from dify_host.db.statements import put_many
 from dify_host.db.types import new_id, utc_now
 from dify_host.knowledge.chunk import Chunk, estimate_tokens, text_hash
 from dify_host.knowledge.records import ChildChunk, Document, Segment
@@ -64,25 +63,25 @@ class SegmentChange:
         nodes += [child.index_node_id for segment in over for child in children[segment.id]]
         self.gone_nodes = [node for node in nodes if node]
 
-    async def write(self, conn: AsyncConnection, rows: KnowledgeRepository, *, again: bool = False) -> None:
+    def write(self, conn: sa.Connection, rows: KnowledgeRepository, *, again: bool = False) -> None:
         """Make the rows those of the chunks; `again` lets those that stay be indexed once more."""
         mine = segment_attachment_bindings.c.document_id == self._document.id
-        await conn.execute(rows.scoped_delete(segment_attachment_bindings).where(mine))
+        conn.execute(rows.scoped_delete(segment_attachment_bindings).where(mine))
         for start in range(0, len(self.gone), _GROUP):
             group = self.gone[start : start + _GROUP]
-            await conn.execute(rows.scoped_delete(child_chunks).where(child_chunks.c.segment_id.in_(group)))
-            await conn.execute(rows.scoped_delete(document_segments).where(document_segments.c.id.in_(group)))
+            conn.execute(rows.scoped_delete(child_chunks).where(child_chunks.c.segment_id.in_(group)))
+            conn.execute(rows.scoped_delete(document_segments).where(document_segments.c.id.in_(group)))
         if self._moved:
             place = {"position": sa.bindparam("place"), "updated_at": utc_now()}
             change = rows.scoped_update(document_segments, place)
-            await conn.execute(change.where(document_segments.c.id == sa.bindparam("moved")), self._moved)
+            conn.execute(change.where(document_segments.c.id == sa.bindparam("moved")), self._moved)
         unfinished = [segment.id for segment in self._kept if again or segment.status != "completed"]
         for start in range(0, len(unfinished), _GROUP):
             fresh = rows.scoped_update(document_segments, {"status": "waiting", "error": None, "stopped_at": None})
-            await conn.execute(fresh.where(document_segments.c.id.in_(unfinished[start : start + _GROUP])))
-        await insert_many(conn, document_segments, self._segments)
-        await insert_many(conn, child_chunks, self._children)
-        await insert_many(conn, segment_attachment_bindings, self._attachments)
+            conn.execute(fresh.where(document_segments.c.id.in_(unfinished[start : start + _GROUP])))
+        put_many(conn, document_segments, self._segments)
+        put_many(conn, child_chunks, self._children)
+        put_many(conn, segment_attachment_bindings, self._attachments)
 
     def _keep(self, segment: Segment, position: int, chunk: Chunk) -> None:
         self._kept.append(segment)

@@ -1,0 +1,201 @@
+"""What indexing costs beside the embedding model: CPU a segment, alone and beside Haystack's in-memory ingest.
+
+Ours is the whole way that a document takes in production: a row and a file, the job's turn, reading in a child process,
+cleaning, cutting, rows of segments, the embedding cache, vectors, the end of the document; on SQLite on disk and the
+store in memory that the other side has too. The embedder gives the same vectors to both, at no cost worth counting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib
+import random
+import resource
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import sqlalchemy as sa
+from dify_host.db.catalog import metadata
+from dify_host.db.engine import Database
+from dify_host.db.outbox import claim_batch, mark_sent
+from dify_host.db.tenant import Tenant
+from dify_host.db.types import new_id
+from dify_host.knowledge.chunk import chunk_texts
+from dify_host.knowledge.datasets import NewDataset
+from dify_host.knowledge.documents import DocumentOptions, DocumentText
+from dify_host.knowledge.extract.extractor import Extractor
+from dify_host.knowledge.indexing import Indexer
+from dify_host.knowledge.rules import read_rule
+from dify_host.knowledge.services import Knowledge
+from dify_host.knowledge.tables import document_segments
+from dify_host.knowledge.tasks import INDEX
+from dify_host.knowledge.turns import TurnRunner
+from dify_host.knowledge.vectors import VectorStores
+from dify_kernel.contracts.model import Embeddings, ModelInfo, ModelType, Usage
+from dify_kernel.testing.fake_models import FakeModels
+from dify_kernel.testing.memory_storage import MemoryStorage
+from dify_kernel.testing.memory_vector import MemoryVectorStore
+
+from .figures import show
+
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(600), pytest.mark.usefixtures("server_collector")]
+
+DOCUMENTS, CHUNKS, WORDS, DIMENSION = 10, 100, 60, 384
+ROUNDS = 3
+# The other side keeps nothing: no row, no file, no state to go on from. What that costs must stay in proportion.
+MOST_MS, LEAST_CUT, LEAST_WHOLE = 1.0, 5.0, 0.2
+RULE = read_rule("custom", {"segmentation": {"max_tokens": 1000, "separator": "\n\n"}, "pre_processing_rules": []})
+
+
+class Vectors:
+    """One vector a text, from a few that are made once."""
+
+    def __init__(self) -> None:
+        chance = random.Random(1)
+        self._stock = [[chance.uniform(-1, 1) for _ in range(DIMENSION)] for _ in range(64)]
+
+    def of(self, text: str) -> list[float]:
+        """The vector of a text."""
+        return self._stock[len(text) % 64]
+
+
+class StockModels(FakeModels):
+    """Embeds at no cost; `seconds` is what it took all the same."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        info = ModelInfo(model="stock", model_type=ModelType.TEXT_EMBEDDING, max_chunks=64)
+        super().__init__(infos={"stock": info})
+        self._vectors = vectors
+
+    async def embed(
+        self, provider: str, model: str, texts: Sequence[str], *, input_type: str = "document"
+    ) -> Embeddings:
+        """Vectors from the stock."""
+        return Embeddings(vectors=[self._vectors.of(text) for text in texts], usage=Usage())
+
+
+def library(seed: int) -> list[str]:
+    """Documents of paragraphs of sixty words; no paragraph is there twice."""
+    chance = random.Random(seed)
+    words = [hashlib.md5(str(n).encode(), usedforsecurity=False).hexdigest()[: 2 + n % 9] for n in range(5000)]
+    return ["\n\n".join(" ".join(chance.choices(words, k=WORDS)) for _ in range(CHUNKS)) for _ in range(DOCUMENTS)]
+
+
+def best_of(work: Callable[[Sequence[str]], int]) -> float:
+    """CPU seconds a chunk, the best of several rounds; `work` says how many chunks it made."""
+    best = float("inf")
+    for number in range(ROUNDS):
+        texts = library(number)
+        began = cpu()
+        count = work(texts)
+        best = min(best, (cpu() - began) / count)
+        assert count >= 0.98 * DOCUMENTS * CHUNKS  # a word of two paragraphs is one to the other side
+    return best
+
+
+def cpu() -> float:
+    """CPU seconds of this process and of the children that it has waited for."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+class Ours:
+    """A workspace with a knowledge base, and the job that indexes."""
+
+    def __init__(self, folder: Path, vectors: Vectors) -> None:
+        self.db = Database(f"sqlite:///{folder / 'bench.db'}")
+        self.tenant, self.user, self.storage = Tenant(new_id()), new_id(), MemoryStorage()
+        stores = VectorStores(lambda name: MemoryVectorStore(), default="memory")
+        models = StockModels(vectors)
+        self.extractor = Extractor()
+        self.knowledge = Knowledge(db=self.db, tenant=self.tenant, storage=self.storage, stores=stores, models=models)
+        indexer = Indexer(self.db, self.storage, stores, lambda tenant: models, extractor=self.extractor)
+        self.turns = TurnRunner(self.db, {INDEX: indexer.task})
+
+    async def open(self) -> None:
+        """Make the tables and the knowledge base."""
+        engine = sa.create_engine(f"sqlite:///{self.db._url.database}")  # the tables at once, without the migrations
+        metadata.create_all(engine)
+        engine.dispose()
+        await self.storage.open()
+        model = {"embedding_model": "stock", "embedding_model_provider": "fake"}
+        made = await self.knowledge.datasets.create(
+            NewDataset(name="bench", indexing_technique="high_quality", **model), self.user
+        )
+        self.dataset_id = made.id
+
+    async def ingest(self, texts: Sequence[str]) -> None:
+        """Add the documents and bring them to their end."""
+        options = DocumentOptions(indexing_technique="high_quality", process_rule=RULE)
+        documents = self.knowledge.documents
+        for at, text in enumerate(texts):
+            await documents.create_by_text(self.dataset_id, DocumentText(name=f"{at}", text=text), options, self.user)
+        while jobs := await claim_batch(self.db):
+            await mark_sent(self.db, [job.id for job in jobs])
+            for job in jobs:
+                await self.turns.run(**job.args)
+
+    async def count(self) -> int:
+        """How many segments are completed."""
+        done = sa.select(sa.func.count()).where(document_segments.c.status == "completed")
+        async with self.db.read() as conn:
+            return int((await conn.execute(done)).scalar_one())
+
+
+async def our_cost(folder: Path, vectors: Vectors) -> float:
+    """CPU seconds a segment, the best of several rounds."""
+    ours = Ours(folder, vectors)
+    await ours.open()
+    await ours.ingest(library(99))  # what is loaded once is not counted
+    best = float("inf")
+    for number in range(ROUNDS):
+        texts = library(number)
+        began = cpu()
+        await ours.ingest(texts)
+        best = min(best, (cpu() - began) / (DOCUMENTS * CHUNKS))
+    assert await ours.count() == (ROUNDS + 1) * DOCUMENTS * CHUNKS
+    await ours.db.close()
+    return best
+
+
+def test_a_segment_costs_less_than_a_millisecond(tmp_path: Path) -> None:
+    ours = asyncio.run(our_cost(tmp_path, Vectors()))
+    show(
+        "1,000 segments of 60 words, without the embedding call",
+        ("", "ms CPU a segment"),
+        [("ours", f"{ours * 1000:.3f}")],
+    )
+    assert ours * 1000 < MOST_MS
+
+
+@pytest.fixture
+def theirs(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The other side, which is told to keep what it finds to itself."""
+    monkeypatch.setenv("HAYSTACK_TELEMETRY_ENABLED", "False")
+    pytest.importorskip("haystack", reason="haystack-ai is in the dependency group `bench`")
+    return importlib.import_module(".haystack_ingest", __package__)
+
+
+def compare(title: str, other: float, ours: float, least: float) -> None:
+    """Print both and hold ours to a part of the other's rate."""
+    rows = [(name, f"{cost * 1000:.4f}", f"{1 / cost:,.0f}") for name, cost in (("Haystack", other), ("ours", ours))]
+    show(title, ("", "ms CPU a chunk", "chunks a CPU second"), rows)
+    assert other / ours >= least, f"{other / ours:.2f} times the chunks of Haystack a CPU second"
+
+
+def test_cutting_beside_haystack(theirs: ModuleType) -> None:
+    other = best_of(lambda texts: int(theirs.cut(texts, WORDS)))
+    ours = best_of(lambda texts: len(chunk_texts(texts, RULE, "text_model")))
+    compare("1,000 chunks of 60 words, cut", other, ours, LEAST_CUT)
+
+
+def test_the_whole_way_beside_haystack_in_memory(tmp_path: Path, theirs: ModuleType) -> None:
+    vectors = Vectors()
+    theirs.ingest(library(99), WORDS, vectors.of)
+    other = best_of(lambda texts: int(theirs.ingest(texts, WORDS, vectors.of)))
+    ours = asyncio.run(our_cost(tmp_path, vectors))
+    compare("1,000 chunks of 60 words, cut, embedded and kept (Haystack: in memory)", other, ours, LEAST_WHOLE)
