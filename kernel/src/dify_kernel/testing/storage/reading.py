@@ -126,14 +126,16 @@ class Reading(ContractSuite, suite=True):
     async def test_a_scan_bears_changes_around_it(self, storage: Storage) -> None:
         """Every object that is there all the time comes once; what comes and goes meanwhile may come."""
         keys = [f"k{index:03d}" for index in range(60)]
-        for key in keys:
+        for key in ("b0", "b1", *keys):
             await storage.save(key, b"x")
         seen = []
         async for entry in storage.scan():
             seen.append(entry.key)
-            if len(seen) % 20 == 1:
-                await storage.save(f"k{len(seen):03d}new", b"y")
-                await storage.delete(f"z{len(seen):03d}")
+            if entry.key in ("k010", "k030"):  # what the scan has passed goes
+                await storage.delete("b0" if entry.key == "k010" else "b1")
+            if entry.key in ("k040", "k050"):  # something new comes before and behind it
+                await storage.save(f"a/{entry.key}", b"y")
+                await storage.save(f"z/{entry.key}", b"y")
         assert [key for key in seen if key in keys] == keys
         assert len(seen) == len(set(seen))
 
