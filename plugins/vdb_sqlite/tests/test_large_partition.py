@@ -92,7 +92,7 @@ async def test_a_file_whose_metadata_stood_beside_the_vectors_is_brought_along(s
     db.execute(
         "ALTER TABLE vectors ADD COLUMN metadata BLOB;"
         "UPDATE vectors SET metadata = (SELECT metadata FROM facts WHERE facts.key = vectors.key);"
-        "DROP TABLE facts; ALTER TABLE partitions DROP COLUMN centre"
+        "DROP TABLE facts; ALTER TABLE partitions DROP COLUMN levels"
     )
     db.close()
     await store.open()

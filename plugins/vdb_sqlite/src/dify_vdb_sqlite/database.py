@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS spaces (
   id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, dimension INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS partitions (
   id INTEGER PRIMARY KEY AUTOINCREMENT, space_id INTEGER NOT NULL, name TEXT NOT NULL, next INTEGER NOT NULL DEFAULT 0,
-  centre BLOB,
+  levels BLOB,
   UNIQUE (space_id, name));
 CREATE TABLE IF NOT EXISTS vectors (key INTEGER PRIMARY KEY, vector BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS facts (key INTEGER PRIMARY KEY, code BLOB, metadata BLOB NOT NULL);
@@ -42,7 +42,6 @@ CREATE VIRTUAL TABLE IF NOT EXISTS terms USING fts5 (words, content='', contentl
 _MOVE_METADATA = """
 INSERT INTO facts (key, metadata) SELECT key, metadata FROM vectors;
 ALTER TABLE vectors DROP COLUMN metadata;
-ALTER TABLE partitions ADD COLUMN centre BLOB;
 """
 
 
@@ -65,6 +64,8 @@ class Database:
             db.execute(_SCHEMA)
             if any(column[1] == "metadata" for column in db.execute("PRAGMA table_info(vectors)")):
                 db.execute(_MOVE_METADATA)
+            if all(column[1] != "levels" for column in db.execute("PRAGMA table_info(partitions)")):
+                db.execute("ALTER TABLE partitions ADD COLUMN levels BLOB")
 
     def close(self) -> None:
         """Close idle connections now and busy ones when they are done."""

@@ -29,7 +29,7 @@ from dify_kernel.contracts.vector_rules import (
 )
 from dify_kernel.errors import InvalidQuery, StoreUnavailable
 
-from dify_vdb_sqlite.codes import LARGE, centre_of, depth_of, encode_all, is_encodable
+from dify_vdb_sqlite.codes import LARGE, bound_for, code_of, depth_of, encode_all, is_encodable, levels_of
 from dify_vdb_sqlite.database import KEY_BITS, Database
 from dify_vdb_sqlite.filters import to_sql
 from dify_vdb_sqlite.full_text import ranked_by_words
@@ -216,8 +216,8 @@ def _upsert(db: apsw.Connection, space: Space, name: str, records: Sequence[Reco
     space_id, dimension = found[0]
     _check_dimension(space, dimension)
     db.execute("INSERT OR IGNORE INTO partitions (space_id, name) VALUES (?, ?)", (space_id, name))
-    ((partition, number, centre),) = _rows(
-        db, "SELECT id, next, centre FROM partitions WHERE space_id = ? AND name = ?", space_id, name
+    ((partition, number, levels),) = _rows(
+        db, "SELECT id, next, levels FROM partitions WHERE space_id = ? AND name = ?", space_id, name
     )
     for record in records:
         known = _rows(db, "SELECT key FROM texts WHERE partition_id = ? AND id = ?", partition, record.id)
@@ -227,16 +227,15 @@ def _upsert(db: apsw.Connection, space: Space, name: str, records: Sequence[Reco
         metadata = msgspec.json.encode(record.metadata).decode()
         vector = _blob(record.vector)
         db.execute("REPLACE INTO vectors VALUES (?, ?)", (key, vector))
-        # Without a centre the code is NULL, as everything is that comes from one.
-        code = "vec_quantize_binary(vec_sub(?, ?))" if centre else "NULL"
-        bound = (key, vector, centre, metadata) if centre else (key, metadata)
+        code = code_of("?") if levels else "NULL"
+        bound = (key, *(bound_for(levels, vector) if levels else ()), metadata)
         db.execute(f"REPLACE INTO facts VALUES (?, {code}, jsonb(?))", bound)  # noqa: S608
         db.execute("REPLACE INTO terms (rowid, words) VALUES (?, ?)", (key, to_words(partition, record.text)))
-    if centre is None and number >= LARGE and is_encodable(dimension):
-        centre = centre_of(db, *_range(partition))
-        if centre is not None:
-            encode_all(db, centre, *_range(partition))
-    db.execute("UPDATE partitions SET next = ?, centre = ? WHERE id = ?", (number, centre, partition))
+    if levels is None and number >= LARGE and is_encodable(dimension):
+        levels = levels_of(db, *_range(partition))
+        if levels is not None:
+            encode_all(db, levels, *_range(partition))
+    db.execute("UPDATE partitions SET next = ?, levels = ? WHERE id = ?", (number, levels, partition))
 
 
 def _delete_some(
@@ -277,10 +276,10 @@ def _nearest(
     source, bound = "vectors", [*_range(partition), *values]
     if filter is not None:
         source = "vectors JOIN facts USING (key)"
-    found = _rows(db, "SELECT centre, next FROM partitions WHERE id = ? AND centre IS NOT NULL", partition)
+    found = _rows(db, "SELECT levels, next FROM partitions WHERE id = ? AND levels IS NOT NULL", partition)
     if found:
-        ((centre, records),) = found
-        ((code,),) = _rows(db, "SELECT vec_quantize_binary(vec_sub(?, ?))", vector, centre)
+        ((levels, records),) = found
+        ((code,),) = _rows(db, f"SELECT {code_of('?')}", *bound_for(levels, vector))
         source = (
             "(SELECT key FROM facts"  # noqa: S608
             f" WHERE key BETWEEN ? AND ? AND {condition}"
