@@ -89,8 +89,6 @@ async def test_knowledge_ids(house: House, stranger: House) -> None:
     seg, child = f"{doc}/segments/{segment['id']}", segment["child_chunks"][0]["id"]
 
     field = (await key("POST", f"{d}/metadata", {"type": "string", "name": "color"})).json()["id"]
-    tag = (await key("POST", "/datasets/tags", {"name": "parts"})).json()["id"]
-    await key("POST", "/datasets/tags/binding", {"tag_ids": [tag], "target_id": dataset})
     values = [{"document_id": document, "metadata_list": [{"id": field, "name": "color", "value": "x"}]}]
 
     theirs = await stranger.dataset_key()
@@ -128,15 +126,6 @@ async def test_knowledge_ids(house: House, stranger: House) -> None:
     in_own = await theirs("PATCH", f"/datasets/{own}/metadata/{field}", {"name": "stolen"})
     assert in_own.json() == {"id": None, "type": None, "name": None}
     assert (await theirs("DELETE", f"/datasets/{own}/metadata/{field}")).json() == 204
-    for method, path, body in (
-        ("PATCH", "/datasets/tags", {"tag_id": tag, "name": "stolen"}),
-        ("DELETE", "/datasets/tags", {"tag_id": tag}),
-        ("POST", "/datasets/tags/binding", {"tag_ids": [tag], "target_id": dataset}),
-        ("POST", "/datasets/tags/unbinding", {"tag_id": tag, "target_id": dataset}),
-    ):
-        assert (await theirs(method, path, body)).status_code == 404, (method, path)
-    assert (await theirs("POST", "/datasets/tags/binding", {"tag_ids": [tag], "target_id": own})).json() == 204
-    assert (await theirs("GET", f"/datasets/{own}/tags")).json()["total"] == 0
     with_file = {"file": ("x.txt", b"x", "text/plain")}
     for path in ("/document/create-by-file", f"/documents/{document}/update-by-file"):
         assert (await theirs("POST", f"{d}{path}", files=with_file)).status_code == 404
@@ -148,6 +137,24 @@ async def test_knowledge_ids(house: House, stranger: House) -> None:
     assert [item["id"] for item in listed] == [own]
     assert await snapshot(house.platform) == before
     assert (await key("GET", seg)).status_code == 200
+
+
+async def test_tag_ids(house: House, stranger: House) -> None:
+    key, theirs = await house.dataset_key(), await stranger.dataset_key()
+    dataset, own = (await make(key))["id"], (await make(theirs, "Own"))["id"]
+    tag = (await key("POST", "/datasets/tags", {"name": "parts"})).json()["id"]
+    await key("POST", "/datasets/tags/binding", {"tag_ids": [tag], "target_id": dataset})
+    before = await snapshot(house.platform)
+    for method, path, body in (
+        ("PATCH", "/datasets/tags", {"tag_id": tag, "name": "stolen"}),
+        ("DELETE", "/datasets/tags", {"tag_id": tag}),
+        ("POST", "/datasets/tags/binding", {"tag_ids": [tag], "target_id": dataset}),
+        ("POST", "/datasets/tags/unbinding", {"tag_id": tag, "target_id": dataset}),
+    ):
+        assert (await theirs(method, path, body)).status_code == 404, (method, path)
+    assert (await theirs("POST", "/datasets/tags/binding", {"tag_ids": [tag], "target_id": own})).json() == 204
+    assert (await theirs("GET", f"/datasets/{own}/tags")).json()["total"] == 0
+    assert await snapshot(house.platform) == before
 
 
 async def test_apps_of_one_workspace_are_apart_too(house: House) -> None:
