@@ -93,6 +93,10 @@ DATASET_INDEX = [
     ("POST", "/datasets/tags/binding"),
     ("POST", "/datasets/tags/unbinding"),
     ("GET", f"{D}/tags"),
+    ("GET", f"{D}/pipeline/datasource-plugins"),
+    ("POST", f"{D}/pipeline/datasource/nodes/{{node_id}}/run"),
+    ("POST", f"{D}/pipeline/run"),
+    ("POST", "/datasets/pipeline/file-upload"),
     ("GET", "/workspaces/current/models/model-types/{model_type}"),
 ]
 
