@@ -25,7 +25,7 @@ RUNS, WIDTH, SETTLE, PATIENCE = 1000, 64, 3.0, 240.0
 SLOW = 12
 MOST_CONNECTIONS = 10
 #: Megabytes more than when idle. A run that waits for a model holds two connections, to its client and to the model.
-MOST_FOR_SOMEBODY_MB, MOST_FOR_MODEL_MB = 60.0, 80.0
+MOST_FOR_SOMEBODY_MB, MOST_FOR_MODEL_MB = 60.0, 60.0
 
 HEAD = """
 kind: app

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import Any, Literal, cast
 
 import msgspec
@@ -42,10 +42,45 @@ class _Call(msgspec.Struct, frozen=True):
     credentials: Any
 
 
-class _Report(msgspec.Struct):
-    """What the watchers will be told of a call."""
+class _Watched:
+    """Tells the watchers how a call ended; a foreign error of a plugin becomes one of the family.
 
-    usage: Usage | None = None
+    A class with slots, as thousands of calls wait in such a block.
+    """
+
+    __slots__ = ("_call", "_notify", "_type", "usage")
+
+    def __init__(self, notify: Notify, call: _Call, model_type: ModelType) -> None:
+        self._notify, self._call, self._type = notify, call, model_type
+        self.usage: Usage | None = None
+
+    def __enter__(self) -> _Watched:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: object) -> None:
+        error = exc if isinstance(exc, DifyError) else None
+        try:
+            if isinstance(exc, Exception) and error is None:
+                error = _foreign(exc, self._call)
+                raise error from exc
+        finally:
+            self._notify(
+                "model_invoked",
+                provider=self._call.provider.name,
+                model=self._call.model,
+                model_type=self._type.value,
+                usage=self.usage,
+                error=error,
+            )
+
+
+def _foreign(exc: Exception, call: _Call) -> InvokeError:
+    return InvokeError(
+        f"Provider {call.provider.name} failed: {type(exc).__name__}: {exc}.",
+        hint="Report this to the author of its plugin.",
+        provider=call.provider.name,
+        model=call.model,
+    )
 
 
 class ModelRuntime:
@@ -81,7 +116,7 @@ class ModelRuntime:
         if call.model != request.model:
             request = msgspec.structs.replace(request, model=call.model)
         first: float | None = None
-        with self._watched(call, ModelType.LLM) as report:
+        with _Watched(self._notify, call, ModelType.LLM) as report:
             # Every provider's stream is an async generator; the contract names only what callers need.
             stream = cast("AsyncGenerator[LLMDelta, None]", call.provider.llm(request, call.credentials))
             async with aclosing(stream):
@@ -104,7 +139,7 @@ class ModelRuntime:
         kind: Literal["document", "query"] = "query" if input_type == "query" else "document"
         vectors: list[list[float]] = []
         usage = Usage()
-        with self._watched(call, ModelType.TEXT_EMBEDDING) as report:
+        with _Watched(self._notify, call, ModelType.TEXT_EMBEDDING) as report:
             for at in range(0, len(texts), step):
                 part = texts[at : at + step]
                 found = await call.provider.embed(call.model, part, call.credentials, input_type=kind)
@@ -123,19 +158,19 @@ class ModelRuntime:
     ) -> list[RerankHit]:
         """Documents by relevance, best first."""
         call = await self._call(provider, model, ModelType.RERANK)
-        with self._watched(call, ModelType.RERANK):
+        with _Watched(self._notify, call, ModelType.RERANK):
             return await call.provider.rerank(call.model, query, documents, call.credentials, top_n=top_n)
 
     async def speech_to_text(self, provider: str, model: str, audio: bytes, filename: str) -> str:
         """The text that is spoken."""
         call = await self._call(provider, model, ModelType.SPEECH2TEXT)
-        with self._watched(call, ModelType.SPEECH2TEXT):
+        with _Watched(self._notify, call, ModelType.SPEECH2TEXT):
             return await call.provider.speech_to_text(call.model, audio, filename, call.credentials)
 
     async def text_to_speech(self, provider: str, model: str, text: str, voice: str) -> AsyncGenerator[bytes, None]:
         """The sound of the text, piece by piece; closing it ends the call."""
         call = await self._call(provider, model, ModelType.TTS)
-        with self._watched(call, ModelType.TTS):
+        with _Watched(self._notify, call, ModelType.TTS):
             pieces = call.provider.text_to_speech(call.model, text, voice, call.credentials)
             async with aclosing(cast("AsyncGenerator[bytes, None]", pieces)) as stream:
                 async for piece in stream:
@@ -144,7 +179,7 @@ class ModelRuntime:
     async def moderate(self, provider: str, model: str, text: str) -> bool:
         """Whether the text is to be refused."""
         call = await self._call(provider, model, ModelType.MODERATION)
-        with self._watched(call, ModelType.MODERATION):
+        with _Watched(self._notify, call, ModelType.MODERATION):
             return await call.provider.moderate(call.model, text, call.credentials)
 
     async def _call(self, provider: str, model: str, model_type: ModelType) -> _Call:
@@ -166,33 +201,6 @@ class ModelRuntime:
                 hint="Add a model provider, or choose a default model.",
             )
         return default.provider, default.model
-
-    @contextmanager
-    def _watched(self, call: _Call, model_type: ModelType) -> Iterator[_Report]:
-        """Tell the watchers how a call ended; a foreign error of a plugin becomes one of the family."""
-        report, error = _Report(), None
-        try:
-            yield report
-        except DifyError as exc:
-            error = exc
-            raise
-        except Exception as exc:
-            error = InvokeError(
-                f"Provider {call.provider.name} failed: {type(exc).__name__}: {exc}.",
-                hint="Report this to the author of its plugin.",
-                provider=call.provider.name,
-                model=call.model,
-            )
-            raise error from exc
-        finally:
-            self._notify(
-                "model_invoked",
-                provider=call.provider.name,
-                model=call.model,
-                model_type=model_type.value,
-                usage=report.usage,
-                error=error,
-            )
 
 
 def _timed(usage: Usage, started: float, first: float | None) -> Usage:

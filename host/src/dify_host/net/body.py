@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import zlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 
 from dify_kernel.contracts.http import HttpConnectionError, HttpTooLarge
 
@@ -85,15 +85,9 @@ def inflaters(content_encoding: str, limit: int, url: str) -> list[Inflater]:
     return [Inflater(windows[name], SizeCap(limit, url)) for name in reversed(names)]
 
 
-async def decoded(wire: AsyncIterator[bytes], chain: Sequence[Inflater], cap: SizeCap) -> AsyncIterator[bytes]:
-    """The body without its codings; both the wire's bytes and each coding's are held to the limit."""
-    if not chain:
-        async for piece in wire:
-            cap.add(len(piece))
-            yield piece
-        return
+async def decoded(wire: AsyncIterator[bytes], chain: Sequence[Inflater]) -> AsyncGenerator[bytes, None]:
+    """The body without its codings, what each gives held to the limit."""
     async for piece in wire:
-        cap.add(len(piece))
         for plain in _through(chain, piece):
             yield plain
     for inflater in chain:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated, cast
 
 import httpcore
@@ -25,7 +25,7 @@ from dify_kernel.contracts.http import (
     HttpTimeout,
     Timeout,
 )
-from dify_kernel.errors import BadInput, OutboundRefused, SettingsError
+from dify_kernel.errors import BadInput, DifyError, OutboundRefused, SettingsError
 from dify_kernel.settings import Doc, Secret
 
 from dify_host.net.backend import GuardedBackend, Resolver, SystemResolver
@@ -106,7 +106,7 @@ class GuardedClient:
         """Send and read the whole answer; any status is an answer, not an error."""
         started = time.perf_counter()
         plan = outgoing(request, self._agent, "gzip, deflate", userinfo=self._userinfo)
-        async with self._answer(request, plan) as answer:
+        async with _Exchange(self._follow, request, plan) as answer:
             return HttpResponse(
                 status=answer.status,
                 headers=answer.headers,
@@ -117,33 +117,16 @@ class GuardedClient:
                 elapsed=time.perf_counter() - started,
             )
 
-    @asynccontextmanager
-    async def stream(self, request: HttpRequest) -> AsyncIterator[HttpStream]:
+    def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[HttpStream]:
         """Send and yield the answer while it arrives; leaving the block closes the connection."""
         plan = outgoing(request, self._agent, "identity", userinfo=self._userinfo)
-        async with self._answer(request, plan) as answer:
-            yield answer
-
-    @asynccontextmanager
-    async def _answer(self, request: HttpRequest, plan: Outgoing) -> AsyncIterator[_Answer]:
-        loop = asyncio.get_running_loop()
-        total = request.timeout.total
-        deadline = None if total is None else loop.time() + total
-        response, plan = await self._follow(request, plan, deadline)
-        try:
-            answer = _Answer(response, plan, request.max_bytes, deadline)
-            try:
-                yield answer
-            finally:
-                await answer.aclose()
-        finally:
-            await response.aclose()
+        return _Exchange(self._follow, request, plan)
 
     async def _follow(
         self, request: HttpRequest, plan: Outgoing, deadline: float | None
     ) -> tuple[httpcore.Response, Outgoing]:
         for _ in range(MAX_REDIRECTS + 1):
-            with _translated(origin_of(plan.url)):
+            with _Translated(origin_of(plan.url)):
                 async with asyncio.timeout_at(deadline):
                     response = await self._exchange(plan, request.timeout, request.verify)
             location = _header(response, b"location")
@@ -204,6 +187,38 @@ class GuardedClient:
         return self._ssl_context
 
 
+Follow = Callable[[HttpRequest, Outgoing, float | None], Awaitable[tuple[httpcore.Response, Outgoing]]]
+
+
+class _Exchange:
+    """One request, and its answer while the block lasts.
+
+    A class with slots, not a generator: thousands wait in such a block for a slow server.
+    """
+
+    __slots__ = ("_answer", "_follow", "_plan", "_request", "_response")
+
+    def __init__(self, follow: Follow, request: HttpRequest, plan: Outgoing) -> None:
+        self._follow, self._request, self._plan = follow, request, plan
+
+    async def __aenter__(self) -> _Answer:
+        total = self._request.timeout.total
+        deadline = None if total is None else asyncio.get_running_loop().time() + total
+        self._response, plan = await self._follow(self._request, self._plan, deadline)
+        try:
+            self._answer = _Answer(self._response, plan, self._request.max_bytes, deadline)
+        except BaseException:
+            await self._response.aclose()
+            raise
+        return self._answer
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self._answer.aclose()
+        finally:
+            await self._response.aclose()
+
+
 class _Answer:
     """Fulfils the kernel's HttpStream over one response; its body is read once, by whichever method."""
 
@@ -224,8 +239,9 @@ class _Answer:
         # answer: nothing is read then, which closes the connection instead of reusing it.
         spoiled = self.status == 204 and length.strip("0") != ""
         wire = _nothing() if spoiled else cast(AsyncIterator[bytes], response.stream)
-        self._wire = self._arriving(wire, deadline)
-        self._body = decoded(self._wire, chain, SizeCap(max_bytes, self._origin))
+        cap = SizeCap(max_bytes, self._origin)
+        self._wire = self._arriving(wire, deadline, cap)
+        self._body = decoded(self._wire, chain) if chain else self._wire
 
     async def lines(self) -> AsyncIterator[str]:
         """The body line by line without line ends (LF, CR or CRLF)."""
@@ -236,10 +252,9 @@ class _Answer:
         for line in splitter.finish():
             yield line
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[bytes]:
         """The body piece by piece as it arrives."""
-        async for piece in self._body:
-            yield piece
+        return self._body
 
     async def read(self) -> bytes:
         """The rest of the body at once."""
@@ -248,13 +263,16 @@ class _Answer:
     async def aclose(self) -> None:
         """End the generators here and now instead of leaving them to the collector."""
         for generator in (self._body, self._wire):
-            await generator.aclose()  # type: ignore[attr-defined]
+            await generator.aclose()
 
-    async def _arriving(self, wire: AsyncIterator[bytes], deadline: float | None) -> AsyncIterator[bytes]:
-        with _translated(self._origin):
+    async def _arriving(
+        self, wire: AsyncIterator[bytes], deadline: float | None, cap: SizeCap
+    ) -> AsyncGenerator[bytes, None]:
+        with _Translated(self._origin):
             pieces = aiter(wire)
             if deadline is None:
                 async for piece in pieces:
+                    cap.add(len(piece))
                     yield piece
                 return
             while True:
@@ -263,6 +281,7 @@ class _Answer:
                         piece = await anext(pieces)
                     except StopAsyncIteration:
                         return
+                cap.add(len(piece))
                 yield piece
 
 
@@ -272,23 +291,38 @@ async def _nothing() -> AsyncIterator[bytes]:
         yield piece
 
 
-@contextmanager
-def _translated(origin: str) -> Iterator[None]:
+class _Translated:
     """What the HTTP machinery raises, as the port's errors; the address is told without its path and query."""
-    try:
-        yield
-    except httpcore.PoolTimeout as exc:
-        raise HttpTimeout(f"No free connection for {origin}: too many are in use.", url=origin) from exc
-    except (httpcore.TimeoutException, TimeoutError) as exc:
-        raise HttpTimeout(f"{origin} took too long. {exc}".rstrip(), url=origin) from exc
-    except httpcore.LocalProtocolError as exc:
-        raise BadInput(f"The request to {origin} cannot be sent: {exc}.", url=origin) from exc
-    except httpcore.ProxyError as exc:
+
+    __slots__ = ("_origin",)
+
+    def __init__(self, origin: str) -> None:
+        self._origin = origin
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: object) -> None:
+        told = _told(exc, self._origin) if exc is not None else None
+        if told is not None:
+            raise told from exc
+
+
+def _told(exc: BaseException, origin: str) -> DifyError | None:
+    """The port's error for one of the HTTP machinery; None for any other."""
+    if isinstance(exc, httpcore.PoolTimeout):
+        return HttpTimeout(f"No free connection for {origin}: too many are in use.", url=origin)
+    if isinstance(exc, httpcore.TimeoutException | TimeoutError):
+        return HttpTimeout(f"{origin} took too long. {exc}".rstrip(), url=origin)
+    if isinstance(exc, httpcore.LocalProtocolError):
+        return BadInput(f"The request to {origin} cannot be sent: {exc}.", url=origin)
+    if isinstance(exc, httpcore.ProxyError):
         if str(exc).startswith("403"):
-            raise OutboundRefused(f"The proxy refuses {origin}.", url=origin) from exc
-        raise HttpConnectionError(f"The proxy cannot reach {origin}: {exc}.", url=origin) from exc
-    except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol) as exc:
-        raise HttpConnectionError(f"{origin} cannot be reached: {exc}.", url=origin) from exc
+            return OutboundRefused(f"The proxy refuses {origin}.", url=origin)
+        return HttpConnectionError(f"The proxy cannot reach {origin}: {exc}.", url=origin)
+    if isinstance(exc, httpcore.NetworkError | httpcore.ProtocolError | httpcore.UnsupportedProtocol):
+        return HttpConnectionError(f"{origin} cannot be reached: {exc}.", url=origin)
+    return None
 
 
 def _proxy(address: str) -> httpcore.Proxy | None:

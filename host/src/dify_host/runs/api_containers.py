@@ -18,6 +18,7 @@ __all__ = ["ApiContainers"]
 
 #: Kept in the metadata of a container's end for the `steps` of its last event.
 _STEPS = "steps"
+_KINDS = frozenset(("iteration", "loop"))
 
 
 class ApiContainers:
@@ -26,7 +27,6 @@ class ApiContainers:
     def __init__(self) -> None:
         self._begun: dict[str, ContainerBegun] = {}
         self._types: dict[str, str] = {}
-        self._kinds: set[str] = {"iteration", "loop"}
 
     def told(self, event: Event) -> tuple[str, dict[str, Any]] | None:
         """The name and data of the event that stands for this one; None when it is no container's."""
@@ -43,7 +43,7 @@ class ApiContainers:
 
     def hides(self, event: Event) -> bool:
         """Whether the start or end of a node is left out: nobody hears of a container that has nothing to do."""
-        return isinstance(event, NodeStarted | NodeFinished) and event.node_type in self._kinds
+        return isinstance(event, NodeStarted | NodeFinished) and event.node_type in _KINDS
 
     def inside(self, event: Event) -> dict[str, str]:
         """`iteration_id` and `loop_id` of a node inside containers, those of the innermost of each kind."""

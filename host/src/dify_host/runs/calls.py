@@ -95,15 +95,16 @@ class AppCall:
         return finished
 
     async def follow(self, *, idle: float) -> AsyncIterator[bytes]:
-        """The server-sent events, with a ping for each so many seconds of silence; for one reader."""
+        """The server-sent events, with a ping for each so many seconds of silence; for one reader.
+
+        Some pieces are empty. None is held here while the reader has it, or waits.
+        """
         if self._stream is not None:
             async for data in self._stream.follow(idle=idle):
                 yield data
         else:
             async for batch in self._run.follow(idle=idle):
-                data = self.events.encode(batch) if batch else PING
-                if data:
-                    yield data
+                yield self.events.encode(batch) if batch else PING
         if self._naming is not None:
             await self._named(await self._run.wait())
 

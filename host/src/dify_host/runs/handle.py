@@ -82,7 +82,7 @@ class RunHandle:
         self._text = ""
         self._over = False
         self._waiters: list[asyncio.Future[None]] = []
-        self._followers: set[_Follower] = set()
+        self._followers: list[_Follower] = []
 
     def publish(self, event: Event) -> None:
         """Keep an event, and show it when it may be seen; the engine's sink."""
@@ -153,19 +153,18 @@ class RunHandle:
         """
         position = 0
         follower = _Follower(idle)
-        self._followers.add(follower)
+        self._followers.append(follower)
         try:
             while True:
                 if position < self._shown:
-                    batch = self._events[position : self._shown]
-                    position = self._shown
-                    yield batch
+                    first, position = position, self._shown
+                    yield self._events[first:position]
                 elif self._over:
                     break
                 elif not await follower.woken():
                     yield []
         finally:
-            self._followers.discard(follower)
+            self._followers.remove(follower)
             follower.close()
         if self.outcome is not None:
             return

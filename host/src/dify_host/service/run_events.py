@@ -14,7 +14,7 @@ from litestar.params import FromQuery, HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from dify_host.http.callers import AppKey, Call, platform_of
-from dify_host.http.sse import PING_EVERY, STREAM_HEADERS, told
+from dify_host.http.sse import PING_EVERY, EventStream
 from dify_host.runs.api_events import PING, ApiEvents
 from dify_host.runs.context import RunContext, read_context
 from dify_host.runs.run_streams import ALL_PIECES, Position
@@ -79,8 +79,7 @@ class RunEventController(Controller):
                 events.convert(event)
         events.skip(items)
         batches = platform.follower.follow(run_id, after=after, idle=PING_EVERY, through_pauses=continue_on_pause)
-        stream = _stream(batches, events, held_back)
-        return Stream(stream, media_type="text/event-stream", headers=STREAM_HEADERS)
+        return EventStream(_stream(batches, events, held_back))
 
 
 async def _stream(
@@ -88,11 +87,12 @@ async def _stream(
 ) -> AsyncIterator[bytes]:
     """The batches as they are sent; of an answer that is judged only what may be seen."""
     if held_back is None:
-        async for data in told(batches, lambda batch: events.encode(batch) if batch else PING):
-            yield data
+        async for batch in batches:
+            yield events.encode(batch) if batch else PING
         return
     sent = time.monotonic()
-    async for data in told(batches, lambda batch: events.encode(held_back.shown(batch)) or PING):
+    async for batch in batches:
+        data = events.encode(held_back.shown(batch)) or PING
         if data != PING or time.monotonic() - sent >= PING_EVERY:
             sent = time.monotonic()
             yield data

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
@@ -100,7 +99,8 @@ class Frame:
         self._waiting = False
         self._pending = list(map.incoming)
         self._taken = [0] * len(self.plan.nodes)
-        self._ready: deque[int] = deque([self.plan.root])
+        #: Hardly ever more than a few, and a run that waits keeps it: a deque is ten times its size.
+        self._ready = [self.plan.root]
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._broke: NodeBroke | None = None
         self._idle: asyncio.Future[None] | None = None
@@ -141,7 +141,7 @@ class Frame:
                 if not nodes[self._ready[0]].inline and run.owes_barrier:
                     await run.barrier()
                     run.check()
-                self._start(self._ready.popleft())
+                self._start(self._ready.pop(0))
                 turn += 1
                 if turn % _TURN == 0:
                     await asyncio.sleep(0)
@@ -158,7 +158,7 @@ class Frame:
     def _finish_ready(self) -> None:
         """Run what is due without waiting when a node has failed, so that the outcome does not hang on their order."""
         while self._ready:
-            index = self._ready.popleft()
+            index = self._ready.pop(0)
             if self.plan.nodes[index].inline:
                 with suppress(NodeBroke):  # the first failure counts
                     self._start(index)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from dify_kernel.contracts.model import ModelFeature, ModelInfo, ModelType, ParameterRule, Pricing
@@ -104,6 +104,7 @@ def listed() -> tuple[ModelInfo, ...]:
     return (*chat, instruct, *embedding, *other)
 
 
+@lru_cache(256)
 def describe(model: str, model_type: ModelType) -> ModelInfo:
     """The facts of a listed model; a dated or fine-tuned name has those of its base.
 

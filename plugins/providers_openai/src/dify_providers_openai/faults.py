@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -19,7 +17,7 @@ from dify_kernel.errors import (
 
 from dify_providers_openai.settings import OpenAICredentials
 
-__all__ = ["refusal", "translated", "words"]
+__all__ = ["Translated", "refusal", "words"]
 
 MAX_WORDS = 1000
 
@@ -58,20 +56,37 @@ def words(body: bytes | Any) -> tuple[str, str]:
     return str(said)[:MAX_WORDS], ""
 
 
-@contextmanager
-def translated(credentials: OpenAICredentials) -> Iterator[None]:
-    """Turn failures of HTTP into the family of the contract."""
-    try:
-        yield
-    except HttpConnectionError as exc:
-        raise InvokeConnectionError(
-            f"{credentials.base} cannot be reached: {exc.message}", hint="Check the API base and the network."
-        ) from exc
-    except OutboundRefused as exc:
-        raise InvokeBadRequestError(f"{credentials.base} may not be reached: {exc.message}", hint=exc.hint) from exc
-    except HttpTooLarge as exc:
-        raise InvokeBadRequestError(f"{credentials.base} answered too much: {exc.message}") from exc
-    except (msgspec.DecodeError, msgspec.ValidationError) as exc:
-        raise InvokeServerUnavailableError(
-            f"{credentials.base} answered something that is not of this API: {exc}.", hint="Check the API base."
-        ) from exc
+class Translated:
+    """Turns failures of HTTP in its block into the family of the contract.
+
+    A class with slots, as thousands of calls wait in such a block.
+    """
+
+    __slots__ = ("_credentials",)
+
+    def __init__(self, credentials: OpenAICredentials) -> None:
+        self._credentials = credentials
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: object) -> None:
+        told = _told(exc, self._credentials.base) if exc is not None else None
+        if told is not None:
+            raise told from exc
+
+
+def _told(exc: BaseException, base: str) -> InvokeError | None:
+    if isinstance(exc, HttpConnectionError):
+        return InvokeConnectionError(
+            f"{base} cannot be reached: {exc.message}", hint="Check the API base and the network."
+        )
+    if isinstance(exc, OutboundRefused):
+        return InvokeBadRequestError(f"{base} may not be reached: {exc.message}", hint=exc.hint)
+    if isinstance(exc, HttpTooLarge):
+        return InvokeBadRequestError(f"{base} answered too much: {exc.message}")
+    if isinstance(exc, msgspec.DecodeError):  # a ValidationError is one
+        return InvokeServerUnavailableError(
+            f"{base} answered something that is not of this API: {exc}.", hint="Check the API base."
+        )
+    return None

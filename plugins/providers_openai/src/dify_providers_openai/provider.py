@@ -35,7 +35,7 @@ from dify_kernel.errors import (
 from dify_providers_openai import catalog
 from dify_providers_openai.bodies import chat_body, completion_body
 from dify_providers_openai.chat import DeltaReader
-from dify_providers_openai.faults import refusal, translated, words
+from dify_providers_openai.faults import Translated, refusal, words
 from dify_providers_openai.settings import OpenAICredentials
 from dify_providers_openai.wire import Chunk, Embedded, EventSplitter, Heard, Moderated, Ranked
 
@@ -92,7 +92,7 @@ class OpenAIProvider(ModelProvider):
         request = HttpRequest(
             method="GET", url=f"{credentials.base}/models", headers=_headers(credentials), timeout=CHECKING
         )
-        with translated(credentials):
+        with Translated(credentials):
             answer = await self.ports.http.send(request)
         if answer.status in (404, 405, 501):
             return False
@@ -122,39 +122,31 @@ class OpenAIProvider(ModelProvider):
         if counted not in self._refused:
             body["stream_options"] = {"include_usage": True}
         reader = DeltaReader(request, info.pricing)
-        try:
-            async with aclosing(self._generate(credentials, path, body, reader)) as deltas:
-                async for delta in deltas:
-                    yield delta
-        except InvokeBadRequestError as exc:
-            if "stream_options" not in exc.message or "stream_options" not in body:
-                raise
-            self._refused.add(counted)
-            del body["stream_options"]
-            async with aclosing(self._generate(credentials, path, body, reader)) as deltas:
-                async for delta in deltas:
-                    yield delta
-        yield reader.last()
-
-    async def _generate(
-        self, credentials: OpenAICredentials, path: str, body: dict[str, Any], reader: DeltaReader
-    ) -> AsyncGenerator[LLMDelta, None]:
-        """Every delta of one call but the last; leaving it closes the connection."""
-        request = _request(credentials, path, body, timeout=GENERATING)
-        with translated(credentials):
-            async with self.ports.http.stream(request) as answer:
-                await _succeeded(answer, credentials)
-                async with aclosing(_payloads(answer)) as payloads:
-                    async for data in payloads:
-                        delta = reader.read(_chunk(data, credentials))
-                        if delta is not None:
-                            yield delta
+        # One generator from here to the client: every layer costs each piece its time and each call its memory.
+        while True:
+            try:
+                with Translated(credentials):
+                    call = _request(credentials, path, body, timeout=GENERATING)
+                    async with self.ports.http.stream(call) as answer:
+                        await _succeeded(answer, credentials)
+                        async with aclosing(_payloads(answer)) as payloads:
+                            async for data in payloads:
+                                delta = reader.read(_chunk(data, credentials))
+                                if delta is not None:
+                                    yield delta
+                break
+            except InvokeBadRequestError as exc:
+                if "stream_options" not in exc.message or "stream_options" not in body:
+                    raise
+                self._refused.add(counted)
+                del body["stream_options"]
         if not reader.finished:
             raise InvokeConnectionError(
                 f"{credentials.base} broke off in the middle of an answer.", hint="Try again.", model=body["model"]
             )
         if (rest := reader.rest()) is not None:
             yield rest
+        yield reader.last()
 
     # -- embeddings and rerank ----------------------------------------------------------------------------------
 
@@ -228,7 +220,7 @@ class OpenAIProvider(ModelProvider):
             ],
             timeout=WAITING,
         )
-        with translated(credentials):
+        with Translated(credentials):
             answer = await self.ports.http.send(request)
             if answer.status != 200:
                 raise refusal(answer.status, answer.content, credentials)
@@ -240,7 +232,7 @@ class OpenAIProvider(ModelProvider):
         voice = voice or next(iter(catalog.describe(model, ModelType.TTS).voices), "alloy")
         for part in _spoken_parts(text):
             body = {"model": model, "input": part, "voice": voice, "response_format": "mp3"}
-            with translated(credentials):
+            with Translated(credentials):
                 async with self.ports.http.stream(_request(credentials, "/audio/speech", body)) as answer:
                     await _succeeded(answer, credentials)
                     async for piece in answer.chunks():
@@ -264,7 +256,7 @@ class OpenAIProvider(ModelProvider):
         *,
         timeout: Timeout = WAITING,
     ) -> T:
-        with translated(credentials):
+        with Translated(credentials):
             answer = await self.ports.http.send(_request(credentials, path, body, timeout=timeout))
             if answer.status != 200:
                 raise refusal(answer.status, answer.content, credentials)
