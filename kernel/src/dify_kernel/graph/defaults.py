@@ -11,7 +11,7 @@ from dify_kernel.graph.values import ValueType, cast
 __all__ = ["DefaultValue", "RetryConfig", "convert_default"]
 
 
-class RetryConfig(msgspec.Struct, frozen=True, kw_only=True):
+class RetryConfig(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How often a failed node is tried again, and the milliseconds between two attempts."""
 
     retry_enabled: bool = False
@@ -24,7 +24,7 @@ class RetryConfig(msgspec.Struct, frozen=True, kw_only=True):
         return 1 + (max(self.max_retries, 0) if self.retry_enabled else 0)
 
 
-class DefaultValue(msgspec.Struct, frozen=True, kw_only=True):
+class DefaultValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One output that a failed node gets instead."""
 
     key: str

@@ -34,12 +34,14 @@ class OutputMap:
         self.wanted: set[tuple[str, str]] = set()
         self.writers: dict[int, list[int]] = {}
         self.late: dict[int, set[Selector]] = {}
-        writers = [node.index for node in plan.nodes if any(name[0] != node.id for name in node.node.writes())]
+        writers = [
+            node.index
+            for node in plan.nodes
+            if (names := node.node.writes()) and any(name[0] != node.id for name in names)
+        ]
         #: Where a value comes from; what stands inside a container is there when the container has ended.
-        self.position = {
-            **{inner: node.index for node in plan.nodes if node.body for inner in node.body.inner_ids()},
-            **{node.id: node.index for node in plan.nodes},
-        }
+        self.position = {inner: node.index for node in plan.nodes if node.body for inner in node.body.inner_ids()}
+        self.position.update((node.id, node.index) for node in plan.nodes)
         #: The maps of containers' bodies, and the ids of all nodes of the plan, those inside containers among them.
         self.bodies = {node.index: OutputMap(node.body) for node in plan.nodes if node.body is not None}
         self.inner_ids = plan.inner_ids()

@@ -1,11 +1,15 @@
 """Compiles a DSL graph to an immutable plan; every problem is reported with its node id, not only the first.
 
-The nodes inside a container become a plan of their own, the container's `body`.
+The nodes inside a container become a plan of their own, the container's `body`. Nothing that a plan is made of leads
+back to where it came from, so its structs are left out of garbage collection (`gc=False`): a plan of thousands of nodes
+would be walked through while it is made, and again with every later collection.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import groupby
 from typing import Any, Final, Literal
 
 import msgspec
@@ -21,7 +25,7 @@ FAIL_BRANCH: Final = "fail-branch"
 DEFAULT_VALUE: Final = "default-value"
 
 
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
+class Problem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One thing that is wrong with a graph. Errors stop it from running, warnings do not."""
 
     code: str
@@ -30,7 +34,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     severity: Literal["error", "warning"] = "error"
 
 
-class Edge(msgspec.Struct, frozen=True):
+class Edge(msgspec.Struct, frozen=True, gc=False):
     """One edge between two plan nodes, by their indexes."""
 
     index: int
@@ -39,7 +43,7 @@ class Edge(msgspec.Struct, frozen=True):
     handle: str
 
 
-class PlanNode(msgspec.Struct, frozen=True, kw_only=True):
+class PlanNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One node of a plan with everything the engine asks for at run time."""
 
     index: int
@@ -58,7 +62,7 @@ class PlanNode(msgspec.Struct, frozen=True, kw_only=True):
     extras: dict[str, Any] = {}
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A compiled graph, shared by all its runs. `nodes` is in document order, `order` topological."""
 
     nodes: tuple[PlanNode, ...]
@@ -85,13 +89,19 @@ Resolve = Callable[[str, str], type[Node]]
 """Gives the node class of a type and version; PluginNotFound when nothing offers it."""
 
 
-class _Envelope(msgspec.Struct, kw_only=True):
+class _Envelope(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     type: str = ""
     title: str = ""
     version: str | float = "1"
     error_strategy: str | None = None
     default_value: list[DefaultValue] | None = None
     retry_config: RetryConfig | None = None
+
+
+_UNREAD: Final = _Envelope()
+_NO_RETRY: Final = RetryConfig()
+#: Of most nodes; nothing is put into it.
+_NOTHING: Final[dict[str, Any]] = {}
 
 
 def inspect_graph(graph: Mapping[str, Any], resolve: Resolve, *, root_id: str | None = None) -> list[Problem]:
@@ -120,18 +130,15 @@ def compile_plan(graph: Mapping[str, Any], resolve: Resolve, *, root_id: str | N
     return msgspec.structs.replace(plan, warnings=tuple(reader.problems))
 
 
-class _Draft:
+class _Draft(msgspec.Struct, gc=False, eq=False):
     """A node while the plan is being made."""
 
-    __slots__ = ("data", "defaults", "envelope", "id", "node", "parent")
-
-    def __init__(self, node_id: str, data: Mapping[str, Any], parent: str) -> None:
-        self.id = node_id
-        self.data = data
-        self.parent = parent
-        self.envelope = _Envelope()
-        self.node: Node | None = None
-        self.defaults: dict[str, Any] = {}
+    id: str
+    data: Mapping[str, Any]
+    parent: str
+    envelope: _Envelope = _UNREAD
+    node: Node | None = None
+    defaults: dict[str, Any] | None = None
 
 
 class _Reader:
@@ -139,6 +146,7 @@ class _Reader:
 
     def __init__(self, resolve: Resolve) -> None:
         self.resolve = resolve
+        self.classes: dict[tuple[str, str | float], type[Node]] = {}
         self.problems: list[Problem] = []
         self.drafts: dict[str, _Draft] = {}
         self.groups: dict[str, list[str]] = {}
@@ -158,16 +166,17 @@ class _Reader:
             self.problem("invalid_graph", "`nodes` must be a list.")
             return
         for item in nodes:
-            if not isinstance(item, Mapping):
+            if not isinstance(item, dict):
                 self.problem("invalid_node", "A node must be a mapping with `id` and `data`.")
             elif item.get("type") != "custom-note":
                 self._read_node(item)
         for draft in self.drafts.values():
-            parent = self.drafts.get(draft.parent)
-            inside = parent is not None and (parent.node is None or parent.node.kind is NodeKind.CONTAINER)
-            draft.parent = draft.parent if inside else ""
+            if draft.parent:
+                parent = self.drafts.get(draft.parent)
+                inside = parent is not None and (parent.node is None or parent.node.kind is NodeKind.CONTAINER)
+                draft.parent = draft.parent if inside else ""
         for draft in self.drafts.values():
-            if self._contains_itself(draft):
+            if draft.parent and self._contains_itself(draft):
                 self.problem("invalid_node", "The container is inside itself.", draft.id)
                 draft.parent = ""
             self.groups.setdefault(draft.parent, []).append(draft.id)
@@ -188,12 +197,12 @@ class _Reader:
             self.problem("invalid_node", "A node has no `id`.")
         elif node_id in self.drafts:
             self.problem("duplicate_node", f"The node id {node_id!r} is used twice.", node_id)
-        elif not isinstance(data, Mapping):
+        elif not isinstance(data, dict):
             self.problem("invalid_node", "`data` must be a mapping.", node_id)
             self.drafts[node_id] = _Draft(node_id, {}, str(item.get("parentId") or ""))
         else:
-            named = (item.get("parentId"), data.get("loop_id"), data.get("iteration_id"))
-            self.drafts[node_id] = draft = _Draft(node_id, data, next((str(name) for name in named if name), ""))
+            parent = item.get("parentId") or data.get("loop_id") or data.get("iteration_id") or ""
+            self.drafts[node_id] = draft = _Draft(node_id, data, str(parent))
             self._read_data(draft)
 
     def _read_data(self, draft: _Draft) -> None:
@@ -202,18 +211,19 @@ class _Reader:
         except msgspec.ValidationError as exc:
             self.problem("invalid_node", f"{exc}.", draft.id)
             return
-        kind = draft.envelope.type
+        kind, version = draft.envelope.type, draft.envelope.version
         if not kind:
             self.problem("invalid_node", "`data.type` is missing.", draft.id)
             return
         try:
-            cls = self.resolve(kind, str(draft.envelope.version))
+            cls = self.classes.get((kind, version)) or self.resolve(kind, str(version))
         except PluginNotFound:
             self.problem("unknown_node", f"No installed plugin offers the node type {kind!r}.", draft.id)
             return
         except PluginError as exc:
             self.problem("unknown_node", f"The node type {kind!r} cannot be used: {exc.message}", draft.id)
             return
+        self.classes[(kind, version)] = cls
         try:
             draft.node = cls(draft.id, msgspec.convert(draft.data, cls.Config, strict=False))
         except msgspec.ValidationError as exc:
@@ -230,11 +240,13 @@ class _Reader:
         strategy = draft.envelope.error_strategy
         if strategy not in (None, "", FAIL_BRANCH, DEFAULT_VALUE):
             self.problem("invalid_node", f"Unknown error strategy {strategy!r}.", draft.id)
-        for item in draft.envelope.default_value or []:
-            try:
-                draft.defaults[item.key] = convert_default(item)
-            except ValueError as exc:
-                self.problem("invalid_node", f"Default value {item.key!r}: {exc}.", draft.id)
+        if draft.envelope.default_value:
+            draft.defaults = {}
+            for item in draft.envelope.default_value:
+                try:
+                    draft.defaults[item.key] = convert_default(item)
+                except ValueError as exc:
+                    self.problem("invalid_node", f"Default value {item.key!r}: {exc}.", draft.id)
 
     # -- edges ------------------------------------------------------------------------------------------------
 
@@ -245,23 +257,23 @@ class _Reader:
             return
         seen = set()
         for item in edges:
-            if not isinstance(item, Mapping):
+            if not isinstance(item, dict):
                 self.problem("invalid_edge", "An edge must be a mapping with `source` and `target`.")
                 continue
             source, target = str(item.get("source") or ""), str(item.get("target") or "")
-            handle = str(item.get("sourceHandle") or "source")
-            if (source, target, handle) in seen:
+            edge = (source, target, str(item.get("sourceHandle") or "source"))
+            if edge in seen:
                 continue
-            seen.add((source, target, handle))
-            missing = [end for end in (source, target) if end not in self.drafts]
-            if missing:
+            seen.add(edge)
+            begin, end = self.drafts.get(source), self.drafts.get(target)
+            if begin is None or end is None:
                 self.problem(
                     "missing_node",
-                    f"An edge names the node {missing[0]!r}, which does not exist.",
-                    source if source in self.drafts else target or None,
+                    f"An edge names the node {source if begin is None else target!r}, which does not exist.",
+                    source if begin is not None else target or None,
                 )
-            elif self.drafts[source].parent == self.drafts[target].parent:
-                self.edges.setdefault(self.drafts[source].parent, []).append((source, target, handle))
+            elif begin.parent == end.parent:
+                self.edges.setdefault(begin.parent, []).append(edge)
 
 
 class _Compiler:
@@ -280,14 +292,15 @@ class _Compiler:
         return self._build(root) if root is not None else None
 
     def _root(self, root_id: str | None) -> str | None:
-        targets = {target for _, target, _ in self.edges}
-        kinds = {node_id: draft.node.kind for node_id, draft in self.drafts.items() if draft.node}
         if root_id is not None:
-            if root_id in kinds:
+            named = self.drafts.get(root_id)
+            if named is not None and named.node is not None:
                 return root_id
             self.problem("invalid_root", f"The root node {root_id!r} does not exist.", root_id)
             return None
-        roots = [node_id for node_id, kind in kinds.items() if kind is NodeKind.ROOT and node_id not in targets]
+        roots = [node_id for node_id, d in self.drafts.items() if d.node is not None and d.node.kind is NodeKind.ROOT]
+        led_to = {target for _, target, _ in self.edges if target in roots}
+        roots = [node_id for node_id in roots if node_id not in led_to]
         types = {self.drafts[node_id].envelope.type for node_id in roots}
         if "start" in types and len(types) > 1:
             self.problem(
@@ -314,23 +327,14 @@ class _Compiler:
         return (roots or free)[0]
 
     def _build(self, root: str) -> Plan:
-        edges = self._reached(root)
-        alive = {root} | {target for _, target, _ in edges}
-        for node_id in self.drafts:
-            if node_id not in alive:
-                self.problem(
-                    "unreachable_node", "No path leads here from the start; the node never runs.", node_id, warning=True
-                )
-        ids = [node_id for node_id in self.drafts if node_id in alive]
+        ids = self._reached(root)
         position = {node_id: index for index, node_id in enumerate(ids)}
+        edges = [edge for edge in self.edges if edge[0] in position]
         wires = tuple(Edge(i, position[s], position[t], h) for i, (s, t, h) in enumerate(edges))
-        order = self._sort(ids, wires)
+        incoming = _grouped([wire.target for wire in wires], len(ids))
+        outgoing = _grouped([wire.source for wire in wires], len(ids))
+        order = self._sort(ids, wires, [len(edges_to) for edges_to in incoming], outgoing)
         self._check_references(ids)
-        incoming: list[list[int]] = [[] for _ in ids]
-        outgoing: list[list[int]] = [[] for _ in ids]
-        for wire in wires:
-            incoming[wire.target].append(wire.index)
-            outgoing[wire.source].append(wire.index)
         nodes = tuple(
             self._plan_node(index, self.drafts[node_id], incoming[index], outgoing[index])
             for index, node_id in enumerate(ids)
@@ -346,7 +350,8 @@ class _Compiler:
             responses=tuple(n.index for n in nodes if n.node.kind is NodeKind.RESPONSE),
         )
 
-    def _reached(self, root: str) -> list[tuple[str, str, str]]:
+    def _reached(self, root: str) -> list[str]:
+        """The nodes to which a path leads from the root, in document order; a warning for each other."""
         outgoing: dict[str, list[str]] = {}
         for source, target, _ in self.edges:
             outgoing.setdefault(source, []).append(target)
@@ -356,35 +361,43 @@ class _Compiler:
                 if target not in alive:
                     alive.add(target)
                     stack.append(target)
-        return [edge for edge in self.edges if edge[0] in alive]
+        for node_id in self.drafts:
+            if node_id not in alive:
+                self.problem(
+                    "unreachable_node", "No path leads here from the start; the node never runs.", node_id, warning=True
+                )
+        return [node_id for node_id in self.drafts if node_id in alive]
 
-    def _sort(self, ids: Sequence[str], edges: Iterable[Edge]) -> tuple[int, ...]:
-        """Topological order; what is left over is a cycle, and every node on one is named."""
-        waiting = [0] * len(ids)
-        outgoing: list[list[int]] = [[] for _ in ids]
-        for edge in edges:
-            waiting[edge.target] += 1
-            outgoing[edge.source].append(edge.target)
+    def _sort(
+        self, ids: Sequence[str], edges: Sequence[Edge], waiting: list[int], outgoing: Sequence[Sequence[int]]
+    ) -> tuple[int, ...]:
+        """Topological order; what is left over is a cycle, and every node on one is named.
+
+        `waiting` is how many edges lead to each node; it is used up.
+        """
         order, ready = [], [index for index, count in enumerate(waiting) if count == 0]
         while ready:
             index = ready.pop()
             order.append(index)
-            for target in outgoing[index]:
+            for edge in outgoing[index]:
+                target = edges[edge].target
                 waiting[target] -= 1
                 if waiting[target] == 0:
                     ready.append(target)
-        for index in _on_cycles(outgoing, set(range(len(ids))) - set(order)):
-            self.problem(
-                "cycle", "The node lies on a cycle; a path may not lead back to where it came from.", ids[index]
-            )
+        if len(order) < len(ids):
+            targets = [[edges[edge].target for edge in leaving] for leaving in outgoing]
+            for index in _on_cycles(targets, set(range(len(ids))) - set(order)):
+                self.problem(
+                    "cycle", "The node lies on a cycle; a path may not lead back to where it came from.", ids[index]
+                )
         return tuple(order)
 
     def _check_references(self, ids: Iterable[str]) -> None:
-        known = RESERVED | self.reader.drafts.keys()
+        known = self.reader.drafts
         for node_id in ids:
             node = self.drafts[node_id].node
             for selector in node.selectors() if node else []:
-                if selector and selector[0] not in known:
+                if selector and selector[0] not in known and selector[0] not in RESERVED:
                     self.problem(
                         "missing_variable",
                         f"Refers to {'.'.join(selector)}; no node has the id {selector[0]!r}.",
@@ -392,14 +405,15 @@ class _Compiler:
                         warning=True,
                     )
 
-    def _plan_node(self, index: int, draft: _Draft, incoming: Sequence[int], outgoing: Sequence[int]) -> PlanNode:
+    def _plan_node(self, index: int, draft: _Draft, incoming: tuple[int, ...], outgoing: tuple[int, ...]) -> PlanNode:
         node, envelope = draft.node, draft.envelope
         if node is None:
             raise InvalidGraph("a node without a class reached the plan", problems=self.reader.problems)
         strategy = envelope.error_strategy or None
-        retry = envelope.retry_config if node.retryable and envelope.retry_config else RetryConfig()
+        retry = envelope.retry_config if node.retryable and envelope.retry_config else _NO_RETRY
+        inline, container = _shape(type(node))
         body = None
-        if isinstance(node, ContainerNode):
+        if container and isinstance(node, ContainerNode):
             body = _Compiler(self.reader, draft.id).plan(node.start_node_id())
         return PlanNode(
             index=index,
@@ -407,16 +421,31 @@ class _Compiler:
             type=envelope.type,
             title=envelope.title,
             node=node,
-            inline=isinstance(node, InlineNode),
+            inline=inline,
             strategy=strategy,
             retry=retry,
-            defaults=draft.defaults,
+            defaults=draft.defaults or _NOTHING,
             branching=node.kind is NodeKind.BRANCH or strategy == FAIL_BRANCH,
-            incoming=tuple(incoming),
-            outgoing=tuple(outgoing),
+            incoming=incoming,
+            outgoing=outgoing,
             body=body,
-            extras=node.extras(),
+            extras=node.extras() or _NOTHING,
         )
+
+
+def _grouped(keys: Sequence[int], count: int) -> list[tuple[int, ...]]:
+    """Where each of the keys 0 to `count` - 1 stands, in order."""
+    found: list[tuple[int, ...]] = [()] * count
+    of = keys.__getitem__
+    for key, places in groupby(sorted(range(len(keys)), key=of), of):
+        found[key] = tuple(places)
+    return found
+
+
+@lru_cache(1024)
+def _shape(kind: type[Node]) -> tuple[bool, bool]:
+    """Whether nodes of a class are inline, and whether they are containers; asked of each node of a large graph."""
+    return issubclass(kind, InlineNode), issubclass(kind, ContainerNode)
 
 
 def _on_cycles(outgoing: Sequence[Sequence[int]], left: set[int]) -> list[int]:

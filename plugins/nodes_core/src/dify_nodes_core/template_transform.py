@@ -48,7 +48,8 @@ class TemplateTransformNode(InlineNode):
         super().__init__(node_id, config)
         self._variables = [(item.variable, tuple(item.value_selector)) for item in config.variables or []]
         #: A template without tags is its own output; anything else is compiled when it first runs.
-        self._literal = not any(mark in config.template for mark in "{\r") and not config.template.endswith("\n")
+        text = config.template
+        self._literal = "{" not in text and "\r" not in text and not text.endswith("\n")
         self._compiled: CompiledTemplate | None = None
 
     def selectors(self) -> list[Selector]:
