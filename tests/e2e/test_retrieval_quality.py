@@ -19,7 +19,7 @@ import pytest
 from dify_host.knowledge.evaluation import mean, ndcg
 from dify_host.knowledge.labelled import LabelledSet, read_labelled
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(7200), pytest.mark.xdist_group("retrieval_quality")]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(7200)]
 
 SHARED = Path(os.environ.get("DIFY_SHARED") or Path(__file__).parents[3] / "shared")
 FOLDER = Path(os.environ.get("DIFY_RETRIEVAL_SET") or SHARED / "corpus" / "retrieval" / "cranfield")
@@ -86,5 +86,8 @@ def test_semantic_search_is_exact_and_hybrid_no_worse(by_hand: float, data: Path
     found = {item["setting"]: item["measures"]["ndcg"]["mean"] for item in answer["data"]}
     print(f"{store}: by hand {by_hand:.4f}, " + ", ".join(f"{name} {value:.4f}" for name, value in found.items()))
     assert found["semantic"] == pytest.approx(by_hand, abs=0.005)
-    assert found["hybrid"] >= found["semantic"]
-    assert found["weights"] >= found["semantic"]
+    for item in answer["data"][1:]:
+        if "DIFY_RETRIEVAL_SET" in os.environ:  # a small set may say otherwise by chance, but not beyond it
+            assert item["measures"]["ndcg"]["difference"]["high"] >= 0, item["setting"]
+        else:
+            assert found[item["setting"]] >= found["semantic"], item["setting"]
