@@ -17,7 +17,7 @@ DATASET_KEYS = {
     *("embedding_model", "embedding_model_provider", "embedding_available", "retrieval_model_dict", "tags"),
     *("doc_form", "external_knowledge_info", "external_retrieval_model", "doc_metadata", "built_in_field_enabled"),
     *("pipeline_id", "runtime_mode", "chunk_structure", "icon_info", "is_published", "total_documents"),
-    *("total_available_documents", "enable_api", "is_multimodal"),
+    *("total_available_documents", "enable_api", "is_multimodal", "index_rebuild"),
 }
 DOCUMENT_KEYS = {
     *("id", "position", "data_source_type", "data_source_info", "data_source_detail_dict", "dataset_process_rule_id"),
@@ -106,7 +106,7 @@ async def test_text_from_upload_to_answer(house: House, key: Key) -> None:
     assert set(status[0]) == {
         *("id", "indexing_status", "processing_started_at", "parsing_completed_at", "cleaning_completed_at"),
         *("splitting_completed_at", "completed_at", "paused_at", "error", "stopped_at", "completed_segments"),
-        "total_segments",
+        *("total_segments", "reason"),
     }
     assert status[0]["indexing_status"] == "waiting"
     await index_all(house)
