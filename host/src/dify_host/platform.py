@@ -47,9 +47,10 @@ from dify_host.knowledge.indexing import Indexer
 from dify_host.knowledge.query_cache import CachedQueries
 from dify_host.knowledge.rebuild import Rebuilder
 from dify_host.knowledge.retrieval import Asker
+from dify_host.knowledge.segment_import import SegmentImporter
 from dify_host.knowledge.services import Knowledge
 from dify_host.knowledge.settings import KnowledgeSettings
-from dify_host.knowledge.tasks import INDEX, REBUILD, RETIRE, SWITCH
+from dify_host.knowledge.tasks import IMPORT, INDEX, REBUILD, RETIRE, SWITCH
 from dify_host.knowledge.turns import TurnRunner
 from dify_host.knowledge.vectors import VectorStores
 from dify_host.models.runtime import ModelRuntime, ProviderPool
@@ -234,6 +235,7 @@ class Platform:
             REBUILD: rebuilder.document,
             SWITCH: rebuilder.switch,
             RETIRE: rebuilder.retire,
+            IMPORT: SegmentImporter(self.db, self.storage, self.vectors, self.models_of, self.redis).task,
         }
         return TurnRunner(self.db, handlers, slots=slots)
 
@@ -445,6 +447,7 @@ class Platform:
             storage=self.storage,
             stores=self.vectors,
             models=CachedQueries(models, self.redis),
+            redis=self.redis,
             settings=self.knowledge_settings,
             default_embedding=default,
             http=self.http,

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from dify_kernel.errors import BadInput, NotFound, NotImplementedYet
+from dify_kernel.errors import BadInput, NotFound
 from msgspec import UNSET, UnsetType
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,6 +16,7 @@ from dify_host.db.engine import Database
 from dify_host.db.repository import Page, fetch_page, to_struct
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id, utc_now
+from dify_host.knowledge.attachments import Attachments
 from dify_host.knowledge.chunk import cut_children, estimate_tokens, text_hash
 from dify_host.knowledge.errors import SegmentNotFound
 from dify_host.knowledge.index_writer import IndexWriter
@@ -25,7 +26,15 @@ from dify_host.knowledge.rules import Rules
 from dify_host.knowledge.settings import KnowledgeSettings
 from dify_host.knowledge.tables import child_chunks, document_segments, documents, segment_attachment_bindings
 
-__all__ = ["ChildChunkView", "NewSegment", "SegmentChanges", "SegmentService", "SegmentView", "segment_view"]
+__all__ = [
+    "ChildChunkView",
+    "NewSegment",
+    "SegmentChanges",
+    "SegmentService",
+    "SegmentView",
+    "refuse_unready",
+    "segment_view",
+]
 
 
 class NewSegment(msgspec.Struct, kw_only=True):
@@ -44,6 +53,7 @@ class SegmentChanges(msgspec.Struct, kw_only=True):
     answer: str | UnsetType = UNSET
     keywords: list[str] | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
+    attachment_ids: list[str] | UnsetType = UNSET
     regenerate_child_chunks: bool = False
 
 
@@ -112,6 +122,7 @@ class SegmentService:
         self._writer = writer
         self._settings = settings or KnowledgeSettings()
         self._rows = KnowledgeRepository(db, tenant)
+        self._attachments = Attachments(self._rows)
 
     # -- segments --------------------------------------------------------------------------------------------
 
@@ -150,27 +161,44 @@ class SegmentService:
             return (await self._views(conn, [await self._rows.segment(conn, dataset_id, document_id, segment_id)]))[0]
 
     async def create(
-        self, dataset_id: str, document_id: str, new: Sequence[NewSegment], user_id: str
+        self,
+        dataset_id: str,
+        document_id: str,
+        new: Sequence[NewSegment],
+        user_id: str,
+        *,
+        ids: Sequence[str] | None = None,
     ) -> list[SegmentView]:
-        """Add segments at the end of a completed document; when the index fails, each keeps the error."""
+        """Add segments at the end of a completed document; when the index fails, each keeps the error.
+
+        With `ids`, one a segment, those that are there already are not added again.
+        """
         self._check(new)
         async with self._db.write() as conn:
             dataset = await self._rows.dataset(conn, dataset_id)
             document = await self._rows.document(conn, dataset_id, document_id, lock=True)
-            _refuse_unready(document)
+            refuse_unready(document)
+            if document.doc_form == "qa_model" and not all((item.answer or "").strip() for item in new):
+                raise BadInput("Answer is required")
+            named = dict(zip(ids or [new_id() for _ in new], new, strict=True))
+            there = {segment.id for segment in await self._by_id(conn, list(named))}
+            missing = [(segment_id, item) for segment_id, item in named.items() if segment_id not in there]
             highest = self._rows.scoped_select(document_segments, sa.func.max(document_segments.c.position))
             last = (await conn.execute(highest.where(document_segments.c.document_id == document_id))).scalar_one() or 0
-            rows = [_row(dataset, document, item, last + n, user_id) for n, item in enumerate(new, 1)]
-            await conn.execute(self._rows.scoped_insert(document_segments, rows))
+            rows = [_row(dataset, document, item, last + n, user_id) for n, (_, item) in enumerate(missing, 1)]
+            for row, (segment_id, item) in zip(rows, missing, strict=True):
+                row["id"] = segment_id
+                await conn.execute(self._rows.scoped_insert(document_segments, row))
+                if item.attachment_ids:
+                    await self._attachments.bind(conn, dataset_id, document_id, segment_id, item.attachment_ids)
             if document.doc_form == "hierarchical_model":
                 rule = (await self._rows.process_rule(conn, document.dataset_process_rule_id)).effective
                 for row in rows:
                     await self._add_children(conn, dataset, str(row["id"]), document_id, row["content"], rule, user_id)
             await self._count(conn, document_id)
-        ids = [str(row["id"]) for row in rows]
-        await self._index(dataset, ids)
+        await self._index(dataset, list(named))
         async with self._db.read() as conn:
-            return await self._views(conn, await self._by_id(conn, ids))
+            return await self._views(conn, await self._by_id(conn, list(named)))
 
     async def update(
         self, dataset_id: str, document_id: str, segment_id: str, changes: SegmentChanges, user_id: str
@@ -196,6 +224,8 @@ class SegmentService:
                 values.setdefault("keywords", segment.keywords if content == segment.content else None)
                 values |= _content_values(dataset, content) | {"status": "indexing", "indexing_at": utc_now()}
             await self._change(conn, segment_id, values)
+            if not isinstance(changes.attachment_ids, UnsetType):
+                await self._attachments.bind(conn, dataset_id, document_id, segment_id, changes.attachment_ids)
             await self._count(conn, document_id)
             stale = await self._new_children(conn, dataset, segment, content, changes, user_id)
         if stale:
@@ -289,8 +319,6 @@ class SegmentService:
             raise BadInput(f"Exceeded maximum segments limit of {limit}.", hint="Send them in several requests.")
         for item in new:
             _filled(item.content)
-            if item.attachment_ids:
-                raise NotImplementedYet("Segments with attachments cannot be added yet.")
 
     async def _index(self, dataset: Dataset, segment_ids: Sequence[str]) -> None:
         """Put segments into the index; a failure stays in their rows, and is raised."""
@@ -343,7 +371,11 @@ class SegmentService:
         children: dict[str, list[ChildChunk]] = {}
         for child in await self._rows.children(conn, [segment.id for segment in segments]):
             children.setdefault(child.segment_id, []).append(child)
-        return [segment_view(segment, children.get(segment.id, ())) for segment in segments]
+        attached = await self._attachments.shown(conn, [segment.id for segment in segments])
+        views = [segment_view(segment, children.get(segment.id, ())) for segment in segments]
+        for view in views:
+            view.attachments = attached.get(view.id, [])
+        return views
 
     async def _by_id(self, conn: AsyncConnection, ids: Sequence[str]) -> list[Segment]:
         query = self._rows.scoped_select(document_segments).where(document_segments.c.id.in_(ids))
@@ -377,9 +409,8 @@ class SegmentService:
         await conn.execute(change.where(documents.c.id == document_id))
 
 
-def _refuse_unready(document: Document) -> None:
-    if document.doc_form == "qa_model":
-        raise NotImplementedYet("Segments in question-and-answer form cannot be added yet.")
+def refuse_unready(document: Document) -> None:
+    """SegmentNotFound, as the API has it, unless segments can be added to the document now."""
     if document.indexing_status != "completed":
         raise SegmentNotFound("Document is not completed.", document_id=document.id)
     if not document.enabled:

@@ -6,6 +6,7 @@ import msgspec
 from dify_kernel.contracts.http import HttpClient
 from dify_kernel.contracts.ports import ModelsPort
 from dify_kernel.contracts.storage import Storage
+from redis.asyncio import Redis
 
 from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
@@ -25,8 +26,10 @@ from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.retrieval import Asker, Retriever
 from dify_host.knowledge.runtime import KnowledgeRuntime
 from dify_host.knowledge.segment_batches import SegmentBatches
+from dify_host.knowledge.segment_import import SegmentImport
 from dify_host.knowledge.segments import SegmentService
 from dify_host.knowledge.settings import KnowledgeSettings
+from dify_host.knowledge.tasks import Tasks
 from dify_host.knowledge.vectors import VectorStores
 
 __all__ = ["Knowledge"]
@@ -45,6 +48,7 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     http: HttpClient | None = None
     keys: TenantKeys | None = None
     extractor: Extractor | None = None
+    redis: Redis | None = None
 
     @property
     def datasets(self) -> DatasetService:
@@ -85,6 +89,13 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     def segments(self) -> SegmentService:
         """Segments and child chunks."""
         return SegmentService(self.db, self.tenant, self._writer, settings=self.settings)
+
+    @property
+    def segment_import(self) -> SegmentImport:
+        """Segments from CSV files; needs `redis`."""
+        assert self.redis is not None
+        tasks = Tasks(self.db, self.tenant, slots=self.settings.tenant_isolated_task_concurrency)
+        return SegmentImport(self._rows, tasks, Links(self.db, self.tenant), self.redis)
 
     @property
     def lists(self) -> KnowledgeLists:

@@ -142,33 +142,39 @@ class Tasks(TenantRepository):
 
     async def take(self, slot: int, turn: int) -> Task | None:
         """The task that this slot goes on with, else the oldest that waits; None without one or out of turn."""
-        async with self.db.write() as conn:
-            if not await self._has_turn(conn, slot, turn):
-                return None
-            await conn.execute(self._mine(slot, turn, looked_at=utc_now()))
-            open_tasks = self.scoped_select(knowledge_tasks).where(knowledge_tasks.c.error.is_(None))
-            held = open_tasks.where(knowledge_tasks.c.slot == slot)
-            waiting = open_tasks.where(knowledge_tasks.c.slot.is_(None))
-            for query in (held, waiting):
-                row = (await conn.execute(query.order_by(knowledge_tasks.c.id).limit(1))).one_or_none()
-                if row is not None:
-                    taken = self.scoped_update(knowledge_tasks, {"slot": slot, "taken_at": utc_now()})
-                    await conn.execute(taken.where(knowledge_tasks.c.id == row.id))
-                    return to_struct(row, Task)
-        return None
+        return await self.db.run_write(lambda conn: self._taken(conn, slot, turn))
 
     async def settle(self, task: Task, *, error: str | None = None) -> None:
         """Record that a task is done, or why it failed; one that was asked for meanwhile waits again."""
-        async with self.db.write() as conn:
-            unchanged = knowledge_tasks.c.id == task.id, knowledge_tasks.c.requested == task.requested
-            if error is None:
-                ended = await conn.execute(self.scoped_delete(knowledge_tasks).where(*unchanged))
-            else:
-                failed = {"error": error, "slot": None, "note": None}
-                ended = await conn.execute(self.scoped_update(knowledge_tasks, failed).where(*unchanged))
-            if ended.rowcount == 0:
-                waits = self.scoped_update(knowledge_tasks, {"slot": None, "note": None})
-                await conn.execute(waits.where(knowledge_tasks.c.id == task.id))
+        await self.db.run_write(lambda conn: self._settled(conn, task, error))
+
+    def _taken(self, conn: sa.Connection, slot: int, turn: int) -> Task | None:
+        # The lock on the slots' rows keeps two slots from taking the same task.
+        turns = self.scoped_select(knowledge_turns).order_by(knowledge_turns.c.slot).with_for_update()
+        held = {row.slot: row for row in conn.execute(turns)}
+        if slot not in held or not held[slot].active or held[slot].turn != turn:
+            return None
+        conn.execute(self._mine(slot, turn, looked_at=utc_now()))
+        mine = sa.or_(knowledge_tasks.c.slot == slot, knowledge_tasks.c.slot.is_(None))
+        query = self.scoped_select(knowledge_tasks).where(knowledge_tasks.c.error.is_(None), mine)
+        first = query.order_by(knowledge_tasks.c.slot.is_(None), knowledge_tasks.c.id).limit(1)
+        row = conn.execute(first).one_or_none()
+        if row is None:
+            return None
+        taken = self.scoped_update(knowledge_tasks, {"slot": slot, "taken_at": utc_now()})
+        conn.execute(taken.where(knowledge_tasks.c.id == row.id))
+        return to_struct(row, Task)
+
+    def _settled(self, conn: sa.Connection, task: Task, error: str | None) -> None:
+        unchanged = knowledge_tasks.c.id == task.id, knowledge_tasks.c.requested == task.requested
+        if error is None:
+            ended = conn.execute(self.scoped_delete(knowledge_tasks).where(*unchanged))
+        else:
+            failed = {"error": error, "slot": None, "note": None}
+            ended = conn.execute(self.scoped_update(knowledge_tasks, failed).where(*unchanged))
+        if ended.rowcount == 0:
+            waits = self.scoped_update(knowledge_tasks, {"slot": None, "note": None})
+            conn.execute(waits.where(knowledge_tasks.c.id == task.id))
 
     async def note(self, purpose: str, target_id: str, note: str | None) -> None:
         """Say what a task that is under work waits for; None when it goes on."""
