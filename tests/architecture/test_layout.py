@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from dify_kernel.proof import read_proofs
 
 ROOT = Path(__file__).parents[2]
 PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.toml"))
@@ -18,6 +19,7 @@ KINDS = {
     "nodes": "dify.nodes",
     "auth": "dify.auth",
     "tools": "dify.tools",
+    "datasources": "dify.datasources",
     "hooks": "dify.hooks",
 }
 SOURCES = sorted(
@@ -57,6 +59,15 @@ def test_a_plugins_project_file_is_short_and_configures_no_tool(plugin: Path) ->
     assert "tool" not in tomllib.loads(text)
     kernel = re.compile(r"dify-kernel(\[[a-z,]+\])?>=0\.1,<1")
     assert any(kernel.fullmatch(dependency) for dependency in project(plugin)["dependencies"])
+
+
+@pytest.mark.parametrize(
+    "plugin", [path for path in PLUGINS if path.name.startswith(("vdb_", "storage_"))], ids=lambda path: path.name
+)
+def test_a_store_says_against_what_it_was_proven(plugin: Path) -> None:
+    proofs = read_proofs(plugin / "src" / f"dify_{plugin.name}")
+    assert proofs, "run its suite with `-m proof --write-proof`"
+    assert [proven for proven in proofs if proven.failed or not proven.passed] == []
 
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
