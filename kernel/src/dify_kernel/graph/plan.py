@@ -298,9 +298,9 @@ class _Compiler:
                 return root_id
             self.problem("invalid_root", f"The root node {root_id!r} does not exist.", root_id)
             return None
-        roots = [node_id for node_id, d in self.drafts.items() if d.node is not None and d.node.kind is NodeKind.ROOT]
-        led_to = {target for _, target, _ in self.edges if target in roots}
-        roots = [node_id for node_id in roots if node_id not in led_to]
+        starts = {node_id for node_id, d in self.drafts.items() if d.node is not None and d.node.kind is NodeKind.ROOT}
+        starts.difference_update([target for _, target, _ in self.edges])
+        roots = [node_id for node_id in self.drafts if node_id in starts]
         types = {self.drafts[node_id].envelope.type for node_id in roots}
         if "start" in types and len(types) > 1:
             self.problem(
