@@ -19,6 +19,7 @@ KINDS = {
     "providers": "models",
     "nodes": "nodes",
     "tools": "tools",
+    "datasources": "data sources",
     "auth": "authentication",
     "hooks": "hooks",
 }

@@ -15,6 +15,10 @@ __all__ = [
     "Conflict",
     "ContractMismatch",
     "CredentialsValidateFailedError",
+    "DatasourceError",
+    "DatasourceItemNotFound",
+    "DatasourceUnauthorized",
+    "DatasourceUnavailable",
     "DifyError",
     "Forbidden",
     "GraphError",
@@ -367,3 +371,34 @@ class ToolError(DifyError):
 
     code = "tool_error"
     status = 400
+
+
+# -- data sources ------------------------------------------------------------------------------------------
+
+
+class DatasourceError(DifyError):
+    """A data source failed, refused what it was asked for, or answered what cannot be understood."""
+
+    code = "datasource_error"
+    status = 400
+
+
+class DatasourceUnavailable(DatasourceError):
+    """The source cannot be reached, is busy, or asks to come back later."""
+
+    code = "datasource_unavailable"
+    status = 502
+    retryable = True
+
+
+class DatasourceUnauthorized(DatasourceError):
+    """The source refuses the credentials."""
+
+    code = "datasource_unauthorized"
+
+
+class DatasourceItemNotFound(DatasourceError):
+    """The source has no such page, document or file, or shows it no more."""
+
+    code = "datasource_item_not_found"
+    status = 404

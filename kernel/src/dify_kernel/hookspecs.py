@@ -86,6 +86,15 @@ def register_tools(register: Callable[..., None]) -> None:
     """
 
 
+@hookspec
+def register_datasources(register: Callable[..., None]) -> None:
+    """Offer sources of knowledge: `register(provider_class)`.
+
+    When: once, when the plugin is first named. Args: `register(provider: type[DatasourceProvider])`; its `name` is the
+    public name. Raises: what it raises makes the plugin broken.
+    """
+
+
 # ---- start -------------------------------------------------------------------------------------------------
 
 

@@ -40,6 +40,7 @@ _REGISTER = {
     "nodes": ("register_nodes",),
     "auth": ("register_authenticators", "register_login_methods"),
     "tools": ("register_tools",),
+    "datasources": ("register_datasources",),
     "hooks": (),
 }
 _CONTRIBUTING = tuple(name for names in _REGISTER.values() for name in names)
@@ -340,7 +341,8 @@ class Registry:
 
     def _missing(self, kind: str, name: str) -> PluginNotFound:
         installed = ", ".join(self.names(kind)) or "none"
-        guess = f"dify-{kind}-{name}" if kind in ("vdb", "storage", "providers", "auth", "tools") else ""
+        named = kind in ("vdb", "storage", "providers", "auth", "tools", "datasources")
+        guess = f"dify-{kind}-{name}" if named else ""
         hint = f"Installed: {installed}." + (f" If it exists: pip install {guess}." if guess else "")
         return PluginNotFound(f"No installed plugin offers the {kind} name {name!r}.", hint=hint, plugin=name)
 

@@ -18,6 +18,7 @@ GROUPS: Final[dict[str, str]] = {
     "nodes": "dify.nodes",
     "auth": "dify.auth",
     "tools": "dify.tools",
+    "datasources": "dify.datasources",
     "hooks": "dify.hooks",
 }
 

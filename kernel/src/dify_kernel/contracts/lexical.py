@@ -98,15 +98,19 @@ class Bm25:
         sharing = set()
         for id, text in documents:
             counts = Counter(text_terms(text))
-            length = counts.total()
-            self._documents += 1
-            self._length += length
-            shared = {term: counts[term] for term in self._wanted if counts[term]}
-            if shared:
-                self._holding.update(shared.keys())
-                self._found[id] = (length, shared)
+            if self.add_counted(id, counts.total(), counts):
                 sharing.add(id)
         return sharing
+
+    def add_counted(self, id: str, length: int, counts: Mapping[str, int]) -> bool:
+        """Take a document by how many words it has and how often each of the query's; whether it shares one."""
+        self._documents += 1
+        self._length += length
+        shared = {term: counts[term] for term in self._wanted if counts.get(term)}
+        if shared:
+            self._holding.update(shared.keys())
+            self._found[id] = (length, shared)
+        return bool(shared)
 
     def ranked(self, documents: int | None = None) -> list[tuple[str, float]]:
         """Ids and scores, best first, ties by id; `documents` is how many there are when only some were added."""

@@ -10,7 +10,6 @@ from dify_kernel.contracts.http import (
     HttpConnectionError,
     HttpRequest,
     HttpResponse,
-    HttpStream,
     HttpTimeout,
     HttpTooLarge,
 )
@@ -42,10 +41,11 @@ class PlainHttpClient:
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send and read the whole answer; any status is an answer."""
         async with self.stream(request) as answer:
-            return HttpResponse(status=answer.status, headers=answer.headers, content=await answer.read())
+            content = await answer.read()
+            return HttpResponse(status=answer.status, headers=answer.headers, content=content, url=answer.url)
 
     @asynccontextmanager
-    async def stream(self, request: HttpRequest) -> AsyncIterator[HttpStream]:
+    async def stream(self, request: HttpRequest) -> AsyncIterator[_Stream]:
         """Send and yield the answer while it arrives; leaving the block closes the connection."""
         with _translated(request):
             async with self._client(request.verify).stream(
@@ -66,6 +66,7 @@ class _Stream:
         self._answer = answer
         self._request = request
         self.status = answer.status_code
+        self.url = str(answer.url)
         self.headers = [(name.lower(), value) for name, value in answer.headers.multi_items()]
 
     async def lines(self) -> AsyncIterator[str]:

@@ -1,0 +1,81 @@
+"""What every data source does alike with HTTP: ask a service, and tell its refusals apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from dify_kernel.contracts.http import HttpClient, HttpConnectionError, HttpRequest, HttpResponse, HttpTooLarge
+from dify_kernel.errors import (
+    CredentialsValidateFailedError,
+    DatasourceError,
+    DatasourceItemNotFound,
+    DatasourceUnauthorized,
+    DatasourceUnavailable,
+    OutboundRefused,
+)
+
+__all__ = ["ask", "ask_json", "refusal", "refuse_credentials"]
+
+_LATER = frozenset((408, 409, 423, 425, 429))
+_MOST_WORDS = 300
+
+
+async def ask(http: HttpClient, request: HttpRequest, what: str) -> HttpResponse:
+    """The answer to a request, of any status; `what` names the other side in errors.
+
+    DatasourceUnavailable when it cannot be reached, DatasourceError for an answer that is too large and for an address
+    that must not be reached.
+    """
+    try:
+        return await http.send(request)
+    except HttpConnectionError as exc:
+        raise DatasourceUnavailable(f"{what} cannot be reached: {exc.message}", hint="Try again later.") from exc
+    except (HttpTooLarge, OutboundRefused) as exc:
+        raise DatasourceError(f"{what} cannot be read: {exc.message}", hint=exc.hint) from exc
+
+
+async def ask_json(http: HttpClient, request: HttpRequest, what: str) -> Any:
+    """The JSON of a good answer; `refusal` for another status, DatasourceUnavailable for what is no JSON."""
+    response = await ask(http, request, what)
+    if not 200 <= response.status < 300:
+        raise refusal(response, what)
+    try:
+        return response.json()
+    except msgspec.DecodeError as exc:
+        raise DatasourceUnavailable(
+            f"{what} did not answer with JSON.", hint="Check its address, and try again later."
+        ) from exc
+
+
+def refusal(response: HttpResponse, what: str) -> DatasourceError:
+    """The error that a status of 300 and more stands for, with the service's words where it has some."""
+    status, words = response.status, _words(response)
+    told = f"{what} answered with status {status}" + (f": {words}" if words else ".")
+    if status in (401, 403):
+        return DatasourceUnauthorized(told, hint="Check the credentials and what they may read.")
+    if status in (404, 410):
+        return DatasourceItemNotFound(told, hint="It may be gone, or not be shared.")
+    if status in _LATER or status >= 500:
+        return DatasourceUnavailable(told, hint="Try again later.")
+    return DatasourceError(told, hint="Check what it was asked for.")
+
+
+def refuse_credentials(exc: DatasourceUnauthorized) -> CredentialsValidateFailedError:
+    """What `check` raises for credentials that the service refuses."""
+    return CredentialsValidateFailedError(exc.message, hint=exc.hint)
+
+
+def _words(response: HttpResponse) -> str:
+    """What a service says of its error: `message`, `error` or `detail` of a JSON object."""
+    try:
+        body = response.json()
+    except msgspec.DecodeError:
+        return ""
+    if not isinstance(body, dict):
+        return ""
+    for name in ("message", "error", "detail"):
+        if isinstance(body.get(name), str) and body[name].strip():
+            return " ".join(body[name].split())[:_MOST_WORDS]
+    return ""

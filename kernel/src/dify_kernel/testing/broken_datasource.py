@@ -1,0 +1,327 @@
+"""The suites of data sources as the author of the memory provider sets them up, and providers with one fault each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, ClassVar, Final
+
+import msgspec
+
+from dify_kernel.contracts.datasource import (
+    CrawlParameters,
+    CrawlProgress,
+    Datasource,
+    DocumentContent,
+    DocumentRef,
+    DocumentWorkspace,
+    DriveFile,
+    DriveListing,
+    NoParameters,
+    WebPage,
+)
+from dify_kernel.errors import CredentialsValidateFailedError, DatasourceError, DatasourceItemNotFound
+from dify_kernel.settings import Doc, Secret
+from dify_kernel.testing.datasource import (
+    CrawlExample,
+    DatasourceProviderSuite,
+    DocumentExample,
+    OnlineDocumentSuite,
+    OnlineDriveSuite,
+    WebsiteCrawlSuite,
+)
+from dify_kernel.testing.honesty import ContractSuite
+from dify_kernel.testing.memory_datasource import (
+    DOCUMENTS,
+    FILES,
+    SITE,
+    MemoryDocuments,
+    MemoryDrive,
+    MemoryProvider,
+    MemorySite,
+)
+
+__all__ = ["BROKEN_DATASOURCES", "DocumentsSuite", "DriveSuite", "ProviderSuite", "SiteSuite"]
+
+_HOME: Final = "https://site.test/"
+
+
+class ProviderSuite(DatasourceProviderSuite):
+    """The memory provider."""
+
+
+class SiteSuite(WebsiteCrawlSuite):
+    """Its site."""
+
+    source: ClassVar[str] = "site"
+    examples: ClassVar[Sequence[CrawlExample]] = [
+        CrawlExample(parameters={"url": _HOME}, pages={url: text for url, (text, _) in SITE.items()}),
+        CrawlExample(parameters={"url": f"{_HOME}bees", "max_depth": 0}, pages={f"{_HOME}bees": "Bees dance."}),
+        CrawlExample(parameters={"url": f"{_HOME}wasps"}, error="no page"),
+    ]
+    gone: ClassVar[str] = f"{_HOME}wasps"
+
+
+class DocumentsSuite(OnlineDocumentSuite):
+    """Its documents."""
+
+    source: ClassVar[str] = "documents"
+    examples: ClassVar[Sequence[DocumentExample]] = [
+        DocumentExample(ref=DocumentRef(workspace_id="w", page_id=key), name=name, text=text)
+        for key, (name, text, _) in DOCUMENTS.items()
+    ]
+    gone: ClassVar[DocumentRef] = DocumentRef(workspace_id="w", page_id="p9")
+
+
+class DriveSuite(OnlineDriveSuite):
+    """Its drive."""
+
+    source: ClassVar[str] = "drive"
+    files: ClassVar[dict[str, bytes]] = FILES
+    gone: ClassVar[str] = "z.txt"
+
+
+# -- the provider --------------------------------------------------------------------------------------------
+
+
+class _NoName(MemoryProvider):
+    name = "My Memory"
+
+
+class _NameTwice(MemoryProvider):
+    def datasources(self) -> Sequence[Datasource]:
+        return (self.site, self.site)
+
+
+class _BareCredentials(msgspec.Struct, frozen=True, kw_only=True):
+    api_key: Secret
+
+
+class _NoDoc(MemoryProvider):
+    Credentials = _BareCredentials  # type: ignore[assignment]
+
+
+class _RefusesAll(MemoryProvider):
+    async def check(self, credentials: Any) -> None:
+        raise CredentialsValidateFailedError("No.")
+
+
+class _TakesAll(MemoryProvider):
+    async def check(self, credentials: Any) -> None:
+        pass
+
+
+class _RepeatsTheKey(MemoryProvider):
+    async def check(self, credentials: Any) -> None:
+        try:
+            await super().check(credentials)
+        except CredentialsValidateFailedError as exc:
+            raise CredentialsValidateFailedError(f"{credentials.api_key.reveal()} is wrong.") from exc
+
+
+# -- the site ------------------------------------------------------------------------------------------------
+
+
+class _Site(MemorySite):
+    """Changes what the messages say."""
+
+    async def crawl(self, parameters: Any, credentials: Any) -> AsyncIterator[CrawlProgress]:
+        async for message in super().crawl(parameters, credentials):
+            for changed in self.changed(message):
+                yield changed
+
+    def changed(self, message: CrawlProgress) -> Sequence[CrawlProgress]:
+        return [message]
+
+
+class _LosesAPage(_Site):
+    def changed(self, message: CrawlProgress) -> Sequence[CrawlProgress]:
+        return [message] if message.completed != 2 else []
+
+
+class _CountsTooMuch(_Site):
+    def changed(self, message: CrawlProgress) -> Sequence[CrawlProgress]:
+        return [msgspec.structs.replace(message, completed=message.completed + 1)]
+
+
+class _RepeatsAPage(_Site):
+    def changed(self, message: CrawlProgress) -> Sequence[CrawlProgress]:
+        return [message, message]
+
+
+class _ShortAddress(_Site):
+    def changed(self, message: CrawlProgress) -> Sequence[CrawlProgress]:
+        (page,) = message.pages
+        return [msgspec.structs.replace(message, pages=[msgspec.structs.replace(page, source_url="/bees")])]
+
+
+class _Endless(MemorySite):
+    async def crawl(self, parameters: Any, credentials: Any) -> AsyncIterator[CrawlProgress]:
+        more = CrawlParameters(**{**msgspec.structs.asdict(parameters), "limit": 10})
+        async for message in super().crawl(more, credentials):
+            yield message
+
+
+class _FollowsAlways(MemorySite):
+    async def crawl(self, parameters: Any, credentials: Any) -> AsyncIterator[CrawlProgress]:
+        more = CrawlParameters(**{**msgspec.structs.asdict(parameters), "crawl_sub_pages": True})
+        async for message in super().crawl(more, credentials):
+            yield message
+
+
+class _Quiet(MemorySite):
+    """Says that what is gone is empty."""
+
+    async def read(self, url: str, credentials: Any, *, only_main_content: bool = True) -> WebPage:
+        try:
+            return await super().read(url, credentials)
+        except DatasourceItemNotFound:
+            return WebPage(source_url=url, content="")
+
+    async def crawl(self, parameters: Any, credentials: Any) -> AsyncIterator[CrawlProgress]:
+        if parameters.url in self.site:
+            async for message in super().crawl(parameters, credentials):
+                yield message
+
+
+class _AnotherPage(MemorySite):
+    async def read(self, url: str, credentials: Any, *, only_main_content: bool = True) -> WebPage:
+        page = await super().read(url, credentials)
+        return msgspec.structs.replace(page, content=page.content[:3])
+
+
+class _OneCrawl(MemorySite):
+    """Keeps where it is on itself."""
+
+    async def crawl(self, parameters: Any, credentials: Any) -> AsyncIterator[CrawlProgress]:
+        self.parameters = parameters
+        await self.read(parameters.url, credentials)
+        async for message in super().crawl(self.parameters, credentials):
+            yield message
+
+
+class _SpentByLeaving(MemorySite):
+    async def crawl(self, parameters: Any, credentials: Any) -> AsyncIterator[CrawlProgress]:
+        if self.site.get("left"):
+            raise DatasourceError("Busy.")
+        self.site["left"] = ("x", ())
+        async for message in super().crawl(parameters, credentials):
+            yield message
+        del self.site["left"]
+
+
+# -- the documents -------------------------------------------------------------------------------------------
+
+
+class _FirstPageOnly(MemoryDocuments):
+    async def workspaces(self, parameters: Any, credentials: Any) -> list[DocumentWorkspace]:
+        (found,) = await super().workspaces(parameters, credentials)
+        return [msgspec.structs.replace(found, pages=found.pages[:1])]
+
+
+class _NoTime(MemoryDocuments):
+    async def last_edited(self, ref: DocumentRef, credentials: Any) -> str:
+        await super().last_edited(ref, credentials)
+        return "now"
+
+
+class _CutText(MemoryDocuments):
+    async def read(self, ref: DocumentRef, credentials: Any) -> DocumentContent:
+        content = await super().read(ref, credentials)
+        return msgspec.structs.replace(content, content=content.content[:4])
+
+
+class _EmptyForGone(MemoryDocuments):
+    async def read(self, ref: DocumentRef, credentials: Any) -> DocumentContent:
+        try:
+            return await super().read(ref, credentials)
+        except DatasourceItemNotFound:
+            return DocumentContent(page_id=ref.page_id, content="")
+
+
+class _OneReader(MemoryDocuments):
+    ref: DocumentRef
+
+    async def read(self, ref: DocumentRef, credentials: Any) -> DocumentContent:
+        self.ref = ref
+        await super().read(ref, credentials)
+        return await super().read(self.ref, credentials)
+
+
+# -- the drive -----------------------------------------------------------------------------------------------
+
+
+class _NoMorePages(MemoryDrive):
+    async def browse(self, credentials: Any, **wish: Any) -> DriveListing:
+        return msgspec.structs.replace(await super().browse(credentials, **wish), next_page=None)
+
+
+class _CutFile(MemoryDrive):
+    @asynccontextmanager
+    async def download(self, file_id: str, credentials: Any, *, bucket: str = "") -> AsyncIterator[DriveFile]:
+        async with super().download(file_id, credentials, bucket=bucket) as file:
+            yield msgspec.structs.replace(file, chunks=_first(file.chunks))
+
+
+async def _first(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
+        yield chunk
+        return
+
+
+class _EmptyFile(MemoryDrive):
+    @asynccontextmanager
+    async def download(self, file_id: str, credentials: Any, *, bucket: str = "") -> AsyncIterator[DriveFile]:
+        known = file_id if file_id in self.files else "a.txt"
+        async with super().download(known, credentials, bucket=bucket) as file:
+            yield file
+
+
+def _with(**sources: type[Datasource]) -> type[MemoryProvider]:
+    class Provider(MemoryProvider):
+        def __init__(self, http: Any) -> None:
+            super().__init__(http)
+            for name, source in sources.items():
+                setattr(self, name, source())
+
+    return Provider
+
+
+class _ShyParameters(NoParameters, frozen=True, kw_only=True):
+    key: str = ""
+    filled: Annotated[str, Doc("Filled.")] = ""
+
+
+class _Shy(MemoryDocuments):
+    Parameters = _ShyParameters
+
+
+#: Each flaw: the provider, the suite, and a test of it that must fail.
+BROKEN_DATASOURCES: Final[dict[str, tuple[type[MemoryProvider], type[ContractSuite], str]]] = {
+    "no name": (_NoName, ProviderSuite, "test_has_a_name_and_a_label"),
+    "a name twice": (_NameTwice, ProviderSuite, "test_every_source_is_described"),
+    "no doc": (_NoDoc, ProviderSuite, "test_the_forms_can_be_shown"),
+    "a parameter without doc": (_with(documents=_Shy), ProviderSuite, "test_the_forms_can_be_shown"),
+    "refuses all": (_RefusesAll, ProviderSuite, "test_good_credentials_pass"),
+    "takes all": (_TakesAll, ProviderSuite, "test_wrong_credentials_are_refused"),
+    "repeats the key": (_RepeatsTheKey, ProviderSuite, "test_wrong_credentials_are_refused"),
+    "loses a page": (_with(site=_LosesAPage), SiteSuite, "test_finds_the_pages_of_the_examples"),
+    "silent about errors": (_with(site=_Quiet), SiteSuite, "test_fails_as_the_examples_say"),
+    "counts too much": (_with(site=_CountsTooMuch), SiteSuite, "test_progress_adds_up"),
+    "repeats a page": (_with(site=_RepeatsAPage), SiteSuite, "test_pages_are_whole"),
+    "short address": (_with(site=_ShortAddress), SiteSuite, "test_pages_are_whole"),
+    "endless": (_with(site=_Endless), SiteSuite, "test_keeps_the_limit"),
+    "follows always": (_with(site=_FollowsAlways), SiteSuite, "test_reads_the_first_page_alone"),
+    "reads half": (_with(site=_AnotherPage), SiteSuite, "test_reads_one_page_again"),
+    "gone is empty": (_with(site=_Quiet), SiteSuite, "test_a_page_that_is_gone_is_told"),
+    "spent by leaving": (_with(site=_SpentByLeaving), SiteSuite, "test_can_be_left_early"),
+    "one crawl": (_with(site=_OneCrawl), SiteSuite, "test_crawls_at_once_are_kept_apart"),
+    "first page only": (_with(documents=_FirstPageOnly), DocumentsSuite, "test_lists_each_document_once"),
+    "cut text": (_with(documents=_CutText), DocumentsSuite, "test_reads_every_document"),
+    "no time": (_with(documents=_NoTime), DocumentsSuite, "test_tells_the_last_edit"),
+    "empty for gone": (_with(documents=_EmptyForGone), DocumentsSuite, "test_a_document_that_is_gone_is_told"),
+    "one reader": (_with(documents=_OneReader), DocumentsSuite, "test_reads_at_once_are_kept_apart"),
+    "no more pages": (_with(drive=_NoMorePages), DriveSuite, "test_browsing_comes_to_every_file_once"),
+    "cut file": (_with(drive=_CutFile), DriveSuite, "test_downloads_every_file"),
+    "empty file": (_with(drive=_EmptyFile), DriveSuite, "test_a_file_that_is_gone_is_told"),
+}

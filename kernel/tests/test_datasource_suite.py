@@ -1,0 +1,92 @@
+"""The suites of data sources pass on their reference and fail on every broken variant."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+from dify_kernel.contracts.datasource_http import ask_json, refusal
+from dify_kernel.contracts.http import HttpRequest, HttpResponse, HttpTimeout
+from dify_kernel.errors import (
+    DatasourceError,
+    DatasourceItemNotFound,
+    DatasourceUnauthorized,
+    DatasourceUnavailable,
+    OutboundRefused,
+)
+from dify_kernel.settings import Secret
+from dify_kernel.testing.broken_datasource import (
+    BROKEN_DATASOURCES,
+    DocumentsSuite,
+    DriveSuite,
+    ProviderSuite,
+    SiteSuite,
+)
+from dify_kernel.testing.fakes import FakeHttp
+from dify_kernel.testing.honesty import contract_tests, run_suite
+from dify_kernel.testing.memory_datasource import GOOD_KEY, MemoryCredentials, MemoryProvider
+
+SUITES = (ProviderSuite, SiteSuite, DocumentsSuite, DriveSuite)
+
+
+def fixtures_of(provider):
+    @asynccontextmanager
+    async def fixtures():
+        yield {
+            "provider": provider(FakeHttp()),
+            "credentials": MemoryCredentials(api_key=Secret(GOOD_KEY)),
+            "wrong_credentials": MemoryCredentials(api_key=Secret("key-of-nobody")),
+        }
+
+    return fixtures
+
+
+@pytest.mark.parametrize("suite", SUITES)
+async def test_the_reference_passes(suite):
+    outcomes = await run_suite(suite, fixtures_of(MemoryProvider))
+    assert set(outcomes.values()) == {"passed"}, outcomes
+
+
+@pytest.mark.parametrize("flaw", BROKEN_DATASOURCES)
+async def test_a_broken_source_fails(flaw):
+    broken, suite, caught_by = BROKEN_DATASOURCES[flaw]
+    outcomes = await run_suite(suite, fixtures_of(broken), only=(caught_by,))
+    assert not outcomes[caught_by].startswith(("passed", "skipped")), outcomes
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_every_contract_test_catches_something(suite):
+    caught = {test for _, of, test in BROKEN_DATASOURCES.values() if of is suite}
+    assert contract_tests(suite).keys() - caught == {"test_no_contract_test_is_dropped"}
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "retryable"),
+    [
+        (400, DatasourceError, False),
+        (401, DatasourceUnauthorized, False),
+        (403, DatasourceUnauthorized, False),
+        (404, DatasourceItemNotFound, False),
+        (410, DatasourceItemNotFound, False),
+        (429, DatasourceUnavailable, True),
+        (503, DatasourceUnavailable, True),
+    ],
+)
+def test_a_status_is_an_error_of_the_family(status, kind, retryable):
+    found = refusal(HttpResponse(status=status, headers=[], content=b'{"message": "Not  now"}'), "The service")
+    assert type(found) is kind
+    assert found.retryable is retryable
+    assert f"status {status}: Not now" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (HttpTimeout("It took too long."), DatasourceUnavailable),
+        (OutboundRefused("Not public."), DatasourceError),
+        (HttpResponse(status=200, headers=[], content=b"<html>"), DatasourceUnavailable),
+        (HttpResponse(status=500, headers=[], content=b"[1]"), DatasourceUnavailable),
+    ],
+)
+async def test_whatever_goes_wrong_with_a_request_is_told(answer, kind):
+    http = FakeHttp({"/x": answer})
+    with pytest.raises(kind, match="The service"):
+        await ask_json(http, HttpRequest(method="GET", url="https://a.test/x"), "The service")

@@ -1,0 +1,3 @@
+"""A data source that crawls websites by itself."""
+
+__all__: list[str] = []
