@@ -1,0 +1,3 @@
+"""A data source that reads pages and databases of Notion."""
+
+__all__: list[str] = []
