@@ -10,6 +10,7 @@ from dify_host.db.outbox import claim_batch, mark_sent
 from dify_host.db.types import new_id, utc_now
 from dify_host.knowledge.tables import knowledge_tasks, knowledge_turns
 from dify_host.knowledge.tasks import INDEX, Tasks, wake_lost_turns
+from dify_host.knowledge.waiting import Backlog, backlog
 from dify_kernel.errors import BadInput
 
 from .house import House
@@ -126,3 +127,19 @@ async def test_a_task_that_fails_keeps_its_error_until_it_is_asked_for_again(hou
         await tasks.add(conn, "broken", new_id(), [target])
     await house.work()
     assert len(tries) == 2
+
+
+async def test_what_waits_in_all_workspaces_is_counted(any_house: House) -> None:
+    house, other = any_house, House(any_house.db, any_house.stores)
+    assert await backlog(house.db) == Backlog(waiting=0, failed=0, workspaces=0, quiet_since=None)
+    tasks = Tasks(other.db, other.tenant)
+    async with house.db.write() as conn:
+        await Tasks(house.db, house.tenant).add(conn, INDEX, new_id(), [new_id(), new_id()])
+        await tasks.add(conn, INDEX, new_id(), [new_id()])
+    task = await tasks.take(0, 1)
+    assert task is not None
+    await tasks.settle(task, error="It cannot be.")
+    found = await backlog(house.db)
+    assert (found.waiting, found.failed, found.workspaces) == (2, 1, 2)
+    assert found.quiet_since is not None
+    assert utc_now() - found.quiet_since < timedelta(minutes=1)

@@ -368,3 +368,13 @@ def test_importing_it_brings_no_client():
     code = "import sys, dify_providers_openai.provider; sys.exit(bool({'httpx', 'openai'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     assert importlib.util.find_spec("openai") is None
+
+
+WAITS = [("7", 7.0), ("0.5", 0.5), (None, None), ("Fri, 27 Nov 2026 10:00:00 GMT", None), ("-1", None), ("inf", None)]
+
+
+@pytest.mark.parametrize(("header", "seconds"), WAITS)
+def test_the_wait_that_a_server_asks_for_is_kept(header: str | None, seconds: float | None) -> None:
+    error = refusal(429, b"{}", OpenAICredentials(), wait=header)
+    assert type(error) is InvokeRateLimitError
+    assert error.where.get("retry_after") == seconds

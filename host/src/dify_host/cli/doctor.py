@@ -85,6 +85,7 @@ async def _perform(call: Call) -> list[Check]:
         Check("disk space", lambda: _disk_space(settings), "Free some space, or move the data folder."),
         Check("database", lambda: _database(settings), "Check DB_* or DATABASE_URL, and that the server runs."),
         Check("queue and bus", lambda: _redis(settings), "Check REDIS_*, and that the server runs."),
+        Check("indexing", lambda: _indexing(settings), "Start a worker: `dify worker`."),
         Check("storage", lambda: _storage(call, registry, settings), "Check STORAGE_TYPE and its settings."),
         Check("vector store", lambda: _vectors(call, registry, settings), "Check VECTOR_STORE and its settings."),
         Check("code sandbox", lambda: _sandbox(settings), "Allow user namespaces, or do without code nodes."),
@@ -139,6 +140,23 @@ async def _redis(settings: HostSettings) -> str:
         if server is not None:
             await asyncio.to_thread(server.close)
     return f"{'embedded' if server else settings.redis_host}, version {version}, {workers}"
+
+
+async def _indexing(settings: HostSettings) -> str:
+    from dify_host.db.engine import Database
+    from dify_host.db.types import utc_now
+    from dify_host.knowledge.tasks import SILENT
+    from dify_host.knowledge.waiting import backlog
+
+    db = Database(settings.database)
+    try:
+        found = await backlog(db)
+    finally:
+        await db.close()
+    told = f"{found.waiting} tasks of {found.workspaces} workspaces wait, {found.failed} have failed"
+    if found.quiet_since is not None and utc_now() - found.quiet_since > SILENT:
+        raise ChecksFailed(f"{told}; for some, no worker has come since {found.quiet_since:%Y-%m-%d %H:%M:%S} UTC.")
+    return told if found.waiting or found.failed else "nothing waits"
 
 
 async def _storage(call: Call, registry: Registry, settings: HostSettings) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import msgspec
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from dify_host.db.engine import Database
 from dify_host.db.types import utc_now
 from dify_host.knowledge.records import Document
+from dify_host.knowledge.tables import knowledge_tasks, knowledge_turns
 from dify_host.knowledge.tasks import INDEX, Tasks
 
-__all__ = ["reasons"]
+__all__ = ["Backlog", "backlog", "reasons"]
 
 _QUIET = timedelta(minutes=2)
 
@@ -48,3 +52,25 @@ async def _quiet(conn: AsyncConnection, tasks: Tasks) -> str:
     if seen is None or utc_now() - seen < _QUIET:
         return ""
     return f"No worker has come for it since {seen:%H:%M:%S} UTC: they are busy, or none runs (`dify worker`)."
+
+
+class Backlog(msgspec.Struct, frozen=True, kw_only=True):
+    """What waits in all workspaces: tasks that are to be done, that have failed, and since when nobody has come."""
+
+    waiting: int
+    failed: int
+    workspaces: int
+    quiet_since: datetime | None
+
+
+async def backlog(db: Database) -> Backlog:
+    """Count the tasks of every workspace."""
+    is_open, tenants = knowledge_tasks.c.error.is_(None), sa.distinct(knowledge_tasks.c.tenant_id)
+    counts = sa.select(
+        sa.func.count(sa.case((is_open, 1))), sa.func.count(sa.case((sa.not_(is_open), 1))), sa.func.count(tenants)
+    ).select_from(knowledge_tasks)
+    oldest = sa.select(sa.func.min(knowledge_turns.c.looked_at)).where(knowledge_turns.c.active.is_(True))
+    async with db.read() as conn:
+        waiting, failed, workspaces = (await conn.execute(counts)).one()
+        since: datetime | None = (await conn.execute(oldest)).scalar_one()
+    return Backlog(waiting=waiting, failed=failed, workspaces=workspaces, quiet_since=since if waiting else None)

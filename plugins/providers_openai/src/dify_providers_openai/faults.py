@@ -22,8 +22,11 @@ __all__ = ["Translated", "refusal", "words"]
 MAX_WORDS = 1000
 
 
-def refusal(status: int, body: bytes, credentials: OpenAICredentials) -> InvokeError:
-    """The error for an answer that is not a success; the server's words are kept, without the key."""
+def refusal(status: int, body: bytes, credentials: OpenAICredentials, *, wait: str | None = None) -> InvokeError:
+    """The error for an answer that is not a success; the server's words are kept, without the key.
+
+    `wait` is its Retry-After header: where it names seconds, they are the error's `retry_after`.
+    """
     said, code = words(body)
     key = credentials.openai_api_key.reveal()
     if key:
@@ -34,12 +37,21 @@ def refusal(status: int, body: bytes, credentials: OpenAICredentials) -> InvokeE
     if status in (401, 403):
         return InvokeAuthorizationError(message, hint="Check the API key and the organization.", status=status)
     if status == 429:
-        return InvokeRateLimitError(message, hint="Try again later.", status=status)
+        return InvokeRateLimitError(message, hint="Try again later.", status=status, retry_after=_seconds(wait))
     if status >= 500 or status == 408:
-        return InvokeServerUnavailableError(message, hint="Try again later.", status=status)
+        return InvokeServerUnavailableError(message, hint="Try again later.", status=status, retry_after=_seconds(wait))
     if status < 400:
         return InvokeBadRequestError(message, hint="Check the API base: it redirects or is no API.", status=status)
     return InvokeBadRequestError(message, status=status, code=code or None)
+
+
+def _seconds(wait: str | None) -> float | None:
+    """The seconds of a Retry-After header; None for a date, or for what is none."""
+    try:
+        seconds = float(wait or "")
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < float("inf") else None
 
 
 def words(body: bytes | Any) -> tuple[str, str]:

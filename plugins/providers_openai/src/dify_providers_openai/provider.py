@@ -97,7 +97,7 @@ class OpenAIProvider(ModelProvider):
         if answer.status in (404, 405, 501):
             return False
         if answer.status != 200:
-            raise refusal(answer.status, answer.content, credentials)
+            raise refusal(answer.status, answer.content, credentials, wait=answer.header("retry-after"))
         return True
 
     async def _answers(self, credentials: OpenAICredentials) -> None:
@@ -223,7 +223,7 @@ class OpenAIProvider(ModelProvider):
         with Translated(credentials):
             answer = await self.ports.http.send(request)
             if answer.status != 200:
-                raise refusal(answer.status, answer.content, credentials)
+                raise refusal(answer.status, answer.content, credentials, wait=answer.header("retry-after"))
             return msgspec.json.decode(answer.content, type=Heard).text
 
     async def text_to_speech(
@@ -259,7 +259,7 @@ class OpenAIProvider(ModelProvider):
         with Translated(credentials):
             answer = await self.ports.http.send(_request(credentials, path, body, timeout=timeout))
             if answer.status != 200:
-                raise refusal(answer.status, answer.content, credentials)
+                raise refusal(answer.status, answer.content, credentials, wait=answer.header("retry-after"))
             return msgspec.json.decode(answer.content, type=kind)
 
 
@@ -287,7 +287,7 @@ def _request(
 
 async def _succeeded(answer: HttpStream, credentials: OpenAICredentials) -> None:
     if answer.status != 200:
-        raise refusal(answer.status, await answer.read(), credentials)
+        raise refusal(answer.status, await answer.read(), credentials, wait=dict(answer.headers).get("retry-after"))
 
 
 async def _payloads(answer: HttpStream) -> AsyncGenerator[bytes, None]:
