@@ -1,0 +1,259 @@
+"""What differs between SQL engines with vectors, and the dialect of those with array columns (the PostgreSQL protocol).
+
+A condition is SQL with `%s` for each of its bound values, in order: the placeholder that the drivers of both great
+protocols take. What stands in the SQL itself is made from numbers, names that `native_name` made, and checked fields.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from dify_kernel.contracts.vector import And, Compare, Exists, Filter, Not, Or
+from dify_kernel.contracts.vector_exact import Leaf
+from dify_kernel.contracts.vector_tokens import leaf_tokens, said_by_tokens
+
+__all__ = ["ArrayDialect", "Condition", "Dialect", "to_sql"]
+
+Condition = tuple[str, list[Any]]
+
+
+def to_sql(dialect: Dialect, filter: Filter | None) -> Condition:
+    """The condition that a filter is of which `narrow` left what the dialect says; no filter is true."""
+    match filter:
+        case None:
+            return dialect.always, []
+        case And(items):
+            return _joined([to_sql(dialect, item) for item in items], " AND ", dialect.always)
+        case Or(items):
+            return _joined([to_sql(dialect, item) for item in items], " OR ", f"NOT {dialect.always}")
+        case Not(item):
+            sql, values = to_sql(dialect, item)
+            return f"(NOT {sql})", values
+        case leaf:
+            return dialect.leaf(leaf)
+
+
+def _joined(parts: list[Condition], word: str, empty: str) -> Condition:
+    if not parts:
+        return f"({empty})", []
+    return f"({word.join(sql for sql, _ in parts)})", [value for _, values in parts for value in values]
+
+
+class Dialect(ABC):
+    """How one engine says what `SqlVectorStore` needs. Conditions are true or false, never NULL.
+
+    A table has the columns `COLUMNS`, the key (partition_id, id), and an index by words that is narrow within a
+    partition. `words` holds every word of the text as often as it stands there, `tokens` what filters ask for.
+    """
+
+    COLUMNS = ("partition_id", "id", "text", "metadata", "embedding", "words", "length", "tokens")
+
+    always = "true"
+    #: Statements before the first table, such as the one that loads the extension.
+    prepare: Sequence[str] = ()
+    #: Taken in a transaction in which tables are made or removed, and held until its end.
+    lock: str
+    #: A table that exists for all, `name` with `dimension`.
+    register = "dify_vector_spaces"
+    #: The cosine distance of the column to one bound vector.
+    distance: str
+    #: Vectors that a nearest-neighbour index takes are at most this long; 0: the engine has none.
+    indexed_dimension = 0
+
+    @abstractmethod
+    def create(self, table: str, dimension: int) -> list[str]:
+        """Makes the table and its indexes; nothing of it exists."""
+
+    @abstractmethod
+    def upsert(self, table: str) -> str:
+        """Writes one row of `COLUMNS`, replacing the one with its key."""
+
+    @abstractmethod
+    def vector(self, vector: Sequence[float]) -> Any:
+        """The bound value of a vector."""
+
+    @abstractmethod
+    def read_vector(self, value: Any) -> list[float]:
+        """A vector from what the engine gave for the column."""
+
+    @abstractmethod
+    def word(self, partition_id: str, term: str) -> Any:
+        """What stands for a term in `words`: another thing in each partition, so that the index is narrow."""
+
+    @abstractmethod
+    def array(self, values: Iterable[Any]) -> Any:
+        """The bound value of `words` or `tokens`."""
+
+    @abstractmethod
+    def sharing(self, words: Sequence[Any]) -> Condition:
+        """The record holds any of some words."""
+
+    @abstractmethod
+    def shared(self, words: Sequence[Any]) -> Condition:
+        """An expression with which the engine gives those of some words that it holds, each as often as it does."""
+
+    @abstractmethod
+    def among(self, ids: Sequence[str]) -> Condition:
+        """The record's id is any of some."""
+
+    @abstractmethod
+    def said(self, leaf: Leaf) -> bool:
+        """Whether `leaf` says a leaf of a plain filter exactly."""
+
+    @abstractmethod
+    def leaf(self, leaf: Leaf) -> Condition:
+        """The condition of a leaf that is said."""
+
+    def find_index(self, index: str) -> Condition:
+        """Finds a row when the nearest-neighbour index is there."""
+        raise NotImplementedError
+
+    def make_index(self, index: str, table: str, partition_id: str) -> str:
+        """Makes the nearest-neighbour index of one partition while others write; run outside a transaction."""
+        raise NotImplementedError
+
+    def drop_index(self, index: str) -> str:
+        """Removes it, if it is there; run outside a transaction."""
+        raise NotImplementedError
+
+
+_SIGNS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+_EXACT = 2**53
+_FEW = 64
+_HEX = re.compile(r"[0-9a-f-]{36}")
+
+
+class ArrayDialect(Dialect):
+    """Array columns under an inverted index, JSON kept as written, and a vector type with `<=>` and an HNSW index.
+
+    JSON stays text: the binary kind of the protocol turns 1e20 into an integer.
+    """
+
+    lock = "SELECT pg_advisory_xact_lock(7146033)"
+    indexed_dimension = 2000
+
+    def __init__(
+        self,
+        *,
+        vector_type: str = "vector",
+        operator_class: str = "vector_cosine_ops",
+        index_options: str = "m = 16, ef_construction = 64",
+        indexed_dimension: int = 2000,
+        merge: bool = False,
+        prepare: Sequence[str] = (),
+    ) -> None:
+        self.distance = f"embedding <=> %s::{vector_type}"
+        self.indexed_dimension = indexed_dimension
+        self.prepare = prepare
+        self._vector_type = vector_type
+        self._operator_class = operator_class
+        self._index_options = index_options
+        self._merge = merge
+
+    def create(self, table: str, dimension: int) -> list[str]:
+        columns = (
+            f"partition_id uuid, id uuid, text text NOT NULL, metadata json NOT NULL, embedding"
+            f" {self._vector_type}({dimension}) NOT NULL, words bigint[] NOT NULL, length integer NOT NULL,"
+            f" tokens uuid[] NOT NULL, PRIMARY KEY (partition_id, id)"
+        )
+        return [
+            f"CREATE TABLE {table} ({columns})",
+            f"CREATE INDEX {table}_words ON {table} USING gin (words)",
+            f"CREATE INDEX {table}_tokens ON {table} USING gin (tokens)",
+        ]
+
+    def upsert(self, table: str) -> str:
+        columns = ", ".join(self.COLUMNS)
+        typed = (
+            f"%s::uuid, %s::uuid, %s::text, %s::json, %s::{self._vector_type}, %s::bigint[], %s::integer, %s::uuid[]"
+        )
+        others = self.COLUMNS[2:]
+        if not self._merge:
+            changes = ", ".join(f"{column} = excluded.{column}" for column in others)
+            return (
+                f"INSERT INTO {table} ({columns}) VALUES ({typed})"  # noqa: S608 - names are made here
+                f" ON CONFLICT (partition_id, id) DO UPDATE SET {changes}"
+            )
+        named = ", ".join(f"{value} AS {column}" for value, column in zip(typed.split(", "), self.COLUMNS, strict=True))
+        changes = ", ".join(f"{column} = new.{column}" for column in others)
+        return (
+            f"MERGE INTO {table} AS old USING (SELECT {named}) AS new"  # noqa: S608 - names are made here
+            f" ON (old.partition_id = new.partition_id AND old.id = new.id) WHEN MATCHED THEN UPDATE SET {changes}"
+            f" WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({', '.join(f'new.{name}' for name in self.COLUMNS)})"
+        )
+
+    def vector(self, vector: Sequence[float]) -> str:
+        return msgspec.json.encode(vector).decode()
+
+    def read_vector(self, value: Any) -> list[float]:
+        return msgspec.json.decode(value, type=list[float])
+
+    def word(self, partition_id: str, term: str) -> int:
+        digest = hashlib.blake2b(f"{partition_id}\0{term}".encode(errors="replace"), digest_size=8).digest()
+        return int.from_bytes(digest, "big", signed=True)
+
+    def array(self, values: Iterable[Any]) -> str:
+        return f"{{{','.join(map(str, values))}}}"
+
+    def sharing(self, words: Sequence[Any]) -> Condition:
+        return "words && %s::bigint[]", [self.array(words)]
+
+    def shared(self, words: Sequence[Any]) -> Condition:
+        return "ARRAY(SELECT word FROM unnest(words) AS word WHERE word = ANY(%s::bigint[]))", [self.array(words)]
+
+    def among(self, ids: Sequence[str]) -> Condition:
+        return "id = ANY(%s::uuid[])", [self.array(ids)]
+
+    def said(self, leaf: Leaf) -> bool:
+        if said_by_tokens(leaf):
+            return True
+        return isinstance(leaf, Compare) and (leaf.op not in _SIGNS or abs(leaf.value) < _EXACT)
+
+    def leaf(self, leaf: Leaf) -> Condition:
+        match leaf:
+            case Exists() | Compare("in"):
+                return self._tokens(leaf_tokens(leaf))
+            case Compare(op, field, value) if op in _SIGNS:
+                return self._case(
+                    field, f"WHEN 'number' THEN (metadata->>'{field}')::numeric {_SIGNS[op]} %s::numeric"
+                ), [repr(value)]
+            case Compare("contains", field, value):
+                member = f"SELECT 1 FROM json_array_elements_text(metadata->'{field}') AS item(value) WHERE value = %s"  # noqa: S608
+                inside = f"strpos(metadata->>'{field}', %s) > 0"
+                return self._case(field, f"WHEN 'string' THEN {inside} WHEN 'array' THEN EXISTS ({member})"), [
+                    value
+                ] * 2
+            case Compare(op, field, value):
+                end = "left" if op == "starts_with" else "right"
+                held = f"{end}(metadata->>'{field}', length(%s::text)) = %s"
+                return self._case(field, f"WHEN 'string' THEN {held}"), [value] * 2
+
+    def _case(self, field: str, cases: str) -> str:
+        return f"(CASE json_typeof(metadata->'{field}') {cases} ELSE false END)"
+
+    def _tokens(self, tokens: list[str]) -> Condition:
+        """Few go through the index or are compared one by one; many are looked up in a table that the engine makes."""
+        if len(tokens) <= _FEW:
+            return "(tokens && %s::uuid[])", [self.array(tokens)]
+        among = "EXISTS (SELECT 1 FROM unnest(tokens) AS token WHERE token = ANY(%s::uuid[]))"
+        return f"({among})", [self.array(tokens)]
+
+    def find_index(self, index: str) -> Condition:
+        return "SELECT 1 FROM pg_class WHERE relname = %s", [index]
+
+    def make_index(self, index: str, table: str, partition_id: str) -> str:
+        if not _HEX.fullmatch(partition_id):
+            raise ValueError(f"{partition_id!r} is not the id of a partition.")
+        return (
+            f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {index} ON {table} USING hnsw (embedding {self._operator_class})"
+            f" WITH ({self._index_options}) WHERE partition_id = '{partition_id}'"
+        )
+
+    def drop_index(self, index: str) -> str:
+        return f"DROP INDEX IF EXISTS {index}"
