@@ -13,6 +13,7 @@ from dify_kernel.errors import BadInput, DifyError, NotFound
 
 from dify_host.cli.call import Call, takes_call
 from dify_host.cli.knowledge_eval import evaluate
+from dify_host.cli.knowledge_move import move
 
 if TYPE_CHECKING:
     from dify_host.cli.output import Output
@@ -234,3 +235,4 @@ async def find_base(workspace: Workspace, base: str) -> DatasetDetail:
 
 
 kb.add_command(evaluate)
+kb.add_command(move)

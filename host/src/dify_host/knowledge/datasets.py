@@ -221,7 +221,8 @@ class DatasetService:
             if "name" in values and values["name"] != current.name:
                 await self._refuse_duplicate(conn, values["name"])
             if reindex:
-                wanted = await self.technique_values(conn, technique, model)
+                store = current.index.store if current.index else None
+                wanted = await self.technique_values(conn, technique, model, store=store)
                 values |= await self._rebuild.begin(conn, current, wanted)
             elif changes.indexing_technique is not UNSET or changes.embedding_model is not UNSET:
                 await self._rebuild.again(conn, dataset_id)
@@ -270,9 +271,17 @@ class DatasetService:
         await self._files.drop_unused(files)
 
     async def technique_values(
-        self, conn: AsyncConnection, technique: str | None, model: tuple[str, str] | None
+        self,
+        conn: AsyncConnection,
+        technique: str | None,
+        model: tuple[str, str] | None,
+        *,
+        store: str | None = None,
     ) -> dict[str, Any]:
-        """The columns that say how a dataset is indexed; `model` is (provider, model) for high quality."""
+        """The columns that say how a dataset is indexed; `model` is (provider, model) for high quality.
+
+        Its vectors go into the named store, else into the default one.
+        """
         if technique != "high_quality" or model is None:
             empty = dict.fromkeys(
                 ("embedding_model", "embedding_model_provider", "collection_binding_id", "index_struct")
@@ -280,7 +289,7 @@ class DatasetService:
             return {"indexing_technique": technique, **empty}
         provider, name = model
         binding_id, index = await bind_collection(
-            conn, provider, name, store=self._stores.default, prefix=self._settings.vector_index_name_prefix
+            conn, provider, name, store=store or self._stores.default, prefix=self._settings.vector_index_name_prefix
         )
         return {
             "indexing_technique": technique,

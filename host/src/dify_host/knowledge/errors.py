@@ -18,6 +18,7 @@ __all__ = [
     "ExtractionFailed",
     "FullTextNotSupported",
     "InvalidAction",
+    "MoveNotVerified",
     "ProviderNotInitialize",
     "SegmentNotFound",
     "UnsupportedFileType",
@@ -52,6 +53,12 @@ class DatasetNotInitialized(BadInput):
     """The knowledge base has no indexing technique yet: nothing was ever put into it."""
 
     code = "dataset_not_initialized"
+
+
+class MoveNotVerified(DifyError):
+    """Another vector store does not hold or find the same as the one that a knowledge base is moved from."""
+
+    code = "move_not_verified"
 
 
 class ProviderNotInitialize(BadInput):

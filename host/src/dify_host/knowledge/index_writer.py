@@ -21,7 +21,7 @@ from dify_host.db.errors import DatabaseError
 from dify_host.db.statements import put_missing
 from dify_host.db.types import utc_now
 from dify_host.knowledge.chunk import text_hash
-from dify_host.knowledge.embedding import Embedder, Vector
+from dify_host.knowledge.embedding import Embedder, Vector, unit
 from dify_host.knowledge.errors import ProviderNotInitialize
 from dify_host.knowledge.patience import Patience, Told, patiently
 from dify_host.knowledge.records import ChildChunk, Dataset, IndexStruct, Segment
@@ -86,7 +86,7 @@ class IndexWriter:
 
     async def batch_size(self, dataset: Dataset) -> int:
         """How many segments are worth writing at once: a few calls of the embedding model."""
-        if dataset.indexing_technique != "high_quality":
+        if dataset.indexing_technique != "high_quality" or dataset.moved_from is not None:
             return 100
         return 4 * await embedder_of(self._repository, self._models, dataset).batch_size()
 
@@ -119,12 +119,13 @@ class IndexWriter:
     async def copy(self, dataset: Dataset, segments: Sequence[Segment]) -> list[Segment]:
         """Put completed segments into the new index alone; returns those that were changed meanwhile, as they are now.
 
-        One whose text gives no vector is an error from then on.
+        What moves to another store is taken from the one that serves, and embedded only where it is not there. A
+        segment whose text gives no vector is an error from then on.
         """
         nodes = await self._nodes(segments)
         failed = {}
         if dataset.indexing_technique == "high_quality":
-            failed = await self._write_vectors(dataset, segments)
+            failed = await self._write_vectors(dataset, segments, source=dataset.moved_from)
 
         def kept(conn: sa.Connection) -> dict[str, Segment]:
             self._repository.dataset_now(conn, dataset.id, lock=True)
@@ -137,9 +138,14 @@ class IndexWriter:
             return now
 
         now = await self._repository.db.run_write(kept)
-        await self._take_out(dataset, [node for node in nodes if node.segment.id not in now])
-        old = {segment.id: segment.index_node_hash for segment in segments}
-        return [segment for segment in now.values() if segment.index_node_hash != old[segment.id]]
+        # Children change without their segment; their rows do before anything is written to an index.
+        current = {node.id: node for node in await self._nodes(list(now.values()))}
+        by_words = dataset.indexing_technique != "high_quality"
+        gone = [node for node in nodes if node.id not in current and not (by_words and node.segment.id in now)]
+        await self._take_out(dataset, gone)
+        old = {node.id: node.hash for node in nodes}
+        changed = {node.segment.id for node in current.values() if old.get(node.id) != node.hash}
+        return [segment for segment in now.values() if segment.id in changed]
 
     async def remove_document(self, dataset: Dataset, document_id: str) -> None:
         """Take everything of a document out of the index."""
@@ -193,11 +199,17 @@ class IndexWriter:
 
     # -- vectors -----------------------------------------------------------------------------------------------
 
-    async def _write_vectors(self, dataset: Dataset, segments: Sequence[Segment]) -> dict[str, str]:
-        """Embed and upsert; return why segments gave no vector, by their ids."""
+    async def _write_vectors(
+        self, dataset: Dataset, segments: Sequence[Segment], *, source: Dataset | None = None
+    ) -> dict[str, str]:
+        """Embed and upsert; return why segments gave no vector, by their ids. What `source` holds is not embedded."""
         nodes = await self._nodes(segments)
+        known = await self._held(source, nodes) if source is not None else {}
+        rest = [node for node in nodes if node.id not in known]
         embedder = embedder_of(self._repository, self._models, dataset, patience=self._patience, told=self._told)
-        vectors = await embedder.documents([node.text for node in nodes], [node.hash for node in nodes])
+        made = await embedder.documents([node.text for node in rest], [node.hash for node in rest]) if rest else []
+        found: dict[str, Vector | None] = {**known, **{node.id: to for node, to in zip(rest, made, strict=True)}}
+        vectors = [found[node.id] for node in nodes]
         usable = [(node, vector) for node, vector in zip(nodes, vectors, strict=True) if vector is not None]
         if usable:
             index = await self._with_dimension(dataset, len(usable[0][1]))
@@ -205,6 +217,21 @@ class IndexWriter:
             await patiently(partial(self._upsert, index, dataset.id, records), self._patience, self._told)
         lost = [node for node, vector in zip(nodes, vectors, strict=True) if vector is None]
         return {node.segment.id: embedder.refused.get(node.hash, _NO_VECTOR) for node in lost}
+
+    async def _held(self, source: Dataset, nodes: Sequence[_Node]) -> dict[str, Vector]:
+        """The vectors that an index holds for these very texts, by the ids of their nodes."""
+        index = source.index
+        if index is None or index.space is None or not nodes:
+            return {}
+        store = await self._stores.ready(index.store, index.space)
+        get = partial(store.get, index.space, source.id, [node.id for node in nodes])
+        wanted = {node.id: node.hash for node in nodes}
+        held = {}
+        for record in await patiently(get, self._patience, self._told):
+            vector = unit(record.vector)
+            if vector is not None and record.metadata.get("doc_hash") == wanted[record.id]:
+                held[record.id] = vector
+        return held
 
     async def _upsert(self, index: IndexStruct, partition: str, records: Sequence[Record]) -> None:
         assert index.space is not None

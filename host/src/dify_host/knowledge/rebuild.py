@@ -1,4 +1,4 @@
-"""Another embedding model or technique: a new index is made beside the old one, which searches ask until it is whole.
+"""Another model, technique or store: a new index is made beside the old one, which searches ask until it is whole.
 
 The row of the dataset names the new index at once, and keeps the old one under `serving`. Each document has a task
 that puts it into the new index, and what changes meanwhile goes into both. When all are in it, `serving` goes, and a
@@ -24,6 +24,7 @@ from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
 from dify_host.knowledge.errors import DatasetNotFound
 from dify_host.knowledge.index_writer import IndexWriter
+from dify_host.knowledge.move_check import MoveCheck
 from dify_host.knowledge.patience import Patience
 from dify_host.knowledge.records import SERVING, Dataset, Segment
 from dify_host.knowledge.repository import KnowledgeRepository
@@ -73,15 +74,17 @@ class Rebuild:
         return {**values, "index_struct": {**(values["index_struct"] or {}), SERVING: old}}
 
     async def again(self, conn: AsyncConnection, dataset_id: str) -> None:
-        """Try the documents again that could not be put into the new index; harmless without any."""
-        failed = self._rows.scoped_select(knowledge_tasks, knowledge_tasks.c.target_id).where(
+        """Try again what failed: documents that could not be put into the new index, and the switch to it."""
+        failed = self._rows.scoped_select(
+            knowledge_tasks, knowledge_tasks.c.target_id, knowledge_tasks.c.purpose
+        ).where(
             knowledge_tasks.c.dataset_id == dataset_id,
-            knowledge_tasks.c.purpose == REBUILD,
+            knowledge_tasks.c.purpose.in_((REBUILD, SWITCH)),
             knowledge_tasks.c.error.is_not(None),
         )
-        ids = list((await conn.execute(failed)).scalars())
-        if ids:
-            await self._tasks.add(conn, REBUILD, dataset_id, ids)
+        rows = (await conn.execute(failed)).all()
+        if rows:
+            await self._tasks.add(conn, REBUILD, dataset_id, [row.target_id for row in rows if row.purpose == REBUILD])
             await self._tasks.add(conn, SWITCH, dataset_id, [dataset_id])
 
     async def state(self, conn: AsyncConnection, dataset: Dataset) -> RebuildState | None:
@@ -89,6 +92,8 @@ class Rebuild:
         if dataset.serving is None:
             return None
         left, error = await self._tasks.left(conn, REBUILD, dataset.id)
+        if error is None:
+            _, error = await self._tasks.left(conn, SWITCH, dataset.id)
         return RebuildState(documents_left=left, error=error)
 
     async def retired(self, conn: AsyncConnection, dataset: Dataset) -> list[Dataset]:
@@ -140,8 +145,16 @@ class Rebuilder:
                 return False
 
     async def switch(self, task: Task, until: float) -> bool:
-        """Let searches ask the new index when every document is in it; BadInput when one cannot be put into it."""
-        rows, tasks, _ = self._parts(task)
+        """Let searches ask the new index when every document is in it; BadInput when one cannot be put into it.
+
+        In another store it must hold the same first: MoveNotVerified.
+        """
+        rows, tasks, writer = self._parts(task)
+        async with self._db.read() as conn:
+            left, _ = await tasks.left(conn, REBUILD, task.dataset_id)
+            dataset = await self._dataset(rows, conn, task)
+        if dataset is not None and not left and dataset.moved_from is not None:
+            await MoveCheck(rows, self._stores, writer).run(dataset)
         async with self._db.write() as conn:
             left, error = await tasks.left(conn, REBUILD, task.dataset_id)
             if left and error is None:

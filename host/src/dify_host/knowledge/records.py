@@ -97,9 +97,21 @@ class Dataset(msgspec.Struct, kw_only=True):
         return {**{name: getattr(self, name) for name in PLACE}, "index_struct": own or None}
 
     def same_place(self, other: Dataset) -> bool:
-        """Whether both say the same technique and embedding space."""
-        mine = self.indexing_technique, self.collection_binding_id
-        return mine == (other.indexing_technique, other.collection_binding_id)
+        """Whether both say the same technique, embedding space and store."""
+        return self._whereabouts == other._whereabouts
+
+    @property
+    def moved_from(self) -> Dataset | None:
+        """What serves while the same vectors are brought into another store; None otherwise, also for a new model."""
+        before = self.serving
+        if before is None or before.index is None or self.index is None:
+            return None
+        return before if before.collection_binding_id == self.collection_binding_id else None
+
+    @property
+    def _whereabouts(self) -> tuple[str | None, str | None, str | None]:
+        index = self.index
+        return self.indexing_technique, self.collection_binding_id, index.store if index else None
 
 
 class Document(msgspec.Struct, kw_only=True):

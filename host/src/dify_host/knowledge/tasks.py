@@ -138,6 +138,13 @@ class Tasks(TenantRepository):
         found: datetime | None = (await conn.execute(query.where(knowledge_turns.c.active.is_(True)))).scalar_one()
         return found
 
+    async def at_work(self) -> list[tuple[int, int]]:
+        """The slots of the tenant that are at work, each with its turn."""
+        query = self.scoped_select(knowledge_turns, knowledge_turns.c.slot, knowledge_turns.c.turn)
+        async with self.db.read() as conn:
+            rows = await conn.execute(query.where(knowledge_turns.c.active.is_(True)).order_by(knowledge_turns.c.slot))
+            return [(row.slot, row.turn) for row in rows]
+
     # -- working -----------------------------------------------------------------------------------------------
 
     async def take(self, slot: int, turn: int) -> Task | None:

@@ -67,6 +67,16 @@ class TurnRunner:
                     break
         await tasks.hand_on(slot, turn)
 
+    async def run_here(self, tenant_id: str) -> bool:
+        """Run the present turns of a tenant where no worker is; False when no slot is at work.
+
+        Their jobs stay in the queue and are out of turn when a worker finds them.
+        """
+        at_work = await Tasks(self._db, Tenant(tenant_id), slots=self._slots).at_work()
+        for slot, turn in at_work:
+            await self.run(tenant_id, slot, turn)
+        return bool(at_work)
+
 
 @contextlib.asynccontextmanager
 async def _beating(tasks: Tasks, slot: int, turn: int) -> AsyncIterator[None]:
