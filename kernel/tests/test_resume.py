@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from dify_kernel.contracts.node import Delta, Node, NodeContext, NodeResult, RunInfo
-from dify_kernel.errors import LogError, PlatformUnavailable
+from dify_kernel.errors import LogError, PlatformUnavailable, RunFenced
 from dify_kernel.graph.engine import Engine, RunLimits
 from dify_kernel.graph.events import (
     Event,
@@ -481,3 +481,19 @@ async def test_a_node_that_finds_the_platform_away_has_not_failed(inside_a_round
     log = list(await store.load("run-1"))
     assert [event.node_id for event in log if isinstance(event, NodeFinished)] == ["s", "f"]
     assert (await run_plan(plan, history=log)).finished.status == "succeeded"
+
+
+async def test_who_lost_a_run_while_reading_its_log_has_no_effect() -> None:
+    plan = compile_plan(
+        {"nodes": [START, node("f", "stream"), node("away", "away")], "edges": edges("s > f > away")},
+        lambda kind, version: _AwayNode if kind == "away" else resolve(kind, version),
+    )
+    store, _AwayNode.times = MemoryLogStore(), 0
+    with pytest.raises(PlatformUnavailable):
+        await run_plan(plan, log=await store.open("run-1", "a"))
+    log = list(await store.load("run-1"))
+    slow = await store.open("run-1", "b")
+    await store.open("run-1", "c")
+    with pytest.raises(RunFenced):
+        await run_plan(plan, history=log, log=slow)
+    assert _AwayNode.times == 1

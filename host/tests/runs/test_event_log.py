@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from dify_host.db.engine import Database
+from dify_host.db.errors import DatabaseUnavailable
 from dify_host.db.types import new_id, utc_now
 from dify_host.db.writer import BatchWriter
 from dify_host.runs.event_log import SqlRunLog, SqlRunLogStore
@@ -227,6 +229,77 @@ async def test_a_flush_that_is_cancelled_loses_nothing(store: SqlRunLogStore) ->
     log.append(started(2))
     await log.flush()
     assert await seqs(store, run_id) == [1, 2]
+
+
+class Mute(Database):
+    """A database that does what it is told and is gone before it says so, once."""
+
+    silent: Callable[[], Awaitable[None]] | None = None
+
+    async def run_write(self, work: Any) -> Any:
+        result = await super().run_write(work)
+        if self.silent is not None:
+            meanwhile, self.silent = self.silent, None
+            await meanwhile()
+            raise DatabaseUnavailable("gone")
+        return result
+
+
+async def test_a_run_that_was_taken_while_the_database_was_away_is_lost(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dify_host.db.writer._PAUSES", (0.0,))
+    db = Mute(database_url)
+    writer = BatchWriter(db)
+    writer.start()
+    store, run_id, other_id = SqlRunLogStore(db, writer), new_id(), new_id()
+
+    async def take() -> None:
+        await lapse(db, run_id)
+        await SqlRunLogStore(db, writer).open(run_id, "you")
+
+    db.silent = take
+    other, log = store.create(other_id, "me"), store.create(run_id, "me")
+    for one in (other, log):
+        one.append(started(1))
+        one.push()
+        one.append(started(2))
+        one.push()
+    await other.flush()  # of the same batch, and nobody took it
+    with pytest.raises(RunFenced):  # though its events are there: nothing may be done that relies on having it
+        await log.flush()
+    assert await seqs(store, run_id) == await seqs(store, other_id) == [1, 2]
+    await writer.close()
+    await store.close()
+    await db.close()
+
+
+@pytest.mark.parametrize("events", [[started(1), finished(2)], [started(1)]])
+async def test_what_was_written_without_a_word_is_still_its_own(
+    database_url: str, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dify_host.db.writer._PAUSES", (0.0,))
+    db = Mute(database_url)
+    writer = BatchWriter(db)
+    writer.start()
+    store, run_id = SqlRunLogStore(db, writer), new_id()
+
+    async def nothing() -> None: ...
+
+    db.silent = nothing
+    log = store.create(run_id, "me")
+    for event in events:
+        log.append(event)
+        log.push()
+    await log.flush()
+    if len(events) == 1:
+        db.silent = nothing
+        log.append(finished(2))
+        await log.flush()
+    assert await seqs(store, run_id) == [1, 2]
+    await writer.close()
+    await store.close()
+    await db.close()
 
 
 async def test_a_run_that_is_let_go_can_be_taken_at_once(store: SqlRunLogStore) -> None:

@@ -206,20 +206,34 @@ async def test_a_run_whose_app_is_gone_is_ended_with_the_reason(
 
 async def test_a_run_that_ends_every_process_is_given_up(house: RunHouse, bus: redis.Redis) -> None:
     run_id = await abandoned(house)
-    for number in range(5):
-        victim = house.neighbour(f"victim-{number}")
-        victim.models.gate.clear()
-        assert await victim.recovery(bus).sweep() == 1
-        handle = victim.service.get(run_id)
-        await victim.until(
-            lambda handle=handle: any(isinstance(e, RunResumed) for e in handle._events[: handle._shown])
-        )
-        await victim.close()
-        await lapse(house.db)
+    victims = [await taken_up(house.neighbour(f"victim-{number}"), run_id, bus) for number in range(5)]
     last = house.neighbour("last")
     assert await last.recovery(bus).sweep() == 1
     end = (await ended(last, run_id))[-1]
     assert (end.status, end.error_type) == ("failed", "LostTooOften")
+    for one in (*victims, last):
+        await one.close()
+
+
+async def taken_up(victim: RunHouse, run_id: str, bus: redis.Redis) -> RunHouse:
+    """A process that has taken a run up, written that down, and says nothing any more."""
+    victim.models.gate.clear()
+    assert await victim.recovery(bus).sweep() == 1
+    handle = victim.service.get(run_id)
+    await victim.until(lambda: any(isinstance(event, RunResumed) for event in handle._events[: handle._shown]))
+    await lapse(victim.db)
+    return victim
+
+
+async def test_a_run_that_is_let_go_in_order_is_not_to_blame(house: RunHouse, bus: redis.Redis) -> None:
+    run_id = await abandoned(house)
+    for number in range(7):  # as when each release of a day finds it at work
+        await (await taken_up(house.neighbour(f"ends-{number}"), run_id, bus)).close()
+    last = house.neighbour("last")
+    assert await last.recovery(bus).sweep() == 1
+    events = await ended(last, run_id)
+    resumed = [event.let_go for event in events if isinstance(event, RunResumed)]
+    assert (events[-1].status, resumed) == ("succeeded", [False, *[True] * 7])
     await last.close()
 
 

@@ -231,6 +231,27 @@ async def test_a_database_that_comes_back_loses_nothing(
     await db.close()
 
 
+async def test_what_follows_a_lost_group_is_lost_alone(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dify_host.db.writer._PAUSES", ())
+    monkeypatch.setattr("dify_host.db.writer._PATIENCE", 0.0)
+    db = Moody(sqlite_url)
+    writer = BatchWriter(db)
+    writer.start()
+    db.failures = [DatabaseUnavailable("away")]
+    lost = writer.put(group(new_id()))
+    await asyncio.wait({lost})
+    # It is back: those who lost nothing go on, in the same batch as those who did.
+    behind, further, other = group(new_id()), group(new_id()), group(kept := new_id())
+    behind.after = lost
+    further.after = writer.put(behind)
+    last = writer.put(further)
+    await writer.put(other)
+    assert [type(future.exception()) for future in (lost, further.after, last)] == [DatabaseUnavailable] * 3
+    assert set(await stored(db)) == {kept}
+    await writer.close()
+    await db.close()
+
+
 class Mute(Database):
     """A database that does what it is told and is gone before it says so, for its first calls."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from dify_kernel.errors import DifyError
+from dify_kernel.errors import DifyError, PlatformUnavailable
 
 from dify_host.annotations.index import AnnotationIndex
 from dify_host.annotations.records import Annotation, Match, ReplySetting
@@ -103,6 +103,8 @@ class AnnotationService:
         """
         try:
             nearest = await self._index.nearest(setting, question)
+        except PlatformUnavailable:
+            raise
         except DifyError as exc:
             log.warning("annotations of app %s cannot be searched: %s", setting.app_id, exc)
             return None

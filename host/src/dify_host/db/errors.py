@@ -32,7 +32,7 @@ class DatabaseUnavailable(DatabaseError, PlatformUnavailable):
     retryable = True
 
 
-class DatabaseBusy(DatabaseError):
+class DatabaseBusy(DatabaseError, PlatformUnavailable):
     """A deadlock, or a lock that did not come free; the transaction may be repeated."""
 
     code = "database_busy"
@@ -49,7 +49,9 @@ _BAD_VALUE = {"23502", "23514", "1048", "1406", "1264", "1366", "3140"} | {
 }
 _BUSY = {"40001", "40P01", "55P03", "1213", "1205"}
 _NO_TABLE = "1146"  # SQLAlchemy asks MySQL whether a table exists by provoking this error
-_AWAY = {"1040", "1927", "2002", "2003", "2006", "2013", "SQLITE_CANTOPEN", "SQLITE_FULL", "SQLITE_IOERR"}
+_AWAY = {"1040", "1053", "1203", "1226", "1927", "2002", "2003", "2006", "2013", "3169", "4031"} | {
+    f"SQLITE_{kind}" for kind in ("CANTOPEN", "FULL", "IOERR")
+}
 _AWAY_CLASSES = ("08", "53", "57P")  # connection failure, too few resources, server shutting down
 
 

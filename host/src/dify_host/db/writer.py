@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 Check = Callable[[sa.Connection], "Claim | None"]
 _ROWS = 500
+#: Rows of a batch that are looked for when it may be written already.
+_LOOKED_AT = 50
 #: Seconds before each further try of a batch that the database could not take just now.
 _PAUSES = (0.05, 0.2, 0.75, 2.0)
 #: Seconds for which a batch waits for a database that does not answer: a restart, or another server that takes over.
@@ -48,13 +50,17 @@ class Claim(msgspec.Struct, frozen=True):
 class Group:
     """Rows that live and die together in a batch: one run, one message.
 
-    `check` may refuse them all: it raises, or names a claim. The claims of a batch are looked up together.
+    `check` may refuse them all: it raises, or names a claim. The claims of a batch are looked up together. `after` is
+    the future of a group that this one means nothing without: it is refused when that was. With `makes_claim` its own
+    rows make what it claims: it is checked only when it was written in an earlier try.
     """
 
-    __slots__ = ("check", "deletes", "inserts", "keys", "statements", "updates")
+    __slots__ = ("after", "check", "deletes", "inserts", "keys", "makes_claim", "statements", "updates")
 
     def __init__(self, check: Check | None = None) -> None:
         self.check = check
+        self.after: asyncio.Future[None] | None = None
+        self.makes_claim = False
         self.inserts: list[tuple[sa.Table, dict[str, Any]]] = []
         self.updates: dict[tuple[sa.Table, str], dict[str, Any]] = {}
         self.keys: dict[tuple[sa.Table, str], dict[str, Any]] = {}
@@ -132,22 +138,27 @@ class BatchWriter:
                 return
 
     async def _write(self, batch: list[tuple[Group, asyncio.Future[None]]]) -> None:
-        error = await self._try([group for group, _ in batch])
-        if error is not None and len(batch) > 1 and not isinstance(error, DatabaseUnavailable):
-            for item in batch:
-                await self._write([item])
+        batch = [(group, future) for group, future in batch if not _left_behind(group, future)]
+        if not batch:
             return
-        for _, future in batch:
-            _settle(future, error)
+        outcome = await self._try([group for group, _ in batch])
+        if isinstance(outcome, Exception):
+            if len(batch) > 1 and not isinstance(outcome, DatabaseUnavailable):
+                for item in batch:
+                    await self._write([item])
+                return
+            outcome = [outcome] * len(batch)
+        for (group, future), error in zip(batch, outcome, strict=True):
+            if not _left_behind(group, future):
+                _settle(future, error)
 
-    async def _try(self, groups: list[Group]) -> Exception | None:
-        """Write groups in one transaction; the error that is left after the last try."""
+    async def _try(self, groups: list[Group]) -> Exception | list[Exception | None]:
+        """Write groups in one transaction: what became of each, or the error that is left after the last try."""
         pauses, since = iter(_PAUSES), time.monotonic()
         unsure = False
         while True:
             try:
-                await self._db.run_write(partial(_apply, groups=groups, unsure=unsure))
-                return None
+                return await self._db.run_write(partial(_apply, groups=groups, unsure=unsure))
             except Exception as exc:
                 error = exc
             if not (isinstance(error, DifyError) and error.retryable):
@@ -161,11 +172,15 @@ class BatchWriter:
             await asyncio.sleep(pause)
 
 
-def _apply(conn: sa.Connection, groups: list[Group], unsure: bool) -> None:
-    """Write the groups; `unsure` when the connection was lost in an earlier try, which may have been committed."""
+def _apply(conn: sa.Connection, groups: list[Group], unsure: bool) -> list[Exception | None]:
+    """Write the groups; `unsure` when the connection was lost in an earlier try, which may have been committed.
+
+    Then what was claimed may be somebody else's since: a group is refused that can no longer rely on it.
+    """
     if unsure and _is_written(conn, groups):
-        return
-    claims = [group.check(conn) for group in groups if group.check is not None]
+        given_up = {(str(column), value) for group in groups for column, value in group.deletes}
+        return [_lost_since(conn, group, given_up) for group in groups]
+    claims = [group.check(conn) for group in groups if group.check is not None and not group.makes_claim]
     _hold(conn, [claim for claim in claims if claim is not None])
     _insert(conn, groups)
     _update(conn, groups)
@@ -178,6 +193,20 @@ def _apply(conn: sa.Connection, groups: list[Group], unsure: bool) -> None:
             deletes.setdefault(column, []).append(value)
     for column, found in deletes.items():
         conn.execute(sa.delete(column.table).where(column.in_(found)))
+    return [None] * len(groups)
+
+
+def _lost_since(conn: sa.Connection, group: Group, given_up: set[tuple[str, str]]) -> Exception | None:
+    """Why a group that is written has lost its claim; None while it holds, or when its batch gave it up."""
+    try:
+        claim = group.check(conn) if group.check is not None else None
+        if claim is None or (str(claim.key), claim.row) in given_up:
+            return None
+        if not group.makes_claim or any(table is claim.key.table for table, _ in group.inserts):
+            _hold(conn, [claim])
+    except DifyError as exc:
+        return exc
+    return None
 
 
 def _hold(conn: sa.Connection, claims: list[Claim]) -> None:
@@ -196,13 +225,16 @@ def _hold(conn: sa.Connection, claims: list[Claim]) -> None:
 
 
 def _is_written(conn: sa.Connection, groups: list[Group]) -> bool:
-    """Whether the first row of a batch is there, as this process made it: a batch is written whole or not at all.
+    """Whether a row of a batch is there, as this process made it: a batch is written whole or not at all.
 
-    A batch without rows only changes what is there, which may be done twice.
+    One row may have been changed since, so others are looked at too. A batch without rows only changes what is there,
+    which may be done twice.
     """
-    table, row = next((item for group in groups for item in group.inserts), (None, {}))
-    if table is None:
-        return False
+    rows = [item for group in groups for item in group.inserts]
+    return any(_is_there(conn, table, row) for table, row in rows[:_LOOKED_AT])
+
+
+def _is_there(conn: sa.Connection, table: sa.Table, row: dict[str, Any]) -> bool:
     mine = [column == row[column.name] for column in table.primary_key if column.name in row]
     if len(mine) < len(table.primary_key):
         return False
@@ -239,6 +271,19 @@ def _update(conn: sa.Connection, groups: list[Group]) -> None:
             .values({name: sa.bindparam(f"new_{name}") for name in names})
         )
         conn.execute(statement, rows)
+
+
+def _left_behind(group: Group, future: asyncio.Future[None]) -> bool:
+    """Refuse a group whose predecessor was refused, for the same reason, and without asking the database.
+
+    The reason may be that the database was away: it is back for others, who must not wait because of this one.
+    """
+    if group.after is None or not group.after.done() or group.after.cancelled():
+        return False
+    error = group.after.exception()
+    if error is not None and not future.done():
+        future.set_exception(error)
+    return error is not None
 
 
 def _settle(future: asyncio.Future[None], error: Exception | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from dify_kernel.errors import DifyError
+from dify_kernel.errors import DifyError, PlatformUnavailable
 
 from dify_host.extensions.errors import ExtensionFailed
 from dify_host.extensions.service import ApiExtensions
@@ -47,6 +47,8 @@ async def fill(
     params = {"app_id": app_id, "tool_variable": tool.variable, "inputs": dict(inputs), "query": query}
     try:
         answer = await extensions.call(tool.extension_id, "app.external_data_tool.query", params)
+    except PlatformUnavailable:
+        raise
     except DifyError as exc:
         raise ExtensionFailed(
             f"[External data tool] API query failed, variable: {tool.variable}, error: {exc}", variable=tool.variable

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dify_kernel.contracts.ports import IndexChunk, IndexedDocument, Indexing
-from dify_kernel.errors import BadInput, DifyError
+from dify_kernel.errors import BadInput, DifyError, PlatformUnavailable
 from dify_kernel.graph.values import FileTransfer
 
 from dify_host.db.types import utc_now
@@ -60,6 +60,8 @@ class PipelineIndexer:
             raise DocumentIndexing(
                 f"Indexing {document.name} was stopped: it was paused or deleted meanwhile.", document_id=document.id
             ) from exc
+        except PlatformUnavailable:
+            raise  # the node is run again, and the document indexed anew
         except DifyError as exc:
             await run.fail(str(exc))
             raise

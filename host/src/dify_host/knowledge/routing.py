@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from dify_kernel.contracts.model import LLMRequest, PromptMessage
 from dify_kernel.contracts.ports import ModelsPort
-from dify_kernel.errors import BadInput, DifyError
+from dify_kernel.errors import BadInput, DifyError, PlatformUnavailable
 
 from dify_host.knowledge.metadata import OPERATORS, Condition, Conditions
 from dify_host.knowledge.records import Dataset
@@ -68,6 +68,8 @@ async def guess_conditions(
     asked = {"fields": described, "operators": sorted(OPERATORS), "question": query}
     try:
         answer = await _ask(models, model, _FILTER, asked)
+    except PlatformUnavailable:
+        raise
     except DifyError as exc:
         log.warning("no automatic metadata filter: %s", exc)
         return None

@@ -60,12 +60,12 @@ def read_context(events: Sequence[Event]) -> RunContext:
 
 
 def lost_in_a_row(events: Sequence[Event]) -> int:
-    """How often the run was taken up from a lost process since a node last came to an end."""
+    """How often the run was taken up from a lost process since a node last came to an end, one that let it go aside."""
     count = 0
     for event in reversed(events):
         if isinstance(event, NodeFinished):
             break
-        count += isinstance(event, RunResumed) and event.cause == "recovered"
+        count += isinstance(event, RunResumed) and event.cause == "recovered" and not event.let_go
     return count
 
 

@@ -37,7 +37,8 @@ from dify_host.runs.well_formed import make_well_formed
 
 __all__ = ["NOBODY", "SqlRunLog", "SqlRunLogStore"]
 
-#: Who holds a run that waits for somebody; its lease has no end, so that no sweep takes the run for lost.
+#: Who holds a run that waits for somebody: its lease has no end, so that no sweep takes the run for lost. Also who
+#: holds one that its process let go; that lease is over.
 NOBODY = ""
 _NO_END = datetime(9999, 1, 1)
 #: Fields of events that are repeated in rows, and the tables of those rows.
@@ -85,13 +86,15 @@ class SqlRunLogStore(RunLogStore):
         """
         ttl = self._ttl if ttl is None else ttl
         try:
-            token, last, ended = await self._take(run_id, owner, ttl)
+            token, last, ended, let_go = await self._take(run_id, owner, ttl)
             known = await self._referred(run_id) if self.payloads is not None and not ended else ()
         except Conflict as exc:
             raise RunFenced(f"Run {run_id} was taken by another process just now.", run_id=run_id) from exc
         if not ended:
             self.leases.hold(run_id, owner, ttl)
-        return SqlRunLog(self, run_id, token=token, last=last, ended=ended, held=True, referred=known)
+        log = SqlRunLog(self, run_id, token=token, last=last, ended=ended, held=True, referred=known)
+        log.let_go = let_go
+        return log
 
     async def _referred(self, run_id: str) -> Sequence[str]:
         """What the run has in the storage already."""
@@ -99,8 +102,8 @@ class SqlRunLogStore(RunLogStore):
         async with self._db.read() as conn:
             return (await conn.execute(mine)).scalars().all()
 
-    async def _take(self, run_id: str, owner: str, ttl: float) -> tuple[int, int, bool]:
-        """Lock the lease, then look how far the run has come: the token, the last seq, whether it has ended."""
+    async def _take(self, run_id: str, owner: str, ttl: float) -> tuple[int, int, bool, bool]:
+        """Lock the lease, then look how far the run has come: token, last seq, whether it ended, or was let go."""
         leases, events = workflow_run_leases, workflow_run_events
         async with self._db.write() as conn:
             query = sa.select(leases).where(leases.c.run_id == run_id).with_for_update()
@@ -118,7 +121,8 @@ class SqlRunLogStore(RunLogStore):
                     await conn.execute(leases.insert().values(row))
                 else:
                     await upsert(conn, leases, [row], key=["run_id"], update=["owner", "token", "expires_at"])
-        return token, seq, ended
+        let_go = lease is not None and lease.owner == NOBODY and lease.expires_at < _NO_END
+        return token, seq, ended, let_go
 
     async def close(self) -> None:
         """Renew no lease any more; what is still running may be taken over when its lease ends."""
@@ -184,6 +188,8 @@ class SqlRunLog:
         self._type = ""
         self._queue = LogQueue(store.writer, self._check, held=held, tasks=store.tasks)
         self.group = Group()
+        #: Whether who had the run before let it go in order.
+        self.let_go = False
 
     def serve(self, tenant_id: str) -> None:
         """Tell whose run it is: from now on its large values go to the storage."""
@@ -264,17 +270,20 @@ class SqlRunLog:
         if self._written is not None:
             await asyncio.shield(self._written)
 
-    def release(self) -> None:
-        """Let the run go before its end: what was appended is sent, and another process may take it over at once."""
+    def release(self, *, in_order: bool = False) -> None:
+        """Let the run go before its end: what was appended is sent, and another process may take it over at once.
+
+        `in_order` says that the run did not bring it about.
+        """
         self._leases.drop(self._run_id)
-        over = self._lease(expires_at=self._leases.until(0))
-        if self._queue.broken is not None:  # what was appended since is lost, and worked out again
-            alone = Group()
-            alone.execute(over)
-            self._queue.write(alone)
-        elif not self._ended:
-            self.group.execute(over)
+        if not self._queue.failed:  # else what was appended since is lost, and worked out again
+            if self._ended:
+                return
             self.push()
+        owner = {"owner": NOBODY} if in_order else {}
+        over = Group()
+        over.execute(self._lease(expires_at=self._leases.until(0), **owner))
+        self._written = self._queue.put_last(over)
 
     def let_wait(self) -> None:
         """Give back a run that waits for somebody, as it was found."""
@@ -297,15 +306,13 @@ class SqlRunLog:
         return sa.update(leases).where(mine).values(**values)
 
     def _check(self, before: asyncio.Future[None] | None, conn: sa.Connection) -> Claim | None:
-        """Refuse the group when an earlier one of this log was, or when the lease is another's.
+        """Refuse the group when the lease is another's.
 
         The row is locked until the group is durable, so that nobody takes the run over in between. An earlier group
         that is not durable yet stands in the same batch, and was checked there.
         """
-        if before is not None and not before.cancelled():
-            if not before.done():
-                return None
-            before.result()
+        if before is not None and not before.done():
+            return None
         leases = workflow_run_leases
         return Claim(leases.c.run_id, self._run_id, leases.c.token, self._token, self._fenced)
 

@@ -83,6 +83,10 @@ class RunFollower:
             async for _ in self.follow(run_id, after=(last.seq if last else 0, 0)):
                 pass
 
+    async def begun(self, run_id: str) -> bool:
+        """Whether the start of the run was written; waits for a database that is away."""
+        return bool(await self._load(run_id))
+
     async def _load(self, run_id: str, *, after: int = 0) -> list[AnyEvent]:
         """What the log says behind an event; waited for while the database is away."""
         until = time.monotonic() + _PATIENCE

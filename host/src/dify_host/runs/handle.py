@@ -39,6 +39,10 @@ class Elsewhere(Protocol):
         """How a run ends."""
         ...
 
+    async def begun(self, run_id: str) -> bool:
+        """Whether the start of a run was written."""
+        ...
+
 
 def as_end(event: RunFinished | RunPaused) -> RunFinished:
     """How a run stands, for whoever waited for it: a run that waits for somebody has the status `paused`."""
@@ -141,9 +145,7 @@ class RunHandle:
             await waiter
         if self.outcome is not None:
             return as_end(self.outcome.event)
-        if self._elsewhere is None or not self._goes_on():
-            raise self._broken()
-        return as_end(await self._elsewhere.wait(self.run.run_id))
+        return as_end(await (await self._next()).wait(self.run.run_id))
 
     async def follow(self, *, idle: float | None = None) -> AsyncIterator[list[Event]]:
         """All events from the first on, in batches of what has come; ends after the last one.
@@ -168,9 +170,8 @@ class RunHandle:
             follower.close()
         if self.outcome is not None:
             return
-        if self._elsewhere is None or not self._goes_on():
-            raise self._broken()
-        async for batch in self._elsewhere.follow(self.run.run_id, after=self._position(), idle=idle):
+        elsewhere = await self._next()
+        async for batch in elsewhere.follow(self.run.run_id, after=self._position(), idle=idle):
             yield batch
 
     def _position(self) -> tuple[int, int]:
@@ -179,6 +180,14 @@ class RunHandle:
         if last is None:
             return (0, 0)
         return (last.seq, last.offset if isinstance(last, StreamChunk) else 0)
+
+    async def _next(self) -> Elsewhere:
+        """Where the run goes on; raises what ended it here when it does not, or never began."""
+        if self._elsewhere is None or not self._goes_on():
+            raise self._broken()
+        if not self._shown and not await self._elsewhere.begun(self.run.run_id):
+            raise self._broken()
+        return self._elsewhere
 
     def _goes_on(self) -> bool:
         """Whether another process will have the run: its log could not be written here, or is another's now."""

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from dify_kernel.contracts.node import RunInfo
-from dify_kernel.errors import DifyError
+from dify_kernel.errors import DifyError, PlatformUnavailable
 from dify_kernel.graph.events import RunFinished, RunPaused
 
 from dify_host.apps.records import NO_CHAT
@@ -48,6 +48,8 @@ class LastWord:
         answer = event.outputs.get("answer", "")
         try:
             instead = await self._check.finish(answer if isinstance(answer, str) else encode_json(answer))
+        except PlatformUnavailable:
+            raise  # it can be judged when that is back, and nobody has seen the end yet
         except DifyError as exc:
             event.outputs = {**event.outputs, "answer": ""}
             if isinstance(event, RunFinished) and event.status != "failed":

@@ -29,6 +29,7 @@ class LogQueue:
         self._sent: asyncio.Future[None] | None = None
         self._waiting: list[tuple[Group, Ready | None, asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
+        self._last: tuple[Group, asyncio.Future[None]] | None = None
         #: Why a group could not be made ready; nothing that comes after it may be written.
         self.broken: BaseException | None = None
 
@@ -48,10 +49,26 @@ class LogQueue:
             self._task.add_done_callback(self._tasks.discard)
         return future
 
+    @property
+    def failed(self) -> bool:
+        """Whether a group is known to be lost; all that come after it are."""
+        sent = self._sent
+        lost = sent is not None and sent.done() and not sent.cancelled() and sent.exception() is not None
+        return lost or self.broken is not None
+
+    def put_last(self, group: Group) -> asyncio.Future[None]:
+        """Take a group that is written after all others, and also when they were lost."""
+        if self._task is None:
+            return self._writer.put(group)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(_seen)
+        self._last = (group, future)
+        return future
+
     def write(self, group: Group) -> asyncio.Future[None]:
         """Hand a group to the writer at once, whatever waits."""
-        if self._held or self._sent is not None:
-            group.check = partial(self._check, self._sent)
+        group.check, group.after = partial(self._check, self._sent), self._sent
+        group.makes_claim = not self._held and self._sent is None
         self._sent = self._writer.put(group)
         return self._sent
 
@@ -70,6 +87,9 @@ class LogQueue:
             self._break(exc)
         finally:
             self._task = None
+            if self._last is not None:
+                group, future = self._last
+                self._writer.put(group).add_done_callback(partial(_tell, future))
 
     def _break(self, error: BaseException) -> None:
         self.broken = error

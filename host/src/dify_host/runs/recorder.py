@@ -94,9 +94,9 @@ class RecordedLog(RunLog):
         if written is not None:
             written.add_done_callback(told)
 
-    def release(self) -> None:
-        """Let the run go before its end; another process may take it over."""
-        self._log.release()
+    def release(self, *, in_order: bool = False) -> None:
+        """Let the run go before its end; another process may take it over. `in_order`: the run did not cause it."""
+        self._log.release(in_order=in_order)
 
     def _keep(self, event: Event) -> None:
         self._log.append(event)

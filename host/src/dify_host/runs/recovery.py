@@ -12,7 +12,7 @@ import random
 from datetime import timedelta
 
 import sqlalchemy as sa
-from dify_kernel.errors import DifyError, RunFenced
+from dify_kernel.errors import DifyError, PlatformUnavailable, RunFenced
 from redis.exceptions import RedisError
 
 from dify_host.db.engine import Database, database_now
@@ -33,7 +33,7 @@ _BATCH = 50
 
 
 class Recovery:
-    """Looks every `every` seconds; a lease must be over for `grace`, unless its process is known to be gone."""
+    """Looks each `every` seconds; a lease must be over for `grace`, unless it was let go or its process is gone."""
 
     def __init__(
         self,
@@ -72,6 +72,10 @@ class Recovery:
                 count += await self._take_up(run_id)
             except RunFenced as exc:
                 log.info("A lost run has found another process: %s", exc)
+            except PlatformUnavailable:
+                raise  # the others would meet the same
+            except DifyError as exc:
+                log.warning("The lost run %s was not taken up, it is tried again: %s", run_id, exc)
         return count
 
     async def stop_left(self, command: StopCommand) -> None:
@@ -119,8 +123,10 @@ class Recovery:
     async def _lost(self) -> list[str]:
         leases = workflow_run_leases
         async with self._db.read() as conn:
-            before = await database_now(conn) - self._grace
-            over = sa.select(leases.c.run_id).where(leases.c.expires_at < before).order_by(leases.c.expires_at)
+            now = await database_now(conn)
+            let_go = sa.and_(leases.c.owner == NOBODY, leases.c.expires_at <= now)
+            lost_or_let_go = sa.or_(leases.c.expires_at < now - self._grace, let_go)
+            over = sa.select(leases.c.run_id).where(lost_or_let_go).order_by(leases.c.expires_at)
             lost = list((await conn.execute(over.limit(_BATCH))).scalars())
             owners = sa.select(leases.c.owner).where(leases.c.owner != NOBODY).distinct()
             gone = [owner for owner in (await conn.execute(owners)).scalars() if is_gone(owner)]

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 from dify_kernel.contracts.node import Limits, RunInfo
 from dify_kernel.contracts.ports import Ports
-from dify_kernel.errors import BadInput, DifyError, NotFound
+from dify_kernel.errors import BadInput, DifyError, NotFound, PlatformUnavailable
 from dify_kernel.graph.engine import Engine, RunLimits, RunOutcome
 from dify_kernel.graph.events import Event, NodeFinished, RunFinished, RunPaused, RunStarted, StreamChunk
 from dify_kernel.graph.inputs import prepare_inputs
@@ -203,10 +203,10 @@ class RunService:
                 log.let_wait() if last is not None else log.forget()
                 return None
             if not answers and lost_in_a_row(events) >= _MOST_LOSSES:
-                raise LostTooOften(f"Its process was lost {_MOST_LOSSES} times in a row and no node came to an end.")
+                raise LostTooOften(f"Its process was lost {_MOST_LOSSES} times and no node came to an end meanwhile.")
             return await self._resume(run_id, log, events, answers)
-        except BaseException:
-            log.release()
+        except BaseException as exc:
+            log.release(in_order=_in_order(exc))
             raise
 
     async def _resume(
@@ -239,7 +239,8 @@ class RunService:
         if context.most and self._places is not None:
             await self._places.take(context.run.app_id, run_id, 0)
         cause = "answered" if answers else "recovered"
-        self._launch(started, recorded, engine.resume(cause=cause, answers=answers), context.most)
+        work = engine.resume(cause=cause, answers=answers, let_go=log.let_go)
+        self._launch(started, recorded, work, context.most)
         if not answers:
             self._recovered(started, context)
         return started
@@ -343,7 +344,7 @@ class RunService:
             started.check.stop()
         handle.finish(task)
         if handle.outcome is None:
-            log.release()
+            log.release(in_order=_in_order(handle.error))
 
     def _most(self, app: AppRecord) -> int:
         """How many runs the app may have at a time; 0 is any number."""
@@ -393,6 +394,11 @@ class RunService:
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await asyncio.sleep(0)  # their ends are noted in callbacks
+
+
+def _in_order(error: BaseException | None) -> bool:
+    """Whether a run is let go for a reason outside of it: its process ends, or the platform's database is away."""
+    return isinstance(error, PlatformUnavailable | asyncio.CancelledError)
 
 
 def _recorded(log: SqlRunLog, rows: list[Rows], started: StartedRun) -> RecordedLog:

@@ -128,7 +128,11 @@ class Engine:
         return await self._complete(frame, adopted)
 
     async def resume(
-        self, *, cause: str = "recovered", answers: Mapping[str, dict[str, Any]] | None = None
+        self,
+        *,
+        cause: str = "recovered",
+        answers: Mapping[str, dict[str, Any]] | None = None,
+        let_go: bool = False,
     ) -> RunOutcome:
         """Go on from the log; LogError when it has ended. `answers` are for nodes that wait, by execution id."""
         history = self.history
@@ -144,7 +148,8 @@ class Engine:
             frame.replay()
         finally:
             self._quiet = False
-        self.emit(RunResumed(cause=cause, answers=dict(answers or {}), text="".join(self._said)))
+        self.emit(RunResumed(cause=cause, let_go=let_go, answers=dict(answers or {}), text="".join(self._said)))
+        self.owe_barrier()  # that it is ours is sure before anything has an effect: reading the log may have taken long
         return await self._complete(frame)
 
     def _open(self) -> Frame:

@@ -202,10 +202,12 @@ class RunPaused(Event, kw_only=True, tag="run_paused", gc=False, omit_defaults=T
 class RunResumed(Event, kw_only=True, tag="run_resumed", gc=False, omit_defaults=True):
     """The run goes on, from its log: it was `answered` (execution id -> answer), or `recovered` from a lost process.
 
-    `text` is what its answers have streamed up to here; what a client saw beyond that is taken back.
+    `text` is what its answers have streamed up to here; what a client saw beyond that is taken back. `let_go` says that
+    the process before let it go, as it ended in order or the platform was away: that was no fault of the run.
     """
 
     cause: str = "recovered"
+    let_go: bool = False
     answers: dict[str, dict[str, Any]] = {}
     text: str = ""
 
