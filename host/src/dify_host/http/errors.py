@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from dify_kernel.errors import AuthError, DifyError, InvalidGraph
+from dify_kernel.errors import AuthError, DifyError, InvalidGraph, PlatformUnavailable
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, SerializationException, ValidationException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ExceptionHandlersMap
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 __all__ = ["ErrorBody", "UnsupportedMediaType", "error_response", "exception_handlers"]
 
@@ -30,6 +32,9 @@ _CODES = {
     415: "unsupported_media_type",
     429: "too_many_requests",
 }
+_AWAY = 503
+#: Seconds after which a client may try again what the platform could not do just now.
+_RETRY_AFTER = "5"
 #: How msgspec names a field that is missing or unknown.
 _NAMED = re.compile(r"(?:required|unknown) field `([^`]+)`")
 
@@ -56,6 +61,9 @@ def error_response(exc: BaseException, *, body: type | None = None) -> Response[
 
     `body` is the struct of the route's body: an unknown field is answered with those it has.
     """
+    if isinstance(exc, RedisConnectionError | RedisTimeoutError):
+        log.warning("The queue does not answer: %s", exc)
+        exc = PlatformUnavailable("The queue does not answer.", hint="Repeat the request in a moment.")
     if isinstance(exc, DifyError):
         return _known(exc)
     if isinstance(exc, ValidationException):
@@ -72,6 +80,8 @@ def error_response(exc: BaseException, *, body: type | None = None) -> Response[
 
 def _known(exc: DifyError) -> Response[ErrorBody]:
     headers = {"WWW-Authenticate": 'Bearer realm="api"'} if isinstance(exc, AuthError) and exc.status == 401 else {}
+    if exc.retryable and exc.status == _AWAY:
+        headers["Retry-After"] = _RETRY_AFTER
     problems = msgspec.to_builtins(exc.problems) if isinstance(exc, InvalidGraph) else None
     field = exc.where.get("field") or exc.where.get("variable")
     return _answer(exc.code, exc.description, exc.status, headers=headers, problems=problems, params=field)

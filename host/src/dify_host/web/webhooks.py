@@ -13,6 +13,7 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import Method
+from redis.exceptions import RedisError
 
 from dify_host.http.callers import Call, platform_of
 from dify_host.http.errors import error_response
@@ -112,6 +113,8 @@ def _refused(_request: Call, exc: Exception) -> Response[Any]:
         return _error(400, "Bad Request", exc.description)
     if isinstance(exc, HTTPException) and exc.status_code < 500:
         return error_response(exc) if exc.status_code != 400 else _error(400, "Bad Request", str(exc.detail))
+    if isinstance(exc, RedisError) or (isinstance(exc, DifyError) and exc.retryable):
+        return error_response(exc)  # the sender is to try again, and can see that
     if isinstance(exc, DifyError):
         log.error("A webhook could not be taken: %s", exc)
         if exc.status < 500:
