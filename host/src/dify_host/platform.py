@@ -23,6 +23,7 @@ from dify_host.annotations.replies import AnnotationReplies
 from dify_host.annotations.service import AnnotationService
 from dify_host.apps.draft_variables import DraftVariables
 from dify_host.apps.repository import AppRepository
+from dify_host.datasources.services import DatasourceServices
 from dify_host.db.engine import Database, PoolSettings
 from dify_host.db.newest import is_newest
 from dify_host.db.tenant import Tenant
@@ -157,22 +158,9 @@ class Platform:
         stack.push_async_callback(self._close_runs)
 
     async def _close_runs(self) -> None:
-        if "recovery" in self.__dict__:
-            await self.recovery.close()
-        if "commands" in self.__dict__:
-            await self.commands.close()
-        if "runs" in self.__dict__:
-            await self.runs.close()
-        if "calls" in self.__dict__:
-            await self.calls.close()
-        if "places" in self.__dict__:
-            await self.places.close()
-        if "draft_runs" in self.__dict__:
-            await self.draft_runs.close()
-        if "run_streams" in self.__dict__:
-            await self.run_streams.close()
-        if "run_logs" in self.__dict__:
-            await self.run_logs.close()
+        parts = ("recovery", "commands", "runs", "calls", "places", "draft_runs", "run_streams", "run_logs")
+        for made in [self.__dict__[name] for name in parts if name in self.__dict__]:
+            await made.close()
 
     # -- shared services --------------------------------------------------------------------------------------
 
@@ -221,9 +209,9 @@ class Platform:
     @cached_property
     def indexer(self) -> Indexer:
         """Runs indexing jobs."""
-        return Indexer(
-            self.db, self.storage, self.vectors, self.models_of, extractor=self.documents, notify=self._document_indexed
-        )
+        told, remote = self._document_indexed, self.datasources.documents
+        parts = self.db, self.storage, self.vectors, self.models_of
+        return Indexer(*parts, extractor=self.documents, notify=told, remote=remote)
 
     @cached_property
     def turns(self) -> TurnRunner:
@@ -279,6 +267,11 @@ class Platform:
 
     def _recovered(self, started: StartedRun, context: RunContext) -> None:
         self.calls.recovered(started, context)
+        self._watch_draft(started)
+
+    def _watch_draft(self, started: StartedRun) -> None:
+        if (run := started.handle.run).invoke_from == "debugger":
+            self.draft_runs.watch(started, DraftVariables(self.db, Tenant(run.tenant_id)))
 
     @cached_property
     def places(self) -> Places:
@@ -337,13 +330,8 @@ class Platform:
 
     def form_runner(self, tenant: Tenant) -> FormRunner:
         """Goes on with answered runs of a workspace."""
-
-        def resumed(started: StartedRun) -> None:
-            if started.handle.run.invoke_from == "debugger":
-                self.draft_runs.watch(started, DraftVariables(self.db, tenant))
-
-        patience = self.settings.app_max_execution_time + 60
-        return FormRunner(self.forms_of(tenant), self.runs, self.recovery, patience=patience, resumed=resumed)
+        forms, patience = self.forms_of(tenant), self.settings.app_max_execution_time + 60
+        return FormRunner(forms, self.runs, self.recovery, patience=patience, resumed=self._watch_draft)
 
     async def _apps_of(self, tenant: Tenant) -> AppRepository:
         return (await self.workspace(tenant)).app_repository
@@ -421,6 +409,11 @@ class Platform:
         """The installed tool families."""
         return ToolPool(self.registry, self.http)
 
+    @cached_property
+    def datasources(self) -> DatasourceServices:
+        """Sources of knowledge that plugins offer."""
+        return DatasourceServices(self.db, self.storage, self.registry, self.http, self.tenant_keys)
+
     def tools_of(self, tenant: Tenant, files: FileService, caller: WorkflowCaller | None = None) -> Tools:
         """The tools of a workspace; with a caller, workflows run as tools of its run."""
         runner = self._workflow_runner(tenant, caller) if caller else None
@@ -453,6 +446,7 @@ class Platform:
             http=self.http,
             keys=self.tenant_keys,
             extractor=self.indexer.extractor,
+            remote=self.datasources.documents(tenant),
         )
 
     def ports(self, tenant: Tenant, run: RunInfo, creator: Creator) -> Ports:

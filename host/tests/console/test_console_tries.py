@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from dify_host.db.types import utc_now
+from dify_host.platform import Platform
+from dify_host.runs.tables import workflow_run_leases
 
 from ..service.service_house import House, Workshop, answers_with, edge, graph, names, node
 from ..service.test_service_annotations import switch, write
@@ -142,6 +146,29 @@ async def test_a_run_is_stopped(owner: Browser, editor: Browser) -> None:
     await editor.ok("POST", f"/apps/{app_id}/workflow-runs/tasks/{running[0]['id']}/stop")
     said = await trying
     assert (said[-1]["event"], said[-1]["data"]["status"]) == ("workflow_finished", "stopped")
+
+
+async def test_a_draft_whose_process_is_lost_leaves_its_values_from_where_it_goes_on(
+    owner: Browser, platform: Platform, env: dict[str, str]
+) -> None:
+    app_id = await owner.draft(answers_with("DELAY:400 REPLY:at last"), "advanced-chat")
+    trying = asyncio.create_task(
+        owner.stream(f"/apps/{app_id}/advanced-chat/workflows/draft/run", {"inputs": {"word": "x"}, "query": "x"})
+    )
+    leases = workflow_run_leases
+    async with asyncio.timeout(10):
+        while not await platform.recovery._lost():
+            await asyncio.sleep(0.01)
+            async with platform.db.write() as conn:
+                await conn.execute(leases.update().values(expires_at=utc_now() - timedelta(days=1)))
+    for keeping in platform.draft_runs._tasks:  # what watched the run here is gone with the process
+        keeping.cancel()
+    async with Platform.opened(env, role="api") as other:
+        assert await other.recovery.sweep() == 1
+        assert (await trying)[-1]["event"] == "message_end"  # the client has followed it there
+        await other.draft_runs.close()
+    kept = values(await owner.ok("GET", f"/apps/{app_id}/workflows/draft/nodes/llm/variables"))
+    assert kept["text"] == "at last"
 
 
 @pytest.mark.parametrize("name", ["name", "greet.name", "#start.name#", "greet.#start.name#"])
