@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from dify_host.apps.tables import workflow_webhook_triggers
 from dify_host.db.types import utc_now
 from dify_host.jobs.actors import ACTORS
-from dify_host.triggers.runner import settle_trigger_logs
+from dify_host.triggers.runner import repeat_lost_triggers, settle_trigger_logs
 from dify_kernel.errors import InvalidGraph
 
 from .trigger_house import TriggerHouse, end, graph, node, schedule, webhook
@@ -71,6 +73,28 @@ async def test_a_log_whose_job_did_not_see_the_end_learns_it(house: TriggerHouse
     assert log.status == "succeeded"
     assert log.finished_at <= utc_now()
     assert await settle_trigger_logs(house.platform.db) == 0
+
+
+async def test_a_job_that_is_lost_is_written_again_until_its_run_begins(house: TriggerHouse) -> None:
+    app_id = await house.app(graph((webhook(), end("end"))))
+    await house.call(await house.webhook_id(app_id), json={})
+    (lost,) = await house.jobs()  # a queue that has lost it
+    assert await repeat_lost_triggers(house.platform.db) == 0  # it may be on its way
+
+    for repeated in (1, 2, 3):
+        await house.age_logs(timedelta(minutes=5 * 2 ** (repeated - 1)))
+        counts = await asyncio.gather(*(repeat_lost_triggers(house.platform.db) for _ in range(3)))
+        assert sum(counts) == 1  # whoever looks, and however often, it is written once
+        (log,) = await house.logs()
+        (job,) = await house.jobs()
+        assert (log.status, log.retry_count, log.celery_task_id) == ("queued", repeated, job.id)
+        assert job.args == lost.args
+
+    await ACTORS[job.actor].run(house.platform, **job.args)
+    await ACTORS[lost.actor].run(house.platform, **lost.args)  # it was only late
+    await house.age_logs(timedelta(days=1))
+    assert await repeat_lost_triggers(house.platform.db) == 0
+    assert [log.status for log in await house.logs()] == [run.status for run in await house.runs()] == ["succeeded"]
 
 
 async def test_each_trigger_starts_its_own_path(house: TriggerHouse) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +12,7 @@ import yaml
 from dify_host.apps.tables import workflow_schedule_plans, workflow_webhook_triggers
 from dify_host.db.outbox import Job, claim_batch, mark_sent
 from dify_host.db.tenant import Tenant
-from dify_host.db.types import new_id
+from dify_host.db.types import new_id, utc_now
 from dify_host.identity.accounts import insert_account
 from dify_host.identity.workspaces import insert_workspace
 from dify_host.jobs.actors import ACTORS
@@ -107,6 +107,13 @@ class TriggerHouse:
     async def logs(self) -> list[Any]:
         """The rows of the trigger log, oldest first."""
         return await self.rows(workflow_trigger_logs)
+
+    async def age_logs(self, by: timedelta) -> None:
+        """Make all events of triggers older; a little more, as the clock of the database is another."""
+        table = workflow_trigger_logs
+        at = utc_now() - by - timedelta(seconds=5)
+        async with self.platform.db.write() as conn:
+            await conn.execute(table.update().values(triggered_at=at))
 
     async def plan(self, app_id: str) -> Any:
         """The row of an app's one schedule."""

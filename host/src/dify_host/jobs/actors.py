@@ -30,7 +30,7 @@ from dify_host.runs.payload_sweep import sweep_payloads as sweep
 from dify_host.runs.retention import Retention, clean_old_runs, delete_app_rows
 from dify_host.triggers.intake import QUEUE as TRIGGER_QUEUE
 from dify_host.triggers.intake import RUN_TRIGGER
-from dify_host.triggers.runner import settle_trigger_logs
+from dify_host.triggers.runner import repeat_lost_triggers, settle_trigger_logs
 from dify_host.triggers.schedules import fire_due_schedules
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ async def run_pipeline(platform: Platform, tenant_id: str, log_id: str, workflow
 
 
 async def poll_schedules(platform: Platform) -> None:
-    """Start the schedules that are due, and note the ends of triggered runs whose job did not see them."""
+    """Start the schedules that are due."""
     settings = platform.settings
     rhythm = timedelta(minutes=settings.workflow_schedule_poller_interval)
     await fire_due_schedules(
@@ -135,7 +135,12 @@ async def poll_schedules(platform: Platform) -> None:
         batch=settings.workflow_schedule_poller_batch_size,
         limit=settings.workflow_schedule_max_dispatch_per_tick,
     )
+
+
+async def look_after_triggers(platform: Platform) -> None:
+    """Note the ends of triggered runs whose job did not see them, and repeat the jobs of runs that never began."""
     await settle_trigger_logs(platform.db)
+    await repeat_lost_triggers(platform.db)
 
 
 async def purge_outbox(platform: Platform) -> None:
@@ -175,6 +180,7 @@ ACTORS: dict[str, Actor] = {
         Actor(name=RUN_TRIGGER, queue=TRIGGER_QUEUE, time_limit=24 * 60 * _MINUTE, run=run_trigger),
         Actor(name=RUN_PIPELINE, queue=PIPELINE_QUEUE, time_limit=24 * 60 * _MINUTE, run=run_pipeline),
         Actor(name="poll_schedules", queue="schedule_poller", time_limit=10 * _MINUTE, run=poll_schedules),
+        Actor(name="look_after_triggers", queue="schedule_poller", time_limit=10 * _MINUTE, run=look_after_triggers),
         Actor(name=RESUME_RUN, queue=RESUME_QUEUE, time_limit=24 * 60 * _MINUTE, run=resume_run),
         Actor(name=DELIVER_FORM, queue=MAIL_QUEUE, time_limit=10 * _MINUTE, run=deliver_form),
         Actor(name="look_after_forms", queue="schedule_poller", time_limit=10 * _MINUTE, run=look_after_open_forms),

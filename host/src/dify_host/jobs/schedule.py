@@ -74,6 +74,7 @@ TICKS: tuple[Tick, ...] = (
         enabled=lambda settings: settings.enable_workflow_schedule_poller_task,
         rhythm=lambda settings: timedelta(minutes=settings.workflow_schedule_poller_interval),
     ),
+    Tick(actor="look_after_triggers", every=timedelta(minutes=1)),
     Tick(actor="look_after_forms", every=timedelta(minutes=1)),
     Tick(actor="wake_knowledge", every=timedelta(minutes=1)),
     Tick(actor="purge_outbox", every=_HOUR),

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
 from dify_kernel.errors import DifyError, RunFenced
 
 from dify_host.apps.repository import AppRepository
-from dify_host.db.engine import Database
+from dify_host.db.engine import Database, database_now
+from dify_host.db.outbox import enqueue
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import utc_now
 from dify_host.runs.programs import Programs
 from dify_host.runs.recorder import Creator
 from dify_host.runs.run_records import run_exists
 from dify_host.runs.service import RunRequest, RunService
-from dify_host.runs.tables import workflow_runs, workflow_trigger_logs
+from dify_host.runs.tables import workflow_run_leases, workflow_runs, workflow_trigger_logs
 from dify_host.triggers.graph import TRIGGERS
+from dify_host.triggers.intake import QUEUE, RUN_TRIGGER
 from dify_host.triggers.records import TriggerLog
 from dify_host.triggers.repository import TriggerRepository
 
-__all__ = ["TriggerRunner", "settle_trigger_logs"]
+__all__ = ["TriggerRunner", "repeat_lost_triggers", "settle_trigger_logs"]
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +33,9 @@ log = logging.getLogger(__name__)
 ENDED: Final = ("succeeded", "failed", "stopped", "partial-succeeded", "skipped")
 _RUNNING: Final = "running"
 _BATCH: Final = 200
+#: How long after an event its job is taken for lost, and how often that time is doubled for the next repetition.
+_PATIENCE: Final = timedelta(minutes=5)
+_MOST_DOUBLED: Final = 8
 #: What a log takes over from the end of its run.
 _COPIED: Final = ("status", "outputs", "elapsed_time", "total_tokens")
 
@@ -101,6 +107,48 @@ class TriggerRunner:
 
 
 _SOURCES: Final = {kind: kind.removeprefix("trigger-") for kind in TRIGGERS}
+
+
+async def repeat_lost_triggers(db: Database) -> int:
+    """Write the jobs anew of events whose run has not begun for long, of all tenants; returns how many these were.
+
+    A job that only waits its turn comes twice then, which begins one run; each repetition waits twice as long.
+    """
+    logs = workflow_trigger_logs
+    columns = (logs.c.id, logs.c.tenant_id, logs.c.triggered_at, logs.c.retry_count)
+    count, page = 0, sa.select(*columns).order_by(logs.c.id).limit(_BATCH)
+    while True:
+        async with db.write() as conn:
+            now = await database_now(conn)
+            late = page.where(
+                logs.c.status.in_(("queued", _RUNNING)),
+                logs.c.triggered_at <= now - _PATIENCE,
+                logs.c.workflow_run_id.is_not(None),
+                ~_begun(logs.c.workflow_run_id),
+            )
+            rows = (await conn.execute(late.with_for_update(skip_locked=True))).all()
+            for row in rows:
+                if row.triggered_at + _PATIENCE * _waits(row.retry_count) > now:
+                    continue
+                log.warning("The run of trigger log %s has not begun; its job is written again.", row.id)
+                job_id = await enqueue(conn, RUN_TRIGGER, {"tenant_id": row.tenant_id, "log_id": row.id}, queue=QUEUE)
+                values = {"retry_count": row.retry_count + 1, "celery_task_id": job_id}
+                await conn.execute(logs.update().where(logs.c.id == row.id).values(values))
+                count += 1
+        if len(rows) < _BATCH:
+            return count
+        page = sa.select(*columns).where(logs.c.id > rows[-1].id).order_by(logs.c.id).limit(_BATCH)
+
+
+def _waits(repeated: int) -> int:
+    """How many patiences after its event a job is written again that was so often before: 1, 2, 4 … 256, 512, 768 …"""
+    return 2**repeated if repeated < _MOST_DOUBLED else 2**_MOST_DOUBLED * (repeated - _MOST_DOUBLED + 1)
+
+
+def _begun(run_id: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """What `run_exists` asks, for a column."""
+    runs, leases = workflow_runs, workflow_run_leases
+    return sa.or_(sa.exists().where(runs.c.id == run_id), sa.exists().where(leases.c.run_id == run_id))
 
 
 async def settle_trigger_logs(db: Database) -> int:
