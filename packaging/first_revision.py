@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import dify_host.apps.tables as apps
+import dify_host.datasources.tables as datasources
 import dify_host.db.outbox as outbox
 import dify_host.files.tables as files
 import dify_host.human.tables as human
@@ -76,7 +77,10 @@ def _groups() -> dict[str, tuple[str, list[sa.Table]]]:
         "runs": ("workflow runs, their log, their forms, and the outbox", [*in_order, outbox.outbox]),
         "knowledge": ("knowledge bases", _tables(knowledge)),
         "pipelines": ("knowledge pipelines", _tables(pipelines)),
-        "settings": ("files, models and tools", [*_tables(files), *_tables(models), *_tables(tools)]),
+        "settings": (
+            "files, models, tools and data sources",
+            [*_tables(files), *_tables(models), *_tables(tools), *_tables(datasources)],
+        ),
     }
 
 

@@ -13,6 +13,10 @@ from dify_host.annotations.service import AnnotationService
 from dify_host.apps.repository import AppRepository
 from dify_host.apps.service import AppService
 from dify_host.apps.tags import Tags
+from dify_host.datasources.chosen import PluginDatasources
+from dify_host.datasources.crawls import Crawls
+from dify_host.datasources.documents import SourceDocuments
+from dify_host.datasources.installed import InstalledDatasources
 from dify_host.db.tenant import Tenant
 from dify_host.extensions.service import ApiExtensions
 from dify_host.files.service import FileService
@@ -31,7 +35,7 @@ from dify_host.knowledge.services import Knowledge
 from dify_host.models.providers import ProviderService
 from dify_host.models.runtime import ModelRuntime
 from dify_host.net.crypto import TenantCipher
-from dify_host.pipelines.datasources import Datasources, NoDatasources
+from dify_host.pipelines.datasources import Datasources
 from dify_host.pipelines.repository import PipelineRepository
 from dify_host.pipelines.runner import PipelineRunner
 from dify_host.pipelines.service import PipelineService
@@ -220,8 +224,24 @@ class Workspace:
 
     @cached_property
     def datasources(self) -> Datasources:
-        """The data sources of installed plugins."""
-        return NoDatasources()
+        """The data sources of installed plugins, as pipelines use them."""
+        most = self._platform.settings.upload_file_size_limit * 1024 * 1024
+        return PluginDatasources(self.installed_datasources, self.files, most_bytes=most)
+
+    @cached_property
+    def installed_datasources(self) -> InstalledDatasources:
+        """The data sources of installed plugins, and the credentials for them."""
+        return self._platform.datasources.installed(self.tenant)
+
+    @cached_property
+    def source_documents(self) -> SourceDocuments:
+        """Reads documents of outside sources."""
+        return self._platform.datasources.documents(self.tenant)
+
+    @cached_property
+    def crawls(self) -> Crawls:
+        """Crawls of websites."""
+        return self._platform.datasources.crawls(self.tenant)
 
     @cached_property
     def pipeline_starter(self) -> PipelineStarter:

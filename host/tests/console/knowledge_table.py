@@ -19,6 +19,7 @@ D, DOC = "/datasets/{dataset_id}", "/datasets/{dataset_id}/documents/{document_i
 SEG = f"{DOC}/segments/{{segment_id}}"
 CHILD = f"{SEG}/child_chunks"
 API = "/datasets/external-knowledge-api"
+SOURCES = "/auth/plugin/datasource"
 API_ID = f"{API}/{{external_knowledge_api_id}}"
 
 KNOWLEDGE: Final[list[tuple[str, str, set[str]]]] = [
@@ -99,6 +100,14 @@ KNOWLEDGE: Final[list[tuple[str, str, set[str]]]] = [
     ("GET", f"{DOC}/website-sync", WRITER),
     ("POST", "/website/crawl", WRITER),
     ("GET", "/website/crawl/status/{job_id}", WRITER),
+    ("GET", f"{SOURCES}/list", MEMBER),
+    ("GET", f"{SOURCES}/default-list", MEMBER),
+    ("GET", f"{SOURCES}/{{provider_id}}", MEMBER),
+    ("POST", f"{SOURCES}/{{provider_id}}", EDITOR),
+    ("POST", f"{SOURCES}/{{provider_id}}/update", EDITOR),
+    ("POST", f"{SOURCES}/{{provider_id}}/update-name", EDITOR),
+    ("POST", f"{SOURCES}/{{provider_id}}/default", EDITOR),
+    ("POST", f"{SOURCES}/{{provider_id}}/delete", EDITOR),
     ("GET", "/tags", MEMBER),
     ("POST", "/tags", WRITER),
     ("PATCH", "/tags/{tag_id}", WRITER),
@@ -130,6 +139,12 @@ KNOWLEDGE_BODIES: Final[dict[str, Any]] = {
     API: {**_API, "settings": {**_API["settings"], "endpoint": "ftp://127.0.0.1"}},
     API_ID: _API,
     "/datasets/external": {"external_knowledge_api_id": SOME, "external_knowledge_id": "k", "name": "Elsewhere"},
+    f"{SOURCES}/{{provider_id}}": {"credentials": {}},
+    f"{SOURCES}/{{provider_id}}/update": {"credential_id": SOME},
+    f"{SOURCES}/{{provider_id}}/update-name": {"credential_id": SOME, "name": "n"},
+    f"{SOURCES}/{{provider_id}}/default": {"id": SOME},
+    f"{SOURCES}/{{provider_id}}/delete": {"credential_id": SOME},
+    "/website/crawl": {"provider": "nobody", "url": "https://a.test"},
     "/tags": {"name": "t", "type": "knowledge"},
     "/tags/{tag_id}": {"name": "t"},
     "/tag-bindings/create": {"tag_ids": [SOME], "target_id": SOME, "type": "knowledge"},

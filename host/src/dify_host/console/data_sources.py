@@ -1,33 +1,44 @@
-"""Other sources of documents: Notion and crawled websites. None is connected here, and every route says so."""
+"""Other sources of documents: pages of online workspaces, and crawled websites."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Literal
 
-from litestar import Controller, get
-from litestar.handlers import HTTPRouteHandler
-from litestar.types import Method
+import msgspec
+from dify_kernel.contracts.datasource import NoParameters
+from litestar import Controller, get, post
+from litestar.params import FromPath, FromQuery, JSONBody
 
-from dify_host.console.dataset_shapes import no_source
-from dify_host.http.console_callers import DATASET_WRITERS, MEMBERS, ConsoleAccount
+from dify_host.console.dataset_shapes import NotionWorkspace, notion_items, person_of
+from dify_host.datasources.crawls import CrawlState
+from dify_host.datasources.pool import documents_of
+from dify_host.http.console_callers import DATASET_WRITERS, MEMBERS, ConsoleAccount, ConsoleCaller
+from dify_host.knowledge.remote import NOTION_IMPORT, WEBSITE_CRAWL
+from dify_host.service.documents import Form, Rule
+from dify_host.service.shapes import IdInPath, Success, shown
 
-__all__ = ["DataSourceController", "source_routes"]
+__all__ = ["DataSourceController", "DatasetSyncController", "NotionController", "WebsiteController"]
 
-_NOTION, _WEBSITE = "notion_import", "website_crawl"
-_ROUTES: Final[tuple[tuple[Method, str, str], ...]] = (
-    ("GET", "/notion/pre-import/pages", _NOTION),
-    ("GET", "/notion/pages/{page_id:str}/{page_type:str}/preview", _NOTION),
-    ("POST", "/datasets/notion-indexing-estimate", _NOTION),
-    ("GET", "/datasets/{dataset_id:uuid}/notion/sync", _NOTION),
-    ("GET", "/datasets/{dataset_id:uuid}/documents/{document_id:uuid}/notion/sync", _NOTION),
-    ("GET", "/datasets/{dataset_id:uuid}/documents/{document_id:uuid}/website-sync", _WEBSITE),
-    ("POST", "/website/crawl", _WEBSITE),
-    ("GET", "/website/crawl/status/{job_id:str}", _WEBSITE),
-)
+
+class CrawlBody(msgspec.Struct, kw_only=True):
+    """Body of `/website/crawl`."""
+
+    provider: str
+    url: str
+    options: dict[str, Any] = {}
+
+
+class NotionEstimateBody(msgspec.Struct, kw_only=True):
+    """Body of `/datasets/notion-indexing-estimate`."""
+
+    notion_info_list: list[NotionWorkspace]
+    process_rule: Rule
+    doc_form: Form = "text_model"
+    doc_language: str = "English"
 
 
 class DataSourceController(Controller):
-    """Routes of connected sources."""
+    """Routes of connected sources as they were before plugins: there are none."""
 
     path = "/"
     opt = MEMBERS
@@ -39,17 +50,118 @@ class DataSourceController(Controller):
 
     @get("/api-key-auth/data-source")
     async def by_key(self, caller: ConsoleAccount) -> dict[str, Any]:
-        """Sources connected by a key: none."""
+        """Sources connected by a key: none; see `/auth/plugin/datasource/list`."""
         return {"sources": []}
 
 
-def source_routes() -> list[HTTPRouteHandler]:
-    """A handler for each route that needs a source: it refuses (501) whoever may call it."""
-    return [_handler(method, path, kind) for method, path, kind in _ROUTES]
+class WebsiteController(Controller):
+    """Routes of crawls."""
+
+    path = "/website"
+
+    @post("/crawl", status_code=200, opt=DATASET_WRITERS)
+    async def crawl(self, data: JSONBody[CrawlBody], caller: ConsoleAccount) -> dict[str, Any]:
+        """Begin to read a website, with the workspace's default credentials of the provider."""
+        job_id = await caller.workspace.crawls.start(data.provider, data.url, data.options)
+        return {"status": "active", "job_id": job_id}
+
+    @get("/crawl/status/{job_id:str}", opt=DATASET_WRITERS)
+    async def status(self, job_id: FromPath[str], provider: FromQuery[str], caller: ConsoleAccount) -> dict[str, Any]:
+        """How far a crawl is, and its pages when it has ended."""
+        return _crawl_body(await caller.workspace.crawls.get(job_id, provider))
 
 
-def _handler(method: Method, path: str, kind: str) -> HTTPRouteHandler:
-    async def refuse() -> None:
-        raise no_source(kind)
+class NotionController(Controller):
+    """Routes of online workspaces; the credentials say which provider reads them."""
 
-    return HTTPRouteHandler(path, http_method=method, status_code=200, opt=DATASET_WRITERS)(refuse)
+    path = "/"
+
+    @get("/notion/pre-import/pages", opt=DATASET_WRITERS)
+    async def pages(
+        self, caller: ConsoleAccount, credential_id: FromQuery[str], dataset_id: FromQuery[str | None] = None
+    ) -> dict[str, Any]:
+        """What may be read, by workspace; `is_bound` are documents of the dataset already."""
+        installed = caller.workspace.installed_datasources
+        provider, credentials = await installed.opened(await installed.provider_of(credential_id), credential_id)
+        found = await documents_of(provider).workspaces(NoParameters(), credentials)
+        bound: frozenset[str] = frozenset()
+        if dataset_id:
+            await caller.workspace.datasets.access.require(dataset_id, person_of(caller))
+            bound = await caller.workspace.knowledge.document_sources.bound(dataset_id)
+        listed = []
+        for workspace in found:
+            body: dict[str, Any] = msgspec.to_builtins(workspace)
+            for page in body["pages"]:
+                page["is_bound"] = page["page_id"] in bound
+            listed.append(body)
+        return {"notion_info": listed}
+
+    @get("/notion/pages/{page_id:str}/{page_type:str}/preview", opt=DATASET_WRITERS)
+    async def preview(
+        self,
+        page_id: FromPath[str],
+        page_type: FromPath[Literal["page", "database"]],
+        caller: ConsoleAccount,
+        credential_id: FromQuery[str],
+    ) -> dict[str, str]:
+        """The text of one page."""
+        info = {"credential_id": credential_id, "notion_page_id": page_id, "type": page_type}
+        fetched = await caller.workspace.source_documents.fetch(NOTION_IMPORT, info)
+        return {"content": fetched.text if fetched else ""}
+
+    @post("/datasets/notion-indexing-estimate", status_code=200, opt=DATASET_WRITERS)
+    async def estimate(self, data: JSONBody[NotionEstimateBody], caller: ConsoleAccount) -> dict[str, Any]:
+        """How many segments there would be, and the first of them. Nothing is kept."""
+        items = notion_items(data.notion_info_list)
+        estimates = caller.workspace.knowledge.estimates
+        found: dict[str, Any] = shown(
+            await estimates.items(NOTION_IMPORT, items, data.process_rule.read(), data.doc_form)
+        )
+        return found
+
+
+class DatasetSyncController(Controller):
+    """Routes that bring documents to what their source says now."""
+
+    path = "/datasets/{dataset_id:uuid}"
+    opt = DATASET_WRITERS
+
+    @get("/notion/sync")
+    async def all_pages(self, dataset_id: IdInPath, caller: ConsoleAccount) -> Success:
+        """Read every document of online workspaces anew."""
+        await caller.workspace.knowledge.document_sync.all(str(dataset_id), NOTION_IMPORT)
+        return Success()
+
+    @get("/documents/{document_id:uuid}/notion/sync")
+    async def one_page(self, dataset_id: IdInPath, document_id: IdInPath, caller: ConsoleAccount) -> Success:
+        """Read one anew."""
+        return await _sync(caller, dataset_id, document_id, NOTION_IMPORT)
+
+    @get("/documents/{document_id:uuid}/website-sync")
+    async def one_site(self, dataset_id: IdInPath, document_id: IdInPath, caller: ConsoleAccount) -> Success:
+        """Read a page of a website anew."""
+        return await _sync(caller, dataset_id, document_id, WEBSITE_CRAWL)
+
+
+async def _sync(caller: ConsoleCaller, dataset_id: object, document_id: object, kind: str) -> Success:
+    await caller.workspace.knowledge.document_sync.one(str(dataset_id), str(document_id), kind)
+    return Success()
+
+
+def _crawl_body(state: CrawlState) -> dict[str, Any]:
+    """A crawl as the console shows it; pages come with its end."""
+    body = {
+        "status": "error" if state.status == "failed" else state.status,
+        "job_id": state.job_id,
+        "total": state.total,
+        "current": len(state.pages),
+        "data": [],
+        "time_consuming": round(state.seconds, 3),
+    }
+    if state.status == "failed":
+        return body | {"message": state.error}
+    if state.status == "completed":
+        names = ("title", "description", "source_url")
+        data = [{**{name: getattr(page, name) for name in names}, "markdown": page.content} for page in state.pages]
+        return body | {"data": data}
+    return body

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
-from dify_kernel.errors import NotImplementedYet
+from dify_kernel.errors import BadInput
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
@@ -13,10 +14,21 @@ from dify_host.db.tenant import Tenant
 from dify_host.http.console_callers import ConsoleCaller
 from dify_host.knowledge.access import Person
 from dify_host.knowledge.document_sources import ManyDocuments
+from dify_host.knowledge.pipeline_documents import SourceItem
+from dify_host.knowledge.remote import NOTION_IMPORT, UPLOAD_FILE, WEBSITE_CRAWL
 from dify_host.platform import Platform
 from dify_host.service.documents import Form, Options
 
-__all__ = ["DataSource", "FileList", "NewDocumentsBody", "SourceList", "no_source", "person_of", "visible_dataset"]
+__all__ = [
+    "DataSource",
+    "FileList",
+    "NewDocumentsBody",
+    "NotionWorkspace",
+    "SourceList",
+    "notion_items",
+    "person_of",
+    "visible_dataset",
+]
 
 SourceType = Literal["upload_file", "notion_import", "website_crawl"]
 
@@ -44,20 +56,57 @@ class FileList(msgspec.Struct, kw_only=True):
     file_ids: list[str] = []
 
 
+class NotionPage(msgspec.Struct, kw_only=True):
+    """One document of an online workspace."""
+
+    page_id: str
+    page_name: str
+    type: Literal["page", "database"] = "page"
+    page_icon: dict[str, Any] | None = None
+
+
+class NotionWorkspace(msgspec.Struct, kw_only=True):
+    """Documents of one online workspace."""
+
+    credential_id: str
+    workspace_id: str
+    pages: list[NotionPage]
+
+
+class WebsiteList(msgspec.Struct, kw_only=True):
+    """Pages of a crawl."""
+
+    provider: str
+    job_id: str
+    urls: list[str]
+    only_main_content: bool = True
+
+
 class SourceList(msgspec.Struct, kw_only=True):
-    """Where documents come from; only files can be read here."""
+    """Where documents come from."""
 
     data_source_type: SourceType
     file_info_list: FileList | None = None
-    notion_info_list: list[dict[str, Any]] | None = None
-    website_info_list: dict[str, Any] | None = None
+    notion_info_list: list[NotionWorkspace] | None = None
+    website_info_list: WebsiteList | None = None
 
     @property
     def file_ids(self) -> list[str]:
-        """The files; NotImplementedYet for another source."""
-        if self.data_source_type != "upload_file":
-            raise no_source(self.data_source_type)
+        """The files."""
         return self.file_info_list.file_ids if self.file_info_list else []
+
+    @property
+    def items(self) -> list[SourceItem]:
+        """The pages of an outside source; BadInput when there are none."""
+        if self.data_source_type == NOTION_IMPORT:
+            found = notion_items(self.notion_info_list or [])
+        elif self.data_source_type == WEBSITE_CRAWL:
+            found = _website_items(self.website_info_list) if self.website_info_list else []
+        else:
+            return []
+        if not found:
+            raise BadInput("No pages are chosen.", hint="Choose some.", field="info_list")
+        return found
 
 
 class DataSource(msgspec.Struct, kw_only=True):
@@ -78,16 +127,36 @@ class NewDocumentsBody(Options, kw_only=True, forbid_unknown_fields=False):
     def wish(self) -> ManyDocuments:
         """As the service takes it."""
         options = msgspec.structs.replace(self.options(), created_from="web")
+        chosen = self.data_source.info_list if self.data_source else None
         return ManyDocuments(
-            file_ids=self.data_source.info_list.file_ids if self.data_source else [],
+            file_ids=chosen.file_ids if chosen else [],
+            items=chosen.items if chosen else [],
+            kind=chosen.data_source_type if chosen else UPLOAD_FILE,
             options=options,
             duplicate=self.duplicate,
             original_document_id=self.original_document_id or None,
         )
 
 
-def no_source(kind: str) -> NotImplementedYet:
-    """The error of a source that cannot be read here."""
-    return NotImplementedYet(
-        f"Documents of source {kind} cannot be read here.", hint="Upload files, or send texts over the Service API."
-    )
+def notion_items(workspaces: Sequence[NotionWorkspace]) -> list[SourceItem]:
+    """The documents as knowledge bases take them, each once."""
+    found = {}
+    for workspace in workspaces:
+        for page in workspace.pages:
+            info = {
+                "credential_id": workspace.credential_id,
+                "notion_workspace_id": workspace.workspace_id,
+                "notion_page_id": page.page_id,
+                "notion_page_icon": page.page_icon,
+                "type": page.type,
+            }
+            found[page.page_id] = SourceItem(name=page.page_name or "Untitled", info=info)
+    return list(found.values())
+
+
+def _website_items(chosen: WebsiteList) -> list[SourceItem]:
+    shared = {"provider": chosen.provider, "job_id": chosen.job_id, "only_main_content": chosen.only_main_content}
+    return [
+        SourceItem(name=url if len(url) <= 255 else f"{url[:200]}...", info={"url": url, "mode": "crawl", **shared})
+        for url in dict.fromkeys(chosen.urls)
+    ]

@@ -10,6 +10,7 @@ from litestar.params import JSONBody
 
 from dify_host.console.dataset_shapes import SourceList, person_of
 from dify_host.http.console_callers import DATASET_WRITERS, ConsoleAccount
+from dify_host.knowledge.remote import UPLOAD_FILE
 from dify_host.service.documents import Form, Rule
 from dify_host.service.shapes import shown
 
@@ -38,7 +39,10 @@ class EstimateController(Controller):
         if data.dataset_id:
             await caller.workspace.datasets.access.require(data.dataset_id, person_of(caller))
         estimates = caller.workspace.knowledge.estimates
-        found: dict[str, Any] = shown(
-            await estimates.files(data.info_list.file_ids, data.process_rule.read(), data.doc_form)
-        )
+        chosen, rule = data.info_list, data.process_rule.read()
+        if chosen.data_source_type == UPLOAD_FILE:
+            made = await estimates.files(chosen.file_ids, rule, data.doc_form)
+        else:
+            made = await estimates.items(chosen.data_source_type, chosen.items, rule, data.doc_form)
+        found: dict[str, Any] = shown(made)
         return found

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from litestar import Router
 
-from dify_host.console.data_sources import DataSourceController, source_routes
+from dify_host.console.data_sources import (
+    DatasetSyncController,
+    DataSourceController,
+    NotionController,
+    WebsiteController,
+)
 from dify_host.console.dataset_keys import DatasetKeyController, KnowledgeSettingController
 from dify_host.console.dataset_metadata import DatasetMetadataController, HitTestController
 from dify_host.console.dataset_shapes import visible_dataset
 from dify_host.console.datasets import DatasetController, DatasetFactsController
+from dify_host.console.datasource_credentials import DatasourceCredentialController
 from dify_host.console.document_batches import EstimateController
 from dify_host.console.documents import DocumentController, DocumentsController
 from dify_host.console.external_knowledge import ExternalApiController, ExternalDatasetController
@@ -44,8 +50,11 @@ def knowledge_routes() -> Router:
             ExternalApiController,
             ExternalDatasetController,
             DataSourceController,
+            WebsiteController,
+            NotionController,
+            DatasetSyncController,
+            DatasourceCredentialController,
             TagController,
-            *source_routes(),
         ],
         guards=[visible_dataset],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dify_host.apps.tables
+import dify_host.datasources.tables
 import dify_host.db.outbox
 import dify_host.files.tables
 import dify_host.human.tables

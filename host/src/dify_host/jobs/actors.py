@@ -13,6 +13,8 @@ import dramatiq
 import msgspec
 
 from dify_host.annotations.replies import Action, ReplyWish, forget_annotations
+from dify_host.datasources.crawls import CRAWL_WEBSITE
+from dify_host.datasources.crawls import QUEUE as CRAWL_QUEUE
 from dify_host.db.outbox import purge_sent
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import utc_now
@@ -119,6 +121,11 @@ async def run_trigger(platform: Platform, tenant_id: str, log_id: str) -> None:
     await (await platform.workspace(Tenant(tenant_id))).trigger_runner.run(log_id)
 
 
+async def crawl_website(platform: Platform, tenant_id: str, job_id: str) -> None:
+    """Read the pages of a website for documents to be made of them."""
+    await platform.datasources.crawls(Tenant(tenant_id)).run(job_id)
+
+
 async def run_pipeline(platform: Platform, tenant_id: str, log_id: str, workflow_id: str) -> None:
     """Begin the run of a pipeline over a document and wait for its end, so that not all of them run at once."""
     await (await platform.workspace(Tenant(tenant_id))).pipeline_runner.run(log_id, workflow_id)
@@ -179,6 +186,7 @@ ACTORS: dict[str, Actor] = {
         Actor(name="clean_embeddings", queue="dataset", time_limit=60 * _MINUTE, run=clean_embeddings),
         Actor(name=RUN_TRIGGER, queue=TRIGGER_QUEUE, time_limit=24 * 60 * _MINUTE, run=run_trigger),
         Actor(name=RUN_PIPELINE, queue=PIPELINE_QUEUE, time_limit=24 * 60 * _MINUTE, run=run_pipeline),
+        Actor(name=CRAWL_WEBSITE, queue=CRAWL_QUEUE, time_limit=120 * _MINUTE, run=crawl_website),
         Actor(name="poll_schedules", queue="schedule_poller", time_limit=10 * _MINUTE, run=poll_schedules),
         Actor(name="look_after_triggers", queue="schedule_poller", time_limit=10 * _MINUTE, run=look_after_triggers),
         Actor(name=RESUME_RUN, queue=RESUME_QUEUE, time_limit=24 * 60 * _MINUTE, run=resume_run),

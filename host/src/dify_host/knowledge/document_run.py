@@ -86,6 +86,23 @@ class DocumentRun:
         """Complete the document; segments without a vector are told in its error."""
         await self._db.run_write(self._finished)
 
+    async def is_whole(self) -> bool:
+        """Whether the document has segments, and all of them are indexed."""
+        counted = self._rows.scoped_select(
+            document_segments,
+            sa.func.count().label("number"),
+            sa.func.sum(sa.case((document_segments.c.status == "completed", 1), else_=0)).label("completed"),
+        ).where(document_segments.c.document_id == self._document.id)
+        async with self._db.read() as conn:
+            row = (await conn.execute(counted)).one()
+        return bool(row.number) and row.number == int(row.completed)
+
+    async def keep(self) -> None:
+        """Complete the document with the segments that it has."""
+        now = utc_now()
+        times = dict.fromkeys(("parsing_completed_at", "cleaning_completed_at", "splitting_completed_at"), now)
+        await self.advance(("parsing",), "completed", completed_at=now, error=None, **times)
+
     async def fail(self, error: str) -> None:
         """Say in the document what went wrong, unless it has ended already."""
         values = {"indexing_status": "error", "error": error, "stopped_at": utc_now()}

@@ -13,6 +13,8 @@ from dify_host.knowledge.documents import DocumentOptions, DocumentService, new_
 from dify_host.knowledge.errors import DatasetNameDuplicate
 from dify_host.knowledge.extract.formats import extension_of
 from dify_host.knowledge.links import Links, Upload
+from dify_host.knowledge.pipeline_documents import SourceItem
+from dify_host.knowledge.remote import NOTION_IMPORT, UPLOAD_FILE
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.tables import documents
 
@@ -25,11 +27,14 @@ _TRIES = 100
 class ManyDocuments(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be added. With `duplicate`, a file replaces the enabled document that has its name.
 
-    `original_document_id` names the document that the one file replaces.
+    `original_document_id` names the document that the one file replaces. `items` of an outside source come instead of
+    files, with its `kind`.
     """
 
     file_ids: list[str]
     options: DocumentOptions
+    items: list[SourceItem] = []
+    kind: str = UPLOAD_FILE
     duplicate: bool = True
     original_document_id: str | None = None
 
@@ -58,6 +63,8 @@ class DocumentSources:
 
         NotFound for a file that was not uploaded, UnsupportedFileType: then none of them is added.
         """
+        if wish.kind != UPLOAD_FILE:
+            return await self._add_items(dataset_id, wish, user_id)
         uploads = await self._uploads(wish)
         # One rule for all of them: the first keeps it, and the others take the dataset's latest.
         options = msgspec.structs.replace(wish.options, batch=new_batch())
@@ -70,15 +77,38 @@ class DocumentSources:
 
     async def begin(self, new: NewDataset, wish: ManyDocuments, user_id: str) -> DocumentsAdded:
         """Make a knowledge base of the files; without a name it has that of the first file."""
-        uploads = await self._uploads(wish)
-        dataset = await self._named(new, new.name or uploads[0].name, user_id)
+        first = wish.items[0].name if wish.items else (await self._uploads(wish))[0].name
+        dataset = await self._named(new, new.name or first, user_id)
         try:
             return await self.add(dataset.id, wish, user_id)
         except DifyError:
             await self._datasets.delete(dataset.id)
             raise
 
+    async def bound(self, dataset_id: str) -> frozenset[str]:
+        """The ids of the online documents that a dataset has already."""
+        query = self._rows.scoped_select(documents, documents.c.data_source_info).where(
+            documents.c.dataset_id == dataset_id, documents.c.data_source_type == NOTION_IMPORT
+        )
+        async with self._rows.db.read() as conn:
+            infos = (await conn.execute(query)).scalars()
+            return frozenset(str(info.get("notion_page_id")) for info in infos if info)
+
     # -- inside -----------------------------------------------------------------------------------------------
+
+    async def _add_items(self, dataset_id: str, wish: ManyDocuments, user_id: str) -> DocumentsAdded:
+        """A document for each, but not a second one of an online document."""
+        options = msgspec.structs.replace(wish.options, batch=new_batch())
+        bound = await self.bound(dataset_id) if wish.kind == NOTION_IMPORT else frozenset()
+        made = []
+        for item in wish.items:
+            if item.info.get("notion_page_id") in bound:
+                continue
+            created = await self._documents.create_by_source(dataset_id, wish.kind, item, options, user_id)
+            made.append(created.document)
+            options = msgspec.structs.replace(options, process_rule=None)
+        dataset = await self._datasets.get(dataset_id)
+        return DocumentsAdded(dataset=dataset, documents=made, batch=options.batch or "")
 
     async def _uploads(self, wish: ManyDocuments) -> list[Upload]:
         """The files, in their order, once it is known that each can be read."""

@@ -35,8 +35,9 @@ from dify_host.knowledge.errors import (
 from dify_host.knowledge.extract.formats import extension_of
 from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.links import Links
-from dify_host.knowledge.pipeline_documents import CREATED_FROM
+from dify_host.knowledge.pipeline_documents import CREATED_FROM, SourceItem
 from dify_host.knowledge.records import Dataset, Document
+from dify_host.knowledge.remote import UPLOAD_FILE
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.rules import ProcessRule, check_rule
 from dify_host.knowledge.settings import KnowledgeSettings
@@ -122,7 +123,7 @@ class DocumentService:
         """Keep the text and queue its indexing. A first document needs an indexing technique and a process rule."""
         await self._require(dataset_id)
         upload_id = await self._files.keep_text(text.name, text.text, user_id)
-        return await self._create(dataset_id, upload_id, text.name, options, user_id)
+        return await self._create(dataset_id, _uploaded(upload_id, text.name), options, user_id)
 
     async def create_by_file(
         self, dataset_id: str, upload_file_id: str, options: DocumentOptions, user_id: str
@@ -131,7 +132,13 @@ class DocumentService:
         async with self._db.read() as conn:
             upload = await self._links.upload(conn, upload_file_id)
         extension_of(f"file.{upload.extension}")
-        return await self._create(dataset_id, upload.id, upload.name, options, user_id)
+        return await self._create(dataset_id, _uploaded(upload.id, upload.name), options, user_id)
+
+    async def create_by_source(
+        self, dataset_id: str, kind: str, item: SourceItem, options: DocumentOptions, user_id: str
+    ) -> DocumentCreated:
+        """Queue the reading and indexing of a page or document of an outside source."""
+        return await self._create(dataset_id, item, options, user_id, kind=kind)
 
     async def update_by_text(
         self,
@@ -313,7 +320,7 @@ class DocumentService:
                 await self._rows.document(conn, dataset_id, document_id)
 
     async def _create(
-        self, dataset_id: str, upload_id: str, name: str, options: DocumentOptions, user_id: str
+        self, dataset_id: str, item: SourceItem, options: DocumentOptions, user_id: str, *, kind: str = UPLOAD_FILE
     ) -> DocumentCreated:
         async with self._db.read() as conn:
             dataset = await self._rows.dataset(conn, dataset_id)
@@ -322,25 +329,26 @@ class DocumentService:
         model = await self._first_model(dataset, options)
         async with self._db.write() as conn:
             dataset = await self._rows.dataset(conn, dataset_id, lock=True)
-            await self._initialise(conn, dataset, options, model)
+            await self._initialise(conn, dataset, options, model, kind)
             rule_id = await self._rule_id(conn, dataset_id, options.process_rule, options.doc_form, user_id)
             values = {
                 "id": new_id(),
                 "dataset_id": dataset_id,
                 "position": await self._next_position(conn, dataset_id),
-                "data_source_type": "upload_file",
-                "data_source_info": {"upload_file_id": upload_id},
-                "file_id": upload_id,
+                "data_source_type": kind,
+                "data_source_info": item.info,
+                "file_id": item.upload_id,
                 "dataset_process_rule_id": rule_id,
                 "batch": options.batch or new_batch(),
-                "name": name,
+                "name": item.name,
                 "created_from": options.created_from,
                 "created_by": user_id,
                 "doc_form": options.doc_form,
                 "doc_language": options.doc_language,
             }
             await conn.execute(self._rows.scoped_insert(documents, values))
-            await self._links.use_upload(conn, upload_id, user_id)
+            if item.upload_id:
+                await self._links.use_upload(conn, item.upload_id, user_id)
             await self._tasks.add(conn, INDEX, dataset_id, [str(values["id"])])
             return await self._created(conn, dataset_id, str(values["id"]))
 
@@ -392,15 +400,22 @@ class DocumentService:
         return await self._datasets.embedding_model(options.embedding_model_provider, options.embedding_model)
 
     async def _initialise(
-        self, conn: AsyncConnection, dataset: Dataset, options: DocumentOptions, model: tuple[str, str] | None
+        self,
+        conn: AsyncConnection,
+        dataset: Dataset,
+        options: DocumentOptions,
+        model: tuple[str, str] | None,
+        kind: str,
     ) -> None:
-        """Give a dataset without technique that of its first document."""
+        """Give a dataset without source or technique that of its first document."""
+        if dataset.data_source_type is None:
+            first = self._rows.scoped_update(datasets, {"data_source_type": kind})
+            await conn.execute(first.where(datasets.c.id == dataset.id))
         if dataset.indexing_technique is not None:
             return
         if options.indexing_technique is None:
             raise BadInput("indexing_technique is required.", hint="Use high_quality or economy.")
         values = await self._datasets.technique_values(conn, options.indexing_technique, model)
-        values |= {"data_source_type": "upload_file"}
         if options.retrieval_model is not None:
             values["retrieval_model"] = options.retrieval_model
         await conn.execute(self._rows.scoped_update(datasets, values).where(datasets.c.id == dataset.id))
@@ -433,6 +448,10 @@ class DocumentService:
 
     async def _change(self, conn: AsyncConnection, document_id: str, values: dict[str, Any]) -> None:
         await conn.execute(self._rows.scoped_update(documents, values).where(documents.c.id == document_id))
+
+
+def _uploaded(upload_id: str, name: str) -> SourceItem:
+    return SourceItem(name=name, info={"upload_file_id": upload_id}, upload_id=upload_id)
 
 
 def _refuse_busy(document: Document) -> None:

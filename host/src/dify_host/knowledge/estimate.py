@@ -9,11 +9,16 @@ from typing import Any, Final
 import msgspec
 from dify_kernel.contracts.storage import Storage
 from dify_kernel.errors import BadInput, NotFound
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from dify_host.db.repository import to_struct
 from dify_host.knowledge.chunk import Chunk, chunk_texts
 from dify_host.knowledge.clean import clean
 from dify_host.knowledge.extract.extractor import Extractor
 from dify_host.knowledge.links import Links, Upload
+from dify_host.knowledge.pipeline_documents import SourceItem
+from dify_host.knowledge.records import Document
+from dify_host.knowledge.remote import RemoteDocuments, is_remote
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.rules import ProcessRule, check_rule
 from dify_host.knowledge.settings import KnowledgeSettings
@@ -44,6 +49,14 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     currency: str = "USD"
 
 
+class _Source(msgspec.Struct, frozen=True, kw_only=True):
+    """What a text is read from: an uploaded file, or a place outside."""
+
+    upload: Upload | None = None
+    kind: str = ""
+    info: dict[str, Any] = {}
+
+
 class Estimates:
     """Estimates for one tenant. Documents are read in processes of their own, by the extractor."""
 
@@ -54,7 +67,9 @@ class Estimates:
         storage: Storage,
         extractor: Extractor,
         settings: KnowledgeSettings,
+        remote: RemoteDocuments | None = None,
     ) -> None:
+        self._remote = remote
         self._rows = rows
         self._links = links
         self._storage = storage
@@ -68,7 +83,12 @@ class Estimates:
         check_rule(rule, doc_form=doc_form, max_length=self._settings.indexing_max_segmentation_tokens_length)
         async with self._rows.db.read() as conn:
             uploads = [await self._links.upload(conn, file_id) for file_id in dict.fromkeys(file_ids)]
-        return await self._estimate(uploads, rule, doc_form)
+        return await self._estimate([_Source(upload=upload) for upload in uploads], rule, doc_form)
+
+    async def items(self, kind: str, items: Sequence[SourceItem], rule: ProcessRule, doc_form: str) -> Estimate:
+        """Of pages or documents of an outside source, which are read; DatasourceError and its family."""
+        check_rule(rule, doc_form=doc_form, max_length=self._settings.indexing_max_segmentation_tokens_length)
+        return await self._estimate([_Source(kind=kind, info=item.info) for item in items], rule, doc_form)
 
     async def document(self, dataset_id: str, document_id: str) -> Estimate:
         """Of one document, by its own rule; BadInput when it is indexed or has failed already."""
@@ -77,10 +97,8 @@ class Estimates:
             rule = await self._rows.process_rule(conn, document.dataset_process_rule_id)
             if document.indexing_status in ("completed", "error"):
                 raise BadInput("The document has been indexed already.", document_id=document_id)
-            if document.file_id is None:
-                raise NotFound("The document has no file.", document_id=document_id)
-            upload = await self._links.upload(conn, document.file_id)
-        return await self._estimate([upload], rule, document.doc_form)
+            source = await self._source(conn, document)
+        return await self._estimate([source], rule, document.doc_form)
 
     async def batch(self, dataset_id: str, batch: str) -> Estimate:
         """Of the documents of a batch, by the rule of the first; NotFound for an unknown batch."""
@@ -88,24 +106,40 @@ class Estimates:
             documents.c.dataset_id == dataset_id, documents.c.batch == batch
         )
         async with self._rows.db.read() as conn:
-            found = (await conn.execute(query.order_by(documents.c.position, documents.c.id))).all()
+            rows = (await conn.execute(query.order_by(documents.c.position, documents.c.id))).all()
+            found = [to_struct(row, Document) for row in rows]
             if not found:
                 raise NotFound("Documents not found.", batch=batch)
             rule = await self._rows.process_rule(conn, found[0].dataset_process_rule_id)
-            uploads = [await self._links.upload(conn, row.file_id) for row in found if row.file_id]
-        return await self._estimate(uploads, rule, found[0].doc_form)
+            sources = [await self._source(conn, document) for document in found]
+        return await self._estimate(sources, rule, found[0].doc_form)
 
     # -- inside -----------------------------------------------------------------------------------------------
 
-    async def _estimate(self, uploads: Sequence[Upload], rule: ProcessRule, doc_form: str) -> Estimate:
+    async def _source(self, conn: AsyncConnection, document: Document) -> _Source:
+        if is_remote(document):
+            return _Source(kind=document.data_source_type, info=document.data_source_info or {})
+        if document.file_id is None:
+            raise NotFound("The document has no file.", document_id=document.id)
+        return _Source(upload=await self._links.upload(conn, document.file_id))
+
+    async def _texts(self, source: _Source) -> list[str]:
+        if source.upload is not None:
+            data = await self._storage.load(source.upload.key)
+            name = f"file.{source.upload.extension}"
+            return [text.text for text in await self._extractor.extract(data, name)]
+        if self._remote is None:
+            raise BadInput("Documents of outside sources cannot be read here.")
+        fetched = await self._remote.fetch(source.kind, source.info)
+        return [fetched.text] if fetched else []
+
+    async def _estimate(self, sources: Sequence[_Source], rule: ProcessRule, doc_form: str) -> Estimate:
         # Questions and answers are made of the chunks of a text, by a model, which an estimate does not ask.
         form = "text_model" if doc_form == "qa_model" else doc_form
         chunks: list[Chunk] = []
         total = 0
-        for upload in uploads:
-            data = await self._storage.load(upload.key)
-            texts = [text.text for text in await self._extractor.extract(data, f"file.{upload.extension}")]
-            made = await asyncio.to_thread(_chunks, texts, rule, form)
+        for source in sources:
+            made = await asyncio.to_thread(_chunks, await self._texts(source), rule, form)
             total += len(made)
             chunks += made[: _PREVIEWED - len(chunks)]
         preview = [

@@ -12,6 +12,7 @@ import asyncio
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 from dify_kernel.contracts.ports import ModelsPort
@@ -33,6 +34,7 @@ from dify_host.knowledge.links import Links
 from dify_host.knowledge.patience import Patience, Told
 from dify_host.knowledge.questions import Questions
 from dify_host.knowledge.records import Dataset, Document
+from dify_host.knowledge.remote import RemoteDocuments, is_remote
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.rules import ProcessRule
 from dify_host.knowledge.tables import documents
@@ -49,8 +51,8 @@ Notify = Callable[[str, str, str, str], None]
 class Indexer:
     """Runs indexing jobs of every tenant; one per process.
 
-    `models` gives the models of a tenant. `notify` is called with tenant, dataset and document id and the final
-    status, when a document is completed or has failed.
+    `models` gives the models of a tenant, `remote` what reads its documents of outside sources. `notify` is called with
+    tenant, dataset and document id and the final status, when a document is completed or has failed.
     """
 
     def __init__(
@@ -63,8 +65,10 @@ class Indexer:
         extractor: Extractor | None = None,
         notify: Notify | None = None,
         patience: Patience | None = None,
+        remote: Callable[[Tenant], RemoteDocuments] | None = None,
     ) -> None:
         self._db = db
+        self._remote = remote
         self._storage = storage
         self._stores = stores
         self._models = models
@@ -93,7 +97,8 @@ class Indexer:
         models = self._models(tenant)
         writer = IndexWriter(rows, self._stores, models, patience=self._patience, told=told)
         questions = Questions(models, document.doc_language or "", patience=self._patience, told=told)
-        run = _Run(rows, writer, document, self._storage, self._extractor, self._patience, questions)
+        remote = self._remote(tenant) if self._remote else None
+        run = _Run(rows, writer, document, self._storage, self._extractor, self._patience, questions, remote)
         try:
             if not await run.work(until):
                 return False
@@ -136,8 +141,10 @@ class _Run(DocumentRun):
         extractor: Extractor,
         patience: Patience,
         questions: Questions,
+        remote: RemoteDocuments | None,
     ) -> None:
         super().__init__(rows, writer, document, patience)
+        self._remote = remote
         self._questions = questions
         self._storage = storage
         self._extractor = extractor
@@ -150,8 +157,8 @@ class _Run(DocumentRun):
             dataset = await self._rows.dataset(conn, self._document.dataset_id)
             rule = await self._rows.process_rule(conn, self._document.dataset_process_rule_id)
         self._dataset = dataset
-        if self._document.indexing_status != "indexing":
-            await self._prepare(dataset, rule)
+        if self._document.indexing_status != "indexing" and not await self._prepare(dataset, rule):
+            return True
         if not await self.index(dataset, until=until):
             return False
         await self.finish()
@@ -168,11 +175,15 @@ class _Run(DocumentRun):
 
     # -- the steps ---------------------------------------------------------------------------------------------
 
-    async def _prepare(self, dataset: Dataset, rule: ProcessRule) -> None:
-        """From the file to the rows of its segments."""
+    async def _prepare(self, dataset: Dataset, rule: ProcessRule) -> bool:
+        """From the file to the rows of its segments; False when the source is what is indexed already."""
         started = self._document.processing_started_at or utc_now()
         await self.advance(BEFORE_SEGMENTS, "parsing", processing_started_at=started)
-        texts = await self._extract()
+        source = await self._source()
+        if source is None:
+            await self.keep()
+            return False
+        texts, more = source
         words = sum(len(text) for text in texts)
         await self.advance(("parsing",), "cleaning", parsing_completed_at=utc_now(), word_count=words)
         cleaned = await asyncio.to_thread(lambda: [clean(text, rule.effective) for text in texts])
@@ -192,7 +203,19 @@ class _Run(DocumentRun):
                     document_id=self._document.id,
                 )
             chunks = await self._questions.of(chunks)
-        await self.replace(dataset, chunks, ("splitting",), splitting_completed_at=utc_now())
+        await self.replace(dataset, chunks, ("splitting",), splitting_completed_at=utc_now(), **more)
+        return True
+
+    async def _source(self) -> tuple[list[str], dict[str, Any]] | None:
+        """The texts, and columns of the document to write with its segments; None when nothing has changed."""
+        if not is_remote(self._document):
+            return await self._extract(), {}
+        if self._remote is None:
+            raise BadInput("Documents of outside sources cannot be read here.", document_id=self._document.id)
+        remote, kind, info = self._remote, self._document.data_source_type, self._document.data_source_info or {}
+        whole = await self.is_whole()
+        fetched = await self.patiently(lambda: remote.fetch(kind, info, unless_unchanged=whole))
+        return None if fetched is None else ([fetched.text], {"data_source_info": fetched.info})
 
     async def _extract(self) -> list[str]:
         """The texts of the uploaded file."""

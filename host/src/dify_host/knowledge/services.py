@@ -13,6 +13,7 @@ from dify_host.db.tenant import Tenant
 from dify_host.identity.tenant_keys import TenantKeys
 from dify_host.knowledge.datasets import DatasetService, DefaultEmbedding
 from dify_host.knowledge.document_sources import DocumentSources
+from dify_host.knowledge.document_sync import DocumentSync
 from dify_host.knowledge.documents import DocumentService
 from dify_host.knowledge.estimate import Estimates
 from dify_host.knowledge.external import ExternalKnowledge
@@ -22,6 +23,7 @@ from dify_host.knowledge.links import Links
 from dify_host.knowledge.lists import KnowledgeLists
 from dify_host.knowledge.metadata_fields import MetadataFields
 from dify_host.knowledge.pipeline_index import PipelineIndexer
+from dify_host.knowledge.remote import RemoteDocuments
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.retrieval import Asker, Retriever
 from dify_host.knowledge.runtime import KnowledgeRuntime
@@ -48,6 +50,7 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     http: HttpClient | None = None
     keys: TenantKeys | None = None
     extractor: Extractor | None = None
+    remote: RemoteDocuments | None = None
     redis: Redis | None = None
 
     @property
@@ -78,7 +81,13 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     def estimates(self) -> Estimates:
         """What indexing would make of files."""
         links, extractor = Links(self.db, self.tenant), self.extractor or Extractor()
-        return Estimates(self._rows, links, self.storage, extractor, self.settings)
+        return Estimates(self._rows, links, self.storage, extractor, self.settings, self.remote)
+
+    @property
+    def document_sync(self) -> DocumentSync:
+        """Documents of outside sources, read anew."""
+        slots = self.settings.tenant_isolated_task_concurrency
+        return DocumentSync(self._rows, Tasks(self.db, self.tenant, slots=slots))
 
     @property
     def segment_batches(self) -> SegmentBatches:

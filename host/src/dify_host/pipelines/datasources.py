@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
-from dify_kernel.errors import BadInput, PluginNotFound
+from dify_kernel.errors import BadInput
 from dify_kernel.graph.values import FileTransfer
 
 from dify_host.files.service import FileService
 from dify_host.knowledge.pipeline_documents import SourceItem
 
-__all__ = ["KINDS", "LOCAL_FILE", "DatasourceRef", "Datasources", "NoDatasources", "source_item"]
+__all__ = ["KINDS", "LOCAL_FILE", "DatasourceRef", "Datasources", "source_item"]
 
 LOCAL_FILE: Final = "local_file"
 KINDS: Final = (LOCAL_FILE, "online_document", "website_crawl", "online_drive")
@@ -50,7 +50,7 @@ class Datasources(Protocol):
     ) -> AsyncIterator[dict[str, Any]]:
         """What there is to choose from, as `datasource_processing` and `datasource_completed` events without a name.
 
-        PluginNotFound for a source that nothing installed offers.
+        DatasourceNotFound for a source that nothing installed offers, DatasourceCredentialsMissing.
         """
         ...
 
@@ -59,29 +59,6 @@ class Datasources(Protocol):
     ) -> dict[str, Any]:
         """A chosen item with its content, or with the file that was brought here for it (`related_id`)."""
         ...
-
-
-class NoDatasources:
-    """There are none."""
-
-    async def listed(self) -> list[dict[str, Any]]:
-        """Nothing."""
-        return []
-
-    async def browse(
-        self, ref: DatasourceRef, parameters: Mapping[str, Any], *, credential_id: str | None, user_id: str
-    ) -> AsyncIterator[dict[str, Any]]:
-        """PluginNotFound."""
-        raise _missing(ref)
-        yield {}
-
-    async def read(
-        self, ref: DatasourceRef, item: Mapping[str, Any], *, credential_id: str | None, user_id: str
-    ) -> dict[str, Any]:
-        """The item as it is when it has its content; PluginNotFound otherwise."""
-        if "content" in item or item.get("related_id"):
-            return dict(item)
-        raise _missing(ref)
 
 
 async def source_item(kind: str, info: Mapping[str, Any], files: FileService) -> SourceItem:
@@ -114,10 +91,3 @@ def _name(info: Mapping[str, Any]) -> str:
     page = info.get("page")
     titles = (page.get("page_name") if isinstance(page, dict) else None, info.get("title"), info.get("name"))
     return next((str(title) for title in titles if title), _UNTITLED)
-
-
-def _missing(ref: DatasourceRef) -> PluginNotFound:
-    return PluginNotFound(
-        f"No installed plugin offers the data source {ref.provider}/{ref.name}.",
-        hint="Install one, or give the content with the item.",
-    )

@@ -1,135 +1,19 @@
-"""Stored credentials of tool providers: any number of sets a provider, one of them the default, each encrypted."""
+"""Stored credentials of tool providers."""
 
 from __future__ import annotations
 
-import builtins
-from datetime import datetime
 from typing import Any
 
-import msgspec
-from dify_kernel.errors import Conflict, NotFound
-from dify_kernel.forms import decode_form, revealed
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from dify_host.db.engine import Database
-from dify_host.db.repository import TenantRepository, to_struct
-from dify_host.db.tenant import Tenant
-from dify_host.db.types import new_id
-from dify_host.identity.tenant_keys import TenantKeys
+from dify_host.identity.credential_sets import CredentialSets
 from dify_host.tools.tables import tool_builtin_providers
 
-__all__ = ["StoredToolCredentials", "ToolCredentialStore"]
+__all__ = ["ToolCredentialStore"]
 
 
-class StoredToolCredentials(msgspec.Struct, frozen=True, kw_only=True):
-    """One set of credentials, still encrypted."""
+class ToolCredentialStore(CredentialSets):
+    """The tool credentials of one workspace."""
 
-    id: str
-    provider: str
-    name: str
-    encrypted_credentials: str | None = None
-    is_default: bool = False
-    credential_type: str = "api-key"
-    created_at: datetime
+    table = tool_builtin_providers
 
-
-class ToolCredentialStore(TenantRepository):
-    """The tool credentials of one workspace; provider names are registered names."""
-
-    def __init__(self, db: Database, tenant: Tenant, keys: TenantKeys) -> None:
-        super().__init__(db, tenant)
-        self._keys = keys
-
-    async def list(self, provider: str | None = None) -> builtins.list[StoredToolCredentials]:
-        """Every set, the default of each provider first, then the oldest."""
-        async with self.db.read() as conn:
-            return await self._list(conn, provider)
-
-    async def chosen(self, provider: str, credential_id: str | None) -> StoredToolCredentials | None:
-        """The set of that id, else the default one; None when there is none at all. NotFound for an unknown id."""
-        stored = await self.list(provider)
-        if credential_id:
-            return _one(stored, provider, credential_id)
-        return stored[0] if stored else None
-
-    async def open(self, stored: StoredToolCredentials, struct: type[msgspec.Struct]) -> Any:
-        """The credentials in clear, as their struct; fields that the struct no longer has are left out."""
-        cipher = await self._keys.cipher(self.tenant)
-        values = msgspec.json.decode(cipher.decrypt_bytes(stored.encrypted_credentials or "", _place(stored.id)))
-        known = set(struct.__struct_fields__)
-        return decode_form(struct, {name: value for name, value in values.items() if name in known})
-
-    async def add(self, provider: str, name: str, credentials: msgspec.Struct, user_id: str) -> str:
-        """Keep a new set and return its id; the first of a provider is its default. Conflict for a taken name."""
-        sealed_id = new_id()
-        sealed = await self._sealed(sealed_id, credentials)
-        async with self.db.write() as conn:
-            stored = await self._list(conn, provider)
-            if any(item.name == name for item in stored):
-                raise Conflict(f"{provider} has credentials named {name!r} already.", field="name")
-            row = {"id": sealed_id, "user_id": user_id, "provider": provider, "name": name, "is_default": not stored}
-            await conn.execute(self.scoped_insert(tool_builtin_providers, {**row, "encrypted_credentials": sealed}))
-        return sealed_id
-
-    async def update(
-        self, provider: str, credential_id: str, *, name: str | None = None, credentials: msgspec.Struct | None = None
-    ) -> None:
-        """Rename a set, or replace what it holds; NotFound, Conflict for a taken name."""
-        values: dict[str, Any] = {}
-        if name is not None:
-            values["name"] = name
-        if credentials is not None:
-            values["encrypted_credentials"] = await self._sealed(credential_id, credentials)
-        async with self.db.write() as conn:
-            stored = await self._list(conn, provider)
-            _one(stored, provider, credential_id)
-            if any(item.name == name and item.id != credential_id for item in stored):
-                raise Conflict(f"{provider} has credentials named {name!r} already.", field="name")
-            if values:
-                change = self.scoped_update(tool_builtin_providers, values)
-                await conn.execute(change.where(tool_builtin_providers.c.id == credential_id))
-
-    async def set_default(self, provider: str, credential_id: str) -> None:
-        """Use another set where nothing names one; NotFound."""
-        async with self.db.write() as conn:
-            _one(await self._list(conn, provider), provider, credential_id)
-            await self._make_default(conn, provider, credential_id)
-
-    async def remove(self, provider: str, credential_id: str) -> None:
-        """Delete a set; when it was the default, the oldest of the rest takes its place. NotFound."""
-        async with self.db.write() as conn:
-            stored = await self._list(conn, provider)
-            gone = _one(stored, provider, credential_id)
-            delete = self.scoped_delete(tool_builtin_providers)
-            await conn.execute(delete.where(tool_builtin_providers.c.id == credential_id))
-            rest = [item for item in stored if item.id != credential_id]
-            if gone.is_default and rest:
-                await self._make_default(conn, provider, rest[0].id)
-
-    async def _list(self, conn: AsyncConnection, provider: str | None) -> builtins.list[StoredToolCredentials]:
-        table = tool_builtin_providers
-        query = self.scoped_select(table).order_by(table.c.is_default.desc(), table.c.created_at, table.c.id)
-        if provider is not None:
-            query = query.where(table.c.provider == provider)
-        return [to_struct(row, StoredToolCredentials) for row in (await conn.execute(query)).all()]
-
-    async def _make_default(self, conn: AsyncConnection, provider: str, credential_id: str) -> None:
-        table = tool_builtin_providers
-        for is_default, which in ((False, table.c.id != credential_id), (True, table.c.id == credential_id)):
-            change = self.scoped_update(table, {"is_default": is_default})
-            await conn.execute(change.where(table.c.provider == provider, which))
-
-    async def _sealed(self, row_id: str, credentials: msgspec.Struct) -> str:
-        cipher = await self._keys.cipher(self.tenant)
-        return cipher.encrypt(msgspec.json.encode(revealed(credentials)), _place(row_id))
-
-
-def _one(stored: builtins.list[StoredToolCredentials], provider: str, credential_id: str) -> StoredToolCredentials:
-    for item in stored:
-        if item.id == credential_id:
-            return item
-    raise NotFound(f"{provider} has no such credentials.", credential=credential_id)
-
-
-def _place(row_id: str) -> str:
-    return f"tool_builtin_providers:{row_id}:encrypted_credentials"
+    def _more(self, user_id: str) -> dict[str, Any]:
+        return {"user_id": user_id}

@@ -16,9 +16,10 @@ from dify_kernel.registry import Offer
 
 from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
+from dify_host.identity.credential_sets import StoredCredentials
 from dify_host.identity.tenant_keys import TenantKeys
 from dify_host.models.pool import provider_name
-from dify_host.tools.credentials import StoredToolCredentials, ToolCredentialStore
+from dify_host.tools.credentials import ToolCredentialStore
 from dify_host.tools.errors import ToolCredentialsMissing
 from dify_host.tools.file_contents import with_contents
 from dify_host.tools.pool import ToolPool, tool_of
@@ -140,7 +141,7 @@ class InstalledTools:
             provider=name,
         )
 
-    async def _info(self, offer: Offer, stored: builtins.list[StoredToolCredentials]) -> InstalledProvider:
+    async def _info(self, offer: Offer, stored: builtins.list[StoredCredentials]) -> InstalledProvider:
         head: dict[str, Any] = {"provider": offer.name, "distribution": offer.distribution, "version": offer.version}
         try:
             family = self._pool.get(offer.name)
@@ -157,7 +158,7 @@ class InstalledTools:
             credentials=[await self._shown(item, family) for item in own],
         )
 
-    async def _shown(self, stored: StoredToolCredentials, family: ToolProvider) -> ToolCredentialInfo:
+    async def _shown(self, stored: StoredCredentials, family: ToolProvider) -> ToolCredentialInfo:
         opened = await self._store.open(stored, family.Credentials)
         return ToolCredentialInfo(
             id=stored.id, name=stored.name, is_default=stored.is_default, credentials=masked(opened)

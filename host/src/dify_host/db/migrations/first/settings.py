@@ -1,4 +1,4 @@
-"""The first tables of files, models and tools, as the first revision makes them."""
+"""The first tables of files, models, tools and data sources, as the first revision makes them."""
 
 from __future__ import annotations
 
@@ -350,6 +350,40 @@ def tool_workflow_providers() -> None:
     )
 
 
+def datasource_providers() -> None:
+    """Create `datasource_providers`."""
+    create_table(
+        "datasource_providers",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("tenant_id", types.Id(), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("provider", sa.String(length=255), nullable=False),
+        sa.Column("plugin_id", sa.String(length=255), nullable=False),
+        sa.Column("auth_type", sa.String(length=32), server_default="api-key", nullable=False),
+        sa.Column("encrypted_credentials", types.LongText(), nullable=True),
+        sa.Column("avatar_url", types.LongText(), nullable=True),
+        sa.Column("is_default", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), server_default=sa.text("(-1)"), nullable=False),
+        sa.Column("created_by", types.Id(), nullable=True),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.Column("updated_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint(
+            "tenant_id",
+            "plugin_id",
+            "provider",
+            "name",
+            name=op.f("uq_datasource_providers_tenant_id_plugin_id_provider_name"),
+        ),
+    )
+    op.create_index(
+        op.f("ix_datasource_providers_tenant_id_plugin_id_provider"),
+        "datasource_providers",
+        ["tenant_id", "plugin_id", "provider"],
+        unique=False,
+    )
+
+
 TABLES = (
     tool_files,
     upload_files,
@@ -366,4 +400,5 @@ TABLES = (
     tool_label_bindings,
     tool_mcp_providers,
     tool_workflow_providers,
+    datasource_providers,
 )
