@@ -132,7 +132,8 @@ _HEX = re.compile(r"[0-9a-f-]{36}")
 class ArrayDialect(Dialect):
     """Array columns under an inverted index, JSON kept as written, and a vector type with `<=>` and an HNSW index.
 
-    JSON stays text: the binary kind of the protocol turns 1e20 into an integer.
+    JSON stays text: the binary kind of the protocol turns 1e20 into an integer. An engine that is not `modern` branched
+    off before `ON CONFLICT`, JSON functions and indexes of UUID arrays: it merges, and says of filters what tokens say.
     """
 
     lock = "SELECT pg_advisory_xact_lock(7146033)"
@@ -145,7 +146,7 @@ class ArrayDialect(Dialect):
         operator_class: str = "vector_cosine_ops",
         index_options: str = "m = 16, ef_construction = 64",
         indexed_dimension: int = 2000,
-        merge: bool = False,
+        modern: bool = True,
         prepare: Sequence[str] = (),
     ) -> None:
         self.distance = f"embedding <=> %s::{vector_type}"
@@ -154,13 +155,14 @@ class ArrayDialect(Dialect):
         self._vector_type = vector_type
         self._operator_class = operator_class
         self._index_options = index_options
-        self._merge = merge
+        self._modern = modern
+        self._token_type = "uuid" if modern else "text"
 
     def create(self, table: str, dimension: int) -> list[str]:
         columns = (
-            f"partition_id uuid, id uuid, text text NOT NULL, metadata json NOT NULL, embedding"
+            f"partition_id uuid, id uuid, text text, metadata {'json' if self._modern else 'text'} NOT NULL, embedding"
             f" {self._vector_type}({dimension}) NOT NULL, words bigint[] NOT NULL, length integer NOT NULL,"
-            f" tokens uuid[] NOT NULL, PRIMARY KEY (partition_id, id)"
+            f" tokens {self._token_type}[] NOT NULL, PRIMARY KEY (partition_id, id)"
         )
         return [
             f"CREATE TABLE {table} ({columns})",
@@ -170,22 +172,23 @@ class ArrayDialect(Dialect):
 
     def upsert(self, table: str) -> str:
         columns = ", ".join(self.COLUMNS)
-        typed = (
-            f"%s::uuid, %s::uuid, %s::text, %s::json, %s::{self._vector_type}, %s::bigint[], %s::integer, %s::uuid[]"
-        )
+        kinds = ("uuid", "uuid", "text", "json" if self._modern else "text", self._vector_type, "bigint[]", "integer")
+        typed = [f"%s::{kind}" for kind in (*kinds, f"{self._token_type}[]")]
         others = self.COLUMNS[2:]
-        if not self._merge:
+        if self._modern:
             changes = ", ".join(f"{column} = excluded.{column}" for column in others)
             return (
-                f"INSERT INTO {table} ({columns}) VALUES ({typed})"  # noqa: S608 - names are made here
+                f"INSERT INTO {table} ({columns}) VALUES ({', '.join(typed)})"  # noqa: S608 - names are made here
                 f" ON CONFLICT (partition_id, id) DO UPDATE SET {changes}"
             )
-        named = ", ".join(f"{value} AS {column}" for value, column in zip(typed.split(", "), self.COLUMNS, strict=True))
-        changes = ", ".join(f"{column} = new.{column}" for column in others)
+        given = ", ".join(f"{value} AS {column}" for value, column in zip(typed, self.COLUMNS, strict=True))
+        changes = ", ".join(f"{column} = given.{column}" for column in others)
         return (
-            f"MERGE INTO {table} AS old USING (SELECT {named}) AS new"  # noqa: S608 - names are made here
-            f" ON (old.partition_id = new.partition_id AND old.id = new.id) WHEN MATCHED THEN UPDATE SET {changes}"
-            f" WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({', '.join(f'new.{name}' for name in self.COLUMNS)})"
+            f"MERGE INTO {table} AS held USING (SELECT {given}) AS given"  # noqa: S608 - names are made here
+            f" ON (held.partition_id = given.partition_id AND held.id = given.id)"
+            f" WHEN MATCHED THEN UPDATE SET {changes}"
+            f" WHEN NOT MATCHED THEN INSERT ({columns})"
+            f" VALUES ({', '.join(f'given.{column}' for column in self.COLUMNS)})"
         )
 
     def vector(self, vector: Sequence[float]) -> str:
@@ -213,7 +216,7 @@ class ArrayDialect(Dialect):
     def said(self, leaf: Leaf) -> bool:
         if said_by_tokens(leaf):
             return True
-        return isinstance(leaf, Compare) and (leaf.op not in _SIGNS or abs(leaf.value) < _EXACT)
+        return self._modern and isinstance(leaf, Compare) and (leaf.op not in _SIGNS or abs(leaf.value) < _EXACT)
 
     def leaf(self, leaf: Leaf) -> Condition:
         match leaf:
@@ -240,9 +243,9 @@ class ArrayDialect(Dialect):
     def _tokens(self, tokens: list[str]) -> Condition:
         """Few go through the index or are compared one by one; many are looked up in a table that the engine makes."""
         if len(tokens) <= _FEW:
-            return "(tokens && %s::uuid[])", [self.array(tokens)]
-        among = "EXISTS (SELECT 1 FROM unnest(tokens) AS token WHERE token = ANY(%s::uuid[]))"
-        return f"({among})", [self.array(tokens)]
+            return f"(tokens && %s::{self._token_type}[])", [self.array(tokens)]
+        among = f"SELECT 1 FROM unnest(tokens) AS token WHERE token = ANY(%s::{self._token_type}[])"  # noqa: S608
+        return f"(EXISTS ({among}))", [self.array(tokens)]
 
     def find_index(self, index: str) -> Condition:
         return "SELECT 1 FROM pg_class WHERE relname = %s", [index]

@@ -183,7 +183,7 @@ class SqlVectorStore(VectorStore):
         )
         found = {str(id): (text, metadata) for id, text, metadata in rows}
         return [
-            Hit(id=id, text=found[id][0], score=score, metadata=_metadata(found[id][1]))
+            Hit(id=id, text=found[id][0] or "", score=score, metadata=_metadata(found[id][1]))
             for id, score in scores.items()
             if id in found
         ]
@@ -278,7 +278,7 @@ class SqlVectorStore(VectorStore):
             [bound, *where[1], *([bound] if exact else []), top_k],
         )
         return [
-            Hit(id=str(id), text=text, score=clamp(1.0 - distance), metadata=_metadata(metadata))
+            Hit(id=str(id), text=text or "", score=clamp(1.0 - distance), metadata=_metadata(metadata))
             for id, text, metadata, distance in rows
         ]
 
@@ -355,8 +355,10 @@ class SqlVectorStore(VectorStore):
         )
 
     def _record(self, row: Sequence[Any]) -> Record:
-        id, text, metadata, vector = row
-        return Record(id=str(id), text=text, vector=self.dialect.read_vector(vector), metadata=_metadata(metadata))
+        id, text, metadata, vector = row  # an engine may take an empty text for none
+        return Record(
+            id=str(id), text=text or "", vector=self.dialect.read_vector(vector), metadata=_metadata(metadata)
+        )
 
     # -- the index of a large partition ------------------------------------------------------------------------
 

@@ -1,0 +1,39 @@
+"""A store on a database of its own: PostgreSQL with the extension pgvector, which stands in for openGauss."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from dify_kernel.settings import Secret
+from dify_kernel.testing.vector import SPACES
+from dify_kernel.testing.vector_database import VectorDatabase, vector_database
+from dify_vdb_opengauss import OpengaussSettings, OpengaussStore
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[VectorDatabase]:
+    with vector_database() as database:
+        yield database
+
+
+@pytest.fixture
+def settings(database: VectorDatabase) -> OpengaussSettings:
+    return OpengaussSettings(
+        host="127.0.0.1",
+        port=database.server.port,
+        user=database.user,
+        password=Secret(database.password),
+        database=database.database,
+    )
+
+
+@pytest.fixture
+async def store(settings: OpengaussSettings) -> AsyncIterator[OpengaussStore]:
+    store = OpengaussStore(settings)
+    await store.open()
+    for space in SPACES:
+        await store.drop(space)
+    yield store
+    await store.open()
+    for space in SPACES:
+        await store.drop(space)
+    await store.close()

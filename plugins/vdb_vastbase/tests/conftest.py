@@ -1,0 +1,49 @@
+"""A store on a database of its own: PostgreSQL with the extension pgvector, which stands in for Vastbase."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import psycopg
+import pytest
+from dify_kernel.settings import Secret
+from dify_kernel.testing.vector import SPACES
+from dify_kernel.testing.vector_database import VectorDatabase, vector_database
+from dify_vdb_vastbase import VastbaseSettings, VastbaseStore
+
+ALIKE = (
+    "ALTER TYPE vector RENAME TO floatvector",
+    "ALTER OPERATOR CLASS vector_cosine_ops USING hnsw RENAME TO floatvector_cosine_ops",
+)
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[VectorDatabase]:
+    with vector_database() as database:
+        where = {"host": "127.0.0.1", "port": database.server.port, "user": database.user, "dbname": database.database}
+        with psycopg.connect(**where, password=database.password, autocommit=True) as connection:
+            for statement in ALIKE:
+                connection.execute(statement)
+        yield database
+
+
+@pytest.fixture
+def settings(database: VectorDatabase) -> VastbaseSettings:
+    return VastbaseSettings(
+        host="127.0.0.1",
+        port=database.server.port,
+        user=database.user,
+        password=Secret(database.password),
+        database=database.database,
+    )
+
+
+@pytest.fixture
+async def store(settings: VastbaseSettings) -> AsyncIterator[VastbaseStore]:
+    store = VastbaseStore(settings)
+    await store.open()
+    for space in SPACES:
+        await store.drop(space)
+    yield store
+    await store.open()
+    for space in SPACES:
+        await store.drop(space)
+    await store.close()
