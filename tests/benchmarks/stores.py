@@ -1,0 +1,86 @@
+"""Opened vector stores by name, each over an engine of its own, for the measurements that compare stores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from dify_kernel.contracts.vector import VectorStore
+from dify_kernel.registry import Registry
+from dify_kernel.testing.vector_database import vector_database
+
+__all__ = ["WORDS", "engine_memory", "opened"]
+
+Variables = dict[str, str]
+WORDS = (
+    "invoice",
+    "storage",
+    "harbour",
+    "valley",
+    "winter",
+    "pepper",
+    "signal",
+    "copper",
+    "meadow",
+    "lantern",
+    "river",
+)
+"""What the texts of the measurements are made of."""
+
+
+@contextmanager
+def _sqlite(folder: Path) -> Iterator[Variables]:
+    yield {"SQLITE_VEC_PATH": str(folder / "vectors.db")}
+
+
+@contextmanager
+def _qdrant(folder: Path) -> Iterator[Variables]:
+    yield {"QDRANT_URL": ":memory:"}
+
+
+@contextmanager
+def _pgvector(folder: Path) -> Iterator[Variables]:
+    with vector_database() as database:
+        yield {
+            "PGVECTOR_HOST": "127.0.0.1",
+            "PGVECTOR_PORT": str(database.server.port),
+            "PGVECTOR_USER": database.user,
+            "PGVECTOR_PASSWORD": database.password,
+            "PGVECTOR_DATABASE": database.database,
+        }
+
+
+@contextmanager
+def _milvus(folder: Path) -> Iterator[Variables]:
+    pytest.importorskip("milvus_lite", reason="the engine of Milvus Lite is not installed")
+    yield {"MILVUS_URI": str(folder / "milvus.db")}
+
+
+_ENGINES: dict[str, Callable[[Path], AbstractContextManager[Variables]]] = {
+    "sqlite": _sqlite,
+    "qdrant": _qdrant,
+    "pgvector": _pgvector,
+    "milvus": _milvus,
+}
+
+
+@asynccontextmanager
+async def opened(name: str, folder: Path) -> AsyncIterator[VectorStore]:
+    """The store of that name, opened on an empty engine; skips where the engine is missing."""
+    with _ENGINES[name](folder) as variables:
+        store: VectorStore = Registry().get("vdb", name).build(variables)
+        await store.open()
+        try:
+            yield store
+        finally:
+            await store.close()
+
+
+def engine_memory() -> int:
+    """Bytes of this process and all it started; what processes share counts once."""
+    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    return sum(process.memory_full_info().pss for process in processes if process.pid != os.getppid())
