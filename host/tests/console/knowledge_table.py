@@ -100,6 +100,7 @@ KNOWLEDGE: Final[list[tuple[str, str, set[str]]]] = [
     ("GET", f"{DOC}/website-sync", WRITER),
     ("POST", "/website/crawl", WRITER),
     ("GET", "/website/crawl/status/{job_id}", WRITER),
+    ("GET", "/files/support-type", MEMBER),
     ("GET", f"{SOURCES}/list", MEMBER),
     ("GET", f"{SOURCES}/default-list", MEMBER),
     ("GET", f"{SOURCES}/{{provider_id}}", MEMBER),

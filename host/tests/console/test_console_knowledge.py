@@ -324,3 +324,14 @@ async def test_metadata_in_the_console(owner: Browser, house: House) -> None:
     assert ("tint", "blue") in [(item["name"], item["value"]) for item in shown["doc_metadata"]]
     await owner.ok("DELETE", f"{path}/metadata/{field['id']}", status=204)
     assert (await owner.ok("GET", f"{path}/metadata"))["doc_metadata"] == []
+
+
+async def test_old_office_files_are_refused_before_they_are_documents_where_nothing_converts_them(
+    owner: Browser, house: House
+) -> None:
+    known = (await owner.ok("GET", "/files/support-type"))["allowed_extensions"]
+    assert {"pdf", "odt", "jsonl"} <= set(known)
+    assert {"doc", "ppt"}.isdisjoint(known)
+    refused = await owner("POST", "/datasets/init", config(await upload(house, "old.doc")))
+    assert (refused.status_code, refused.json()["code"]) == (415, "unsupported_file_type")
+    assert "DOCUMENT_CONVERTER" in refused.json()["message"]

@@ -18,6 +18,7 @@ from dify_host.console.datasource_credentials import DatasourceCredentialControl
 from dify_host.console.document_batches import EstimateController
 from dify_host.console.documents import DocumentController, DocumentsController
 from dify_host.console.external_knowledge import ExternalApiController, ExternalDatasetController
+from dify_host.console.files import FileFactController
 from dify_host.console.segments import (
     ChildChunkController,
     SegmentController,
@@ -50,6 +51,7 @@ def knowledge_routes() -> Router:
             ExternalApiController,
             ExternalDatasetController,
             DataSourceController,
+            FileFactController,
             WebsiteController,
             NotionController,
             DatasetSyncController,

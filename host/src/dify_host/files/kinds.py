@@ -20,7 +20,7 @@ _KINDS: Final = {
     FileType.AUDIO: frozenset(("mp3", "m4a", "wav", "amr", "mpga")),
     FileType.DOCUMENT: frozenset(
         ("txt", "markdown", "md", "mdx", "pdf", "html", "htm", "xlsx", "xls", "vtt", "properties", "doc", "docx", "csv",
-         "eml", "msg", "ppt", "pptx", "xml", "epub")
+         "eml", "msg", "ppt", "pptx", "xml", "epub", "json", "jsonl", "odt", "ods", "rtf")
     ),
 }  # fmt: skip
 _FORBIDDEN: Final = frozenset('/\\:*?"<>|')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 from dify_kernel.errors import BadInput, DifyError
@@ -51,8 +51,14 @@ class DocumentSources:
     """Adds documents for one tenant."""
 
     def __init__(
-        self, rows: KnowledgeRepository, links: Links, datasets: DatasetService, service: DocumentService
+        self,
+        rows: KnowledgeRepository,
+        links: Links,
+        datasets: DatasetService,
+        service: DocumentService,
+        admit: Callable[[str], str] = extension_of,
     ) -> None:
+        self._admit = admit
         self._rows = rows
         self._links = links
         self._datasets = datasets
@@ -120,7 +126,7 @@ class DocumentSources:
         async with self._rows.db.read() as conn:
             for file_id in dict.fromkeys(wish.file_ids):
                 upload = await self._links.upload(conn, file_id)
-                extension_of(f"file.{upload.extension}")
+                self._admit(f"file.{upload.extension}")
                 found.append(upload)
         return found
 

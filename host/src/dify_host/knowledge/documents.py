@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -93,7 +93,10 @@ def new_batch() -> str:
 
 
 class DocumentService:
-    """The documents of one tenant. `storage` keeps texts until they are indexed, beside uploaded files."""
+    """The documents of one tenant. `storage` keeps texts until they are indexed, beside uploaded files.
+
+    `admit` gives the extension of a file that can be read, and raises for another.
+    """
 
     def __init__(
         self,
@@ -104,8 +107,10 @@ class DocumentService:
         writer: IndexWriter,
         *,
         settings: KnowledgeSettings | None = None,
+        admit: Callable[[str], str] = extension_of,
     ) -> None:
         self._db = db
+        self._admit = admit
         self._datasets = datasets
         self._writer = writer
         self._settings = settings or KnowledgeSettings()
@@ -131,7 +136,7 @@ class DocumentService:
         """Queue the indexing of an uploaded file; UnsupportedFileType when its extension cannot be read."""
         async with self._db.read() as conn:
             upload = await self._links.upload(conn, upload_file_id)
-        extension_of(f"file.{upload.extension}")
+        self._admit(f"file.{upload.extension}")
         return await self._create(dataset_id, _uploaded(upload.id, upload.name), options, user_id)
 
     async def create_by_source(
@@ -165,7 +170,7 @@ class DocumentService:
         """Replace the file of a document and index it again; DocumentIndexing while it is being indexed."""
         async with self._db.read() as conn:
             upload = await self._links.upload(conn, upload_file_id)
-        extension_of(f"file.{upload.extension}")
+        self._admit(f"file.{upload.extension}")
         return await self._replace(dataset_id, document_id, upload.id, upload.name, user_id, process_rule, batch)
 
     # -- show --------------------------------------------------------------------------------------------------

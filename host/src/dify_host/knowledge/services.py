@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from dify_kernel.contracts.http import HttpClient
 from dify_kernel.contracts.ports import ModelsPort
@@ -18,6 +20,7 @@ from dify_host.knowledge.documents import DocumentService
 from dify_host.knowledge.estimate import Estimates
 from dify_host.knowledge.external import ExternalKnowledge
 from dify_host.knowledge.extract.extractor import Extractor
+from dify_host.knowledge.extract.formats import extension_of
 from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.links import Links
 from dify_host.knowledge.lists import KnowledgeLists
@@ -70,12 +73,14 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def documents(self) -> DocumentService:
         """Documents."""
-        return DocumentService(self.db, self.tenant, self.storage, self.datasets, self._writer, settings=self.settings)
+        parts = self.db, self.tenant, self.storage, self.datasets, self._writer
+        return DocumentService(*parts, settings=self.settings, admit=self._admit)
 
     @property
     def document_sources(self) -> DocumentSources:
         """Several documents at once."""
-        return DocumentSources(self._rows, Links(self.db, self.tenant), self.datasets, self.documents)
+        links = Links(self.db, self.tenant)
+        return DocumentSources(self._rows, links, self.datasets, self.documents, self._admit)
 
     @property
     def estimates(self) -> Estimates:
@@ -137,6 +142,11 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     def _asked(self) -> ExternalKnowledge | None:
         """What asks external knowledge, where requests can be sent."""
         return self.external if self.http and self.keys else None
+
+    @property
+    def _admit(self) -> Callable[[str], str]:
+        """Tells files that can be read; without an extractor, all formats that there are."""
+        return self.extractor.admit if self.extractor else extension_of
 
     @property
     def _rows(self) -> KnowledgeRepository:

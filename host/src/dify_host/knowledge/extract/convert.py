@@ -17,7 +17,7 @@ from dify_kernel.errors import SettingsError
 
 from dify_host.knowledge.errors import ExtractionFailed, UnsupportedFileType
 
-__all__ = ["CONVERTED", "ConvertLimits", "Converter"]
+__all__ = ["CONVERTED", "ConvertLimits", "Converter", "needs_converter"]
 
 _MIB = 1024 * 1024
 #: What a format becomes. A program that writes no such file says its text on standard output.
@@ -59,10 +59,7 @@ class Converter:
         """
         wanted = CONVERTED[extension]
         if not self._words:
-            raise UnsupportedFileType(
-                f"Files of type {extension} need a converter, and none is set.",
-                hint=f"Save the file as {wanted}, or have DOCUMENT_CONVERTER name an installed one.",
-            )
+            raise needs_converter(extension)
         async with self._slots:
             with tempfile.TemporaryDirectory(prefix="dify-convert-", ignore_cleanup_errors=True) as folder:
                 source = Path(folder) / f"document.{extension}"
@@ -119,3 +116,11 @@ def _filled(word: str, places: dict[str, str]) -> str:
     for name, value in places.items():
         word = word.replace(name, value)
     return word
+
+
+def needs_converter(extension: str) -> UnsupportedFileType:
+    """Why a format of `CONVERTED` cannot be read where no command is set."""
+    return UnsupportedFileType(
+        f"Files of type {extension} need a converter, and none is set.",
+        hint=f"Save the file as {CONVERTED[extension]}, or have DOCUMENT_CONVERTER name an installed one.",
+    )

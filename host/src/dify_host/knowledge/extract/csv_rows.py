@@ -5,29 +5,69 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from collections.abc import Iterator, Sequence
 
 from dify_host.knowledge.extract.text import Text, decode
 
 __all__ = ["read_csv"]
 
+#: Lines that open quotes swallow are read again, so many times all lines; after that, quotes are letters.
+_MOST_TIMES = 20
+
 
 def read_csv(data: bytes) -> list[Text]:
-    """Read the rows below the header; values beyond the header are kept without a name, blank rows are dropped."""
+    """Read the rows below the header; values beyond the header are kept without a name, blank rows are dropped.
+
+    A quote that none closes, or one in the middle of another line's value, is a letter: it swallows no line below it.
+    """
     csv.field_size_limit(sys.maxsize)
     content = decode(data)
     first = content.lstrip("\r\n").split("\n", 1)[0]
     delimiter = max(",;\t|", key=first.count)
-    rows = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter)
     header: list[str] = []
     texts = []
-    for row in rows:
+    for row, line in _rows(list(io.StringIO(content, newline="")), delimiter):
         if not any(value.strip() for value in row):
             continue
         if not header:
             header = [value.strip() for value in row]
             continue
-        texts.append(Text(text=_line(header, row), metadata={"row": rows.line_num}))
+        texts.append(Text(text=_line(header, row), metadata={"row": line}))
     return texts
+
+
+def _rows(lines: Sequence[str], delimiter: str) -> Iterator[tuple[list[str], int]]:
+    """The rows with the number of their last line, from 1."""
+    start, spent = 0, 0
+    while start < len(lines) and spent <= _MOST_TIMES * len(lines):
+        before, reader = start, csv.reader(map(lines.__getitem__, range(start, len(lines))), delimiter=delimiter)
+        for row in reader:
+            end = start + reader.line_num
+            if end - before > 1 and not _is_closed(lines[before:end], delimiter):
+                spent += end - before
+                break
+            yield row, end
+            before = end
+        else:
+            return
+        yield from _plain(lines[before : before + 1], delimiter, before)
+        start = before + 1
+    yield from _plain(lines[start:], delimiter, start)
+
+
+def _plain(lines: Sequence[str], delimiter: str, start: int) -> Iterator[tuple[list[str], int]]:
+    """Rows in which a quote is a letter."""
+    reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    for row in reader:
+        yield row, start + reader.line_num
+
+
+def _is_closed(lines: Sequence[str], delimiter: str) -> bool:
+    """Whether a row over several lines ends with them, its quotes next to delimiters."""
+    try:
+        return len(list(csv.reader(lines, delimiter=delimiter, strict=True))) == 1
+    except csv.Error:
+        return False
 
 
 def _line(header: list[str], row: list[str]) -> str:

@@ -10,7 +10,7 @@ from dify_kernel.errors import DifyError, TooLarge
 
 from dify_host.knowledge.errors import ExtractionFailed, UnsupportedFileType
 from dify_host.knowledge.extract.child import Answer
-from dify_host.knowledge.extract.convert import CONVERTED, Converter
+from dify_host.knowledge.extract.convert import CONVERTED, Converter, needs_converter
 from dify_host.knowledge.extract.formats import EXTENSIONS, PLAIN, extension_of
 from dify_host.knowledge.extract.sniff import ARCHIVES, check_content
 from dify_host.knowledge.extract.text import Text, encoding_of
@@ -38,6 +38,13 @@ class Extractor:
     def extensions(self) -> tuple[str, ...]:
         """What can be read here: all of `EXTENSIONS`, without those that need a converter when there is none."""
         return tuple(item for item in EXTENSIONS if item not in CONVERTED or self._converter.ready)
+
+    def admit(self, filename: str) -> str:
+        """The extension of a name that can be read here; UnsupportedFileType says why another one cannot."""
+        extension = extension_of(filename)
+        if extension in CONVERTED and not self._converter.ready:
+            raise needs_converter(extension)
+        return extension
 
     async def texts(self, data: bytes, extension: str) -> list[str]:
         """The texts of a document alone, for nodes (`DocumentsPort`); raises as `extract` does."""
