@@ -13,6 +13,7 @@ from dify_kernel.errors import BadInput, DifyError, NotFound
 
 from dify_host.cli.call import Call, takes_call
 from dify_host.cli.knowledge_eval import evaluate
+from dify_host.cli.knowledge_files import export, import_base
 from dify_host.cli.knowledge_move import move
 
 if TYPE_CHECKING:
@@ -235,4 +236,6 @@ async def find_base(workspace: Workspace, base: str) -> DatasetDetail:
 
 
 kb.add_command(evaluate)
+kb.add_command(export)
+kb.add_command(import_base)
 kb.add_command(move)

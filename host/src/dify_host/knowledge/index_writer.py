@@ -30,7 +30,7 @@ from dify_host.knowledge.tables import child_chunks, dataset_keywords, datasets,
 from dify_host.knowledge.vectors import VectorStores
 from dify_host.knowledge.words import MAX_KEYWORD, keywords, words
 
-__all__ = ["IndexWriter", "embedder_of"]
+__all__ = ["IndexWriter", "Node", "embedder_of", "record_of"]
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ _DELETE_GROUP = 500
 _NO_VECTOR = "The embedding model gave no usable vector for this text."
 
 
-class _Node(msgspec.Struct, frozen=True):
+class Node(msgspec.Struct, frozen=True):
     """One text to embed: a segment, or a child of one."""
 
     id: str
@@ -107,7 +107,7 @@ class IndexWriter:
             current = self._repository.dataset_now(conn, dataset.id, lock=True)
             if current.same_place(dataset):
                 if dataset.indexing_technique != "high_quality":
-                    self._write_words(conn, dataset, segments)
+                    self.write_words(conn, dataset, segments)
                 self._settle(conn, segments, failed)
             return current
 
@@ -132,7 +132,7 @@ class IndexWriter:
             now = {segment.id: segment for segment in self._repository.by_id(conn, [s.id for s in segments])}
             held = [segment for segment in segments if segment.id in now]
             if dataset.indexing_technique != "high_quality":
-                self._write_words(conn, dataset, held)
+                self.write_words(conn, dataset, held)
             if failed:
                 self._settle(conn, [segment for segment in held if segment.id in failed], failed)
             return now
@@ -180,7 +180,7 @@ class IndexWriter:
         """Keep the index that is searched up to date; what its model cannot embed is found by the new one."""
         try:
             if serving.indexing_technique != "high_quality":
-                await self._repository.db.run_write(lambda conn: self._write_words(conn, serving, segments))
+                await self._repository.db.run_write(lambda conn: self.write_words(conn, serving, segments))
             elif serving.index is not None and serving.index.dimension:
                 once = IndexWriter(self._repository, self._stores, self._models)
                 await once._write_vectors(serving, segments)
@@ -189,7 +189,7 @@ class IndexWriter:
         except DifyError as exc:
             log.warning("The old index of %s does not get %d segments: %s", serving.id, len(segments), exc)
 
-    async def _take_out(self, place: Dataset, nodes: Sequence[_Node]) -> None:
+    async def _take_out(self, place: Dataset, nodes: Sequence[Node]) -> None:
         """Take out what is in an index that is not the dataset's any more, or does not belong there any more."""
         if not nodes:
             return
@@ -213,12 +213,12 @@ class IndexWriter:
         usable = [(node, vector) for node, vector in zip(nodes, vectors, strict=True) if vector is not None]
         if usable:
             index = await self._with_dimension(dataset, len(usable[0][1]))
-            records = [_record(node, vector) for node, vector in usable]
+            records = [record_of(node, vector) for node, vector in usable]
             await patiently(partial(self._upsert, index, dataset.id, records), self._patience, self._told)
         lost = [node for node, vector in zip(nodes, vectors, strict=True) if vector is None]
         return {node.segment.id: embedder.refused.get(node.hash, _NO_VECTOR) for node in lost}
 
-    async def _held(self, source: Dataset, nodes: Sequence[_Node]) -> dict[str, Vector]:
+    async def _held(self, source: Dataset, nodes: Sequence[Node]) -> dict[str, Vector]:
         """The vectors that an index holds for these very texts, by the ids of their nodes."""
         index = source.index
         if index is None or index.space is None or not nodes:
@@ -238,7 +238,7 @@ class IndexWriter:
         store = await self._stores.ready(index.store, index.space)
         await store.upsert(index.space, partition, records)
 
-    async def _nodes(self, segments: Sequence[Segment]) -> list[_Node]:
+    async def _nodes(self, segments: Sequence[Segment]) -> list[Node]:
         """What to embed: the children where there are any, else the segment."""
         async with self._repository.db.read() as conn:
             children = await self._repository.children(conn, [segment.id for segment in segments])
@@ -250,7 +250,7 @@ class IndexWriter:
             items: Sequence[Segment | ChildChunk] = by_segment.get(segment.id) or [segment]
             for item in items:
                 nodes.append(
-                    _Node(
+                    Node(
                         item.index_node_id or item.id,
                         item.content,
                         item.index_node_hash or text_hash(item.content),
@@ -290,7 +290,7 @@ class IndexWriter:
 
     # -- words -------------------------------------------------------------------------------------------------
 
-    def _write_words(self, conn: sa.Connection, dataset: Dataset, segments: Sequence[Segment]) -> None:
+    def write_words(self, conn: sa.Connection, dataset: Dataset, segments: Sequence[Segment]) -> None:
         """Replace the words of the segments, and choose the keywords of those that have none."""
         ids = [segment.id for segment in segments]
         conn.execute(self._own_words(dataset).where(dataset_keywords.c.segment_id.in_(ids)))
@@ -343,7 +343,8 @@ def _places(dataset: Dataset) -> list[Dataset]:
     return [dataset, dataset.serving] if dataset.serving is not None else [dataset]
 
 
-def _record(node: _Node, vector: Vector) -> Record:
+def record_of(node: Node, vector: Vector) -> Record:
+    """What a store keeps of a node."""
     metadata = {
         "doc_id": node.id,
         "dataset_id": node.segment.dataset_id,
