@@ -1,10 +1,11 @@
-"""Reads PDF: one text a page."""
+"""Reads PDF: one text a page, ruled tables as Markdown."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from dify_host.knowledge.errors import ExtractionFailed
+from dify_host.knowledge.extract.pdf_tables import page_text
 from dify_host.knowledge.extract.text import Text
 
 __all__ = ["read_pdf"]
@@ -51,7 +52,7 @@ def _read_page(document: Any, number: int) -> Text:
     content = page.get_textpage()
     try:
         metadata: dict[str, str | int] = {"page": number + 1}
-        text = content.get_text_range().replace("\r\n", "\n")
+        text = page_text(page, content).replace("\r\n", "\n")
         if not text.strip() and _has_picture(page):
             metadata["scanned"] = True
         return Text(text=text, metadata=metadata)
