@@ -264,7 +264,7 @@ class Queries:
 
 
 def one_plus(cosine: float) -> float:
-    return 1 + cosine
+    return max(0.0, 1 + cosine)
 
 
 def strange(cosine: float) -> float:
@@ -280,7 +280,7 @@ DIALECTS: dict[str, Json] = {
     "opensearch": {
         "settings": {"knn": True},
         "field": {"type": "knn_vector", "method": _OPENSEARCH_METHOD},
-        "script": {"source": "1.0 + cosineSimilarity(params.vector, doc['vector'])", "params": {}},
+        "script": {"source": "Math.max(0.0, 1.0 + cosineSimilarity(params.vector, doc['vector']))", "params": {}},
         "near": "knn", "limit": "k", "scale": one_plus, "body": {},
     },
     "huawei": {

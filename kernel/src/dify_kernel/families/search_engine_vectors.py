@@ -9,6 +9,7 @@ index is asked. A scan goes on after the last id, which is unique and never chan
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, ClassVar, Protocol
@@ -47,6 +48,8 @@ IDS = 5_000
 #: An engine allows a query 1,024 clauses; a query with more words is found by its first ones.
 WORDS = 1_000
 ATTEMPTS = 10
+#: For how long a partition passes for small, and of how many that is remembered.
+SECONDS, REMEMBERED = 60.0, 10_000
 SHOWN = ["page_content", "metadata"]
 PREFIX = "dify_"
 
@@ -90,7 +93,7 @@ class Dialect(Protocol):
 
 
 def cosine_script(vector: list[float], query: Json, source: str) -> Json:
-    """A search by a script that computes 1 + the cosine to `params.vector`: a score may not be negative."""
+    """A search by a script that computes 1 + the cosine to `params.vector`, and no less than 0 by rounding."""
     return {"query": {"script_score": {"query": query, "script": {"source": source, "params": {"vector": vector}}}}}
 
 
@@ -109,6 +112,7 @@ class SearchEngineStore(VectorStore):
     def __init__(self) -> None:
         self._opened: Engine | None = None
         self._running: set[asyncio.Future[Answer]] = set()
+        self._small: dict[tuple[str, str], tuple[float, bool]] = {}
 
     @abstractmethod
     async def connect(self) -> Engine:
@@ -230,18 +234,15 @@ class SearchEngineStore(VectorStore):
     ) -> list[Hit]:
         check_query(space, vector, top_k, filter)
         query, whole = within(partition, filter)
-        most = self.dialect.exact_up_to
-        held = await self._count(space, partition, query, most + 1)
-        if not held:
-            return []
         wanted = unit(vector)
-        exact = self.dialect.exact(wanted, query) if held <= most else None
-        missed = held <= most and exact is None
+        small = await self._is_small(space, partition) or await self._few(space, partition, query)
+        exact = self.dialect.exact(wanted, query) if small else None
+        missed = small and exact is None
 
         async def fetch(limit: int) -> list[Hit]:
             nonlocal missed
             hits = await self._scored(space, partition, wanted, exact or self.dialect.near(wanted, limit, query), limit)
-            missed = exact is None and len(hits) < min(limit, held)
+            missed = exact is None and len(hits) < limit
             return hits
 
         found = None
@@ -283,6 +284,21 @@ class SearchEngineStore(VectorStore):
         filter: Filter | None = None,
     ) -> list[Hit]:
         return await fused(self, space, partition, vector, query, top_k=top_k, filter=filter)
+
+    async def _is_small(self, space: Space, partition: str) -> bool:
+        """Whether a whole partition is one to compare with. What was so is remembered for a while: either way finds."""
+        key, now = (space.name, partition), time.monotonic()
+        known = self._small.get(key)
+        if known is None or known[0] < now:
+            if len(self._small) >= REMEMBERED:
+                self._small.clear()
+            here, _ = within(partition, None)
+            known = self._small[key] = (now + SECONDS, await self._few(space, partition, here))
+        return known[1]
+
+    async def _few(self, space: Space, partition: str, query: Json) -> bool:
+        most = self.dialect.exact_up_to
+        return await self._count(space, partition, query, most + 1) <= most
 
     async def _scored(self, space: Space, partition: str, vector: list[float], body: Json, limit: int) -> list[Hit]:
         """Hits of a search by vector with their cosines, best first."""

@@ -8,7 +8,7 @@ from dify_kernel.families.search_engine_vectors import cosine_script
 __all__ = ["ElasticsearchDialect"]
 
 MOST_CANDIDATES = 10_000
-_SCRIPT = "cosineSimilarity(params.vector, 'vector') + 1.0"
+_SCRIPT = "Math.max(0.0, 1.0 + cosineSimilarity(params.vector, 'vector'))"
 
 
 class ElasticsearchDialect:

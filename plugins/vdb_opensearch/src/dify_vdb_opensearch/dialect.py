@@ -1,4 +1,4 @@
-"""How OpenSearch maps vectors, and is asked for the nearest: 2.4 and later."""
+"""How OpenSearch maps vectors, and is asked for the nearest: 2.14 and later."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dify_kernel.families.search_engine_vectors import cosine_script
 
 __all__ = ["OpenSearchDialect"]
 
-_SCRIPT = "1.0 + cosineSimilarity(params.vector, doc['vector'])"
+_SCRIPT = "Math.max(0.0, 1.0 + cosineSimilarity(params.vector, doc['vector']))"
 
 
 class OpenSearchDialect:
