@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from dify_host.apps.tables import workflow_webhook_triggers
+from dify_host.db.engine import Database
 from dify_host.db.types import utc_now
 from dify_host.jobs.actors import ACTORS
+from dify_host.runs.run_records import run_exists
 from dify_host.triggers.runner import repeat_lost_triggers, settle_trigger_logs
 from dify_kernel.errors import InvalidGraph
 
@@ -73,6 +75,27 @@ async def test_a_log_whose_job_did_not_see_the_end_learns_it(house: TriggerHouse
     assert log.status == "succeeded"
     assert log.finished_at <= utc_now()
     assert await settle_trigger_logs(house.platform.db) == 0
+
+
+async def test_who_is_late_to_begin_a_run_does_not_call_it_failed(
+    house: TriggerHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app_id = await house.app(graph((webhook(), end("end"))))
+    await house.call(await house.webhook_id(app_id), json={})
+    (job,) = await house.work()
+    (log,) = await house.logs()
+    repository = house.workspace.trigger_runner._repository
+    await repository.update_log(log.id, {"status": "running", "finished_at": None})
+    answers = [False]  # it had not begun when this process looked
+
+    async def looked_too_early(db: Database, run_id: str) -> bool:
+        return answers.pop() if answers else await run_exists(db, run_id)
+
+    monkeypatch.setattr("dify_host.triggers.runner.run_exists", looked_too_early)
+    await ACTORS[job.actor].run(house.platform, **job.args)
+
+    await settle_trigger_logs(house.platform.db)
+    assert [log.status for log in await house.logs()] == [run.status for run in await house.runs()] == ["succeeded"]
 
 
 async def test_a_job_that_is_lost_is_written_again_until_its_run_begins(house: TriggerHouse) -> None:

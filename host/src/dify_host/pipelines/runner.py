@@ -67,6 +67,9 @@ class PipelineRunner:
         except DifyError as exc:
             if exc.retryable:
                 raise
+            if await run_exists(self._pipelines.db, log_id):
+                log.warning("The run of document %s goes on without its job: %s", entry.document_id, exc)
+                return
             await self._documents.fail(entry.document_id, str(exc))
 
     async def _start(self, entry: ExecutionLog, workflow_id: str) -> None:

@@ -74,6 +74,9 @@ class TriggerRunner:
         except DifyError as exc:
             if exc.retryable:
                 raise
+            if await run_exists(self._db, entry.workflow_run_id):
+                log.warning("The run of trigger log %s goes on without its job: %s", log_id, exc)
+                return  # another process begins it at the same time, or takes it up
             values = {"status": "failed", "error": str(exc), "finished_at": utc_now()}
             await self._repository.update_log(log_id, values, unless=ENDED)
 
