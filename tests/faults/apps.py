@@ -1,29 +1,21 @@
-"""The apps that are run while processes die: together they use every kind of node that needs no service outside."""
+"""The graphs that are run while processes die: together they use every kind of node that an app may have."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 from typing import Any
 
-import msgspec
 import yaml
 
-__all__ = ["MODEL", "FaultApp", "fault_apps"]
+from tests.faults.basic_apps import MODEL, Data, FaultApp, basic_apps, head
 
-MODEL = "gpt-4o-mini"
+__all__ = ["SCHEDULES", "fault_apps"]
+
+#: How many schedules are due each minute.
+SCHEDULES = 4
 _MODEL = {"provider": "openai", "name": MODEL, "mode": "chat", "completion_params": {}}
 _RETRY = {"retry_config": {"retry_enabled": True, "max_retries": 3, "retry_interval": 200}}
-_COUNT = "11111111-2222-4333-8444-555555555555"
-Data = dict[str, Any]
-
-
-class FaultApp(msgspec.Struct, frozen=True, kw_only=True):
-    """One app: how it is called, its mode, and its DSL. `asks` says that it waits for somebody."""
-
-    name: str
-    mode: str
-    dsl: str
-    asks: bool = False
+_COUNT, _LAST = "11111111-2222-4333-8444-555555555555", "11111111-2222-4333-8444-666666666666"
 
 
 def fault_apps(effects: str, dataset_id: str) -> list[FaultApp]:
@@ -32,9 +24,11 @@ def fault_apps(effects: str, dataset_id: str) -> list[FaultApp]:
         _app("order", "workflow", _order(effects)),
         _app("rounds", "workflow", _rounds(effects)),
         _app("desk", "workflow", _desk(effects)),
-        _app("hook", "workflow", _hook(effects)),
+        _app("hook", "workflow", _hook(effects), started_by="webhook"),
+        _app("clock", "workflow", _clock(effects), started_by="schedule"),
         _app("talk", "advanced-chat", _talk(effects, dataset_id), variables=True),
-        _app("form", "advanced-chat", _form(effects), asks=True),
+        _app("form", "advanced-chat", _form(effects)),
+        *basic_apps(dataset_id),
     ]
 
 
@@ -106,13 +100,16 @@ def _rounds(effects: str) -> Data:
         _inner("loop", "loop_start", "loop-start"),
         _inside("loop", _post("post_loop", effects, "plain", "{{#loop.n#}}")),
         _inside("loop", _node("plus", "assigner", version="2", items=[plus])),
+        _inside("loop", _node("enough", "if-else", cases=[_case("true", ["loop", "n"], "≥", "2", "number")])),
+        _inside("loop", _node("out", "loop-end")),
         _end(each=("each", "output"), many=("many", "output"), n=("loop", "n")),
     ]
     edges = [
         *_path("start", "code", "list", "each", "many", "loop", "end"),
         *_path("each_start", "name", "post_each"),
         *_path("many_start", "say"),
-        *_path("loop_start", "post_loop", "plus"),
+        *_path("loop_start", "post_loop", "plus", "enough"),
+        _edge("enough", "out", "true"),
     ]
     return {"nodes": nodes, "edges": edges}
 
@@ -199,17 +196,30 @@ def _hook(effects: str) -> Data:
         _node(
             "code", "code", code_language="python3", code=code, variables=[_var("word", "hook", "word")], outputs=loud
         ),
-        _post("first", effects, "plain", "{{#code.loud#}}"),
-        _llm("llm", "REPLY:{{#code.loud#}} {{#hook.pace#}}"),
+        _node("pick", "variable-assigner", output_type="string", variables=[["code", "loud"], ["hook", "word"]]),
+        _post("first", effects, "plain", "{{#pick.output#}}"),
+        _llm("llm", "REPLY:{{#pick.output#}} {{#hook.pace#}}"),
         _post("last", effects, "plain", "{{#llm.text#}}"),
         _end(text=("llm", "text"), body=("last", "body")),
     ]
     return {"nodes": nodes, "edges": _path(*(node["id"] for node in nodes))}
 
 
+def _clock(effects: str) -> Data:
+    """What the clock starts, from as many roots as there are schedules."""
+    roots = [f"clock{number}" for number in range(SCHEDULES)]
+    nodes = [
+        *(_node(root, "trigger-schedule", mode="cron", cron_expression="* * * * *", timezone="UTC") for root in roots),
+        _post("tick", effects, "plain", "{{#sys.timestamp#}}"),
+        _end(body=("tick", "body")),
+    ]
+    return {"nodes": nodes, "edges": [*(_edge(root, "tick") for root in roots), _edge("tick", "end")]}
+
+
 def _talk(effects: str, dataset_id: str) -> Data:
     """A chat whose answer is in three pieces, with a counter that each message adds to."""
     plus = {"variable_selector": ["conversation", "count"], "input_type": "constant", "operation": "+=", "value": 1}
+    last = {"assigned_variable_selector": ["conversation", "last"], "input_variable_selector": ["sys", "query"]}
     found = {"top_k": 2, "score_threshold": None, "reranking_enable": False}
     classes = [{"id": "1", "name": "big"}, {"id": "2", "name": "other"}]
     nodes = [
@@ -231,6 +241,7 @@ def _talk(effects: str, dataset_id: str) -> Data:
             multiple_retrieval_config=found,
         ),
         _node("plus", "assigner", version="2", items=[plus]),
+        _node("keep", "assigner", version="1", **last),
         _llm("llm", "REPLY:you said {{#sys.query#}} {{#start.pace#}}"),
         _answer("first", "[{{#llm.text#}}] "),
         _post("note", effects, "plain", "{{#llm.text#}}"),
@@ -242,7 +253,7 @@ def _talk(effects: str, dataset_id: str) -> Data:
         _edge("kind", "find", "1"),
         *_path("find", "plus"),
         _edge("kind", "plus", "2"),
-        *_path("plus", "llm", "first", "note", "more", "second"),
+        *_path("plus", "keep", "llm", "first", "note", "more", "second"),
     ]
     return {"nodes": nodes, "edges": edges}
 
@@ -281,12 +292,12 @@ def _form(effects: str) -> Data:
 # -- parts --------------------------------------------------------------------------------------------------------
 
 
-def _app(name: str, mode: str, graph: Data, *, variables: bool = False, asks: bool = False) -> FaultApp:
+def _app(name: str, mode: str, graph: Data, *, variables: bool = False, started_by: str = "call") -> FaultApp:
     count = {"id": _COUNT, "name": "count", "value_type": "number", "value": 0, "selector": ["conversation", "count"]}
-    workflow = {"graph": graph, "features": {}, "conversation_variables": [count] if variables else []}
-    head = {"name": name, "mode": mode, "icon": "x", "icon_background": "#FFEAD5", "description": ""}
-    dsl = yaml.safe_dump({"version": "0.5.0", "kind": "app", "app": head, "workflow": workflow}, allow_unicode=True)
-    return FaultApp(name=name, mode=mode, dsl=dsl, asks=asks)
+    last = {"id": _LAST, "name": "last", "value_type": "string", "value": "", "selector": ["conversation", "last"]}
+    workflow = {"graph": graph, "features": {}, "conversation_variables": [count, last] if variables else []}
+    dsl = yaml.safe_dump({**head(name, mode), "workflow": workflow}, allow_unicode=True)
+    return FaultApp(name=name, mode=mode, dsl=dsl, started_by=started_by)
 
 
 def _node(node_id: str, kind: str, **data: Any) -> Data:
@@ -338,10 +349,10 @@ def _var(name: str, *selector: str) -> Data:
     return {"variable": name, "value_selector": list(selector)}
 
 
-def _case(case_id: str, selector: list[str], operator: str, value: str) -> Data:
+def _case(case_id: str, selector: list[str], operator: str, value: str, kind: str = "string") -> Data:
     condition = {
         "id": "c",
-        "varType": "string",
+        "varType": kind,
         "variable_selector": selector,
         "comparison_operator": operator,
         "value": value,

@@ -17,7 +17,6 @@ from tests.faults.evidence import Evidence
 __all__ = ["CHECKS", "problems", "repeated"]
 
 ENDS = frozenset(("succeeded", "failed", "stopped", "partial-succeeded"))
-_AWAY = "The database does not answer."
 
 
 def problems(evidence: Evidence) -> list[str]:
@@ -58,13 +57,15 @@ def in_rows(evidence: Evidence) -> Iterator[str]:
         status = "error" if end is not None and end.status == "failed" else "normal"
         if end is None or (message.status, message.answer) != (status, end.outputs.get("answer", "")):
             yield f"message of run {message.run_id}: {message.status} {message.answer!r} is not what its log says"
+    answered = {message.run_id for message in evidence.messages}
     for run_id, events in evidence.logs.items():
-        if run_id not in runs:
-            yield f"log {run_id}: there is no row of the run"
-        for event in events:
+        context = read_context(events)
+        if run_id not in (runs if context.is_workflow else answered) or (context.spec and run_id not in answered):
+            yield f"log {run_id}: there is no row of the run, or of its message"
+        for event in events if context.is_workflow else ():
             if isinstance(event, NodeFinished) and evidence.nodes.get(event.execution_id) != event.status:
                 yield f"run {run_id}: the row of {event.node_id} says {evidence.nodes.get(event.execution_id)}"
-    yield from _told(evidence, set(runs))
+    yield from _told(evidence, {*runs, *answered})
 
 
 def _told(evidence: Evidence, runs: set[str]) -> Iterator[str]:
@@ -74,20 +75,23 @@ def _told(evidence: Evidence, runs: set[str]) -> Iterator[str]:
         end = _end(evidence, told.run_id)
         if end is not None and told.status not in ("", "paused", end.status):
             yield f"run {told.run_id}: a client was told {told.status}, it is {end.status}"
-    begun = Counter(trigger.word for trigger in evidence.triggers)
+    begun = Counter(trigger.word or trigger.slot for trigger in evidence.triggers)
     yield from (
         f"webhook {word}: it was taken, and nothing is left of it" for word in evidence.hooked if not begun[word]
     )
     for trigger in evidence.triggers:
-        if trigger.run_id not in runs:
-            yield f"webhook {trigger.word}: its run {trigger.run_id} never began"
+        if trigger.run_id not in runs and trigger.status != "skipped":
+            yield f"trigger {trigger.word or trigger.slot}: its run {trigger.run_id} never began"
+        if trigger.slot and begun[trigger.slot] > 1:
+            yield f"schedule {trigger.slot}: it was due once and started {begun[trigger.slot]} times"
 
 
 def unharmed(evidence: Evidence) -> Iterator[str]:
-    """No run fails because a process or the queue died; one that asks a database that is away may, and says so."""
-    for row in evidence.runs:
-        if row.status not in ("succeeded", "partial-succeeded") and _AWAY not in (row.error or ""):
-            yield f"run {row.id}: it {row.status}: {row.error}"
+    """No run fails because a process, the queue or the database died: every one of these succeeds when left alone."""
+    for run_id in evidence.logs:
+        end = _end(evidence, run_id)
+        if end is not None and end.status not in ("succeeded", "partial-succeeded"):
+            yield f"run {run_id}: it {end.status}: {end.error}"
 
 
 def effects(evidence: Evidence) -> Iterator[str]:
@@ -116,8 +120,9 @@ def settled(evidence: Evidence) -> Iterator[str]:
     yield from (f"outbox: a job {actor} was not sent" for actor in evidence.jobs)
     for trigger in evidence.triggers:
         end = _end(evidence, trigger.run_id)
-        if trigger.status not in ENDS or (end is not None and trigger.status != end.status):
-            yield f"webhook {trigger.word}: its log says {trigger.status}, its run {end and end.status}"
+        ended = trigger.status in (*ENDS, "skipped")
+        if not ended or (end is not None and trigger.status != end.status):
+            yield f"trigger {trigger.word or trigger.slot}: its log says {trigger.status}, its run {end and end.status}"
 
 
 def streams(evidence: Evidence) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from tests.faults.apps import FaultApp
+from tests.faults.basic_apps import FaultApp
 from tests.faults.stage import Stage
 
 __all__ = ["Callers", "Followed", "Seen", "Told"]
@@ -19,7 +19,7 @@ __all__ = ["Callers", "Followed", "Seen", "Told"]
 _AGAIN = 0.2
 #: Of a stream's events, what replaces the text so far, and what adds to it.
 REPLACES = {"text_replace": ("data", "text"), "message_replace": ("answer",)}
-ADDS = {"text_chunk": ("data", "text"), "message": ("answer",)}
+ADDS = {"text_chunk": ("data", "text"), "message": ("answer",), "agent_message": ("answer",)}
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -78,10 +78,12 @@ class Callers(msgspec.Struct, kw_only=True):
         """Start one run, of an app and in a way that chance decides, and stay with it to its end."""
         self.asked += 1
         pace = f"DELAY:{self.random.choice((5, 20, 60, 120))}"
-        app = self.stage.house.apps[self.random.choice(list(self.stage.house.apps))]
+        callable_ = [app for app in self.stage.house.apps.values() if app.started_by != "schedule"]
+        app = self.random.choice(callable_)
         waits, leaves = self.random.random() < 0.4, self.random.random() < 0.3
+        waits = waits and app.mode != "agent-chat"  # which only streams
         self.open[word] = f"{app.name} {'waits' if waits else 'follows'}"
-        if app.name == "hook":
+        if app.started_by == "webhook":
             await self._hook(word, pace)
         elif waits:
             await self._wait(app, word, pace)
@@ -110,7 +112,10 @@ class Callers(msgspec.Struct, kw_only=True):
             await asyncio.sleep(_AGAIN)
 
     async def _wait(self, app: FaultApp, word: str, pace: str) -> None:
-        """A caller that waits for the end; one whose connection is lost may have started a run or not."""
+        """A caller that waits for the end.
+
+        One whose connection is lost has started a run or not, and asks again; so does one that is told to.
+        """
         while True:
             path, body = _request(app, word, pace, "blocking")
             try:
@@ -120,20 +125,22 @@ class Callers(msgspec.Struct, kw_only=True):
                 continue
             except httpx.HTTPError:
                 self.lost += 1
-                return
-            if answer.status_code >= 500 or answer.status_code == 429:
-                self.refused.append(f"{app.name} blocking: {answer.status_code} {answer.text[:300]}")
-            elif answer.status_code == 200:
+                continue
+            if answer.status_code == 200:
                 told = answer.json()
                 data = told.get("data") or {}
-                run_id = str(told.get("workflow_run_id") or data.get("workflow_run_id") or "")
-                self.told.append(Told(run_id=run_id, status=str(data.get("status", ""))))
-            else:
-                self.refused.append(f"{app.name} blocking: {answer.status_code} {answer.text[:300]}")
-            return
+                self.told.append(Told(run_id=str(told["task_id"]), status=str(data.get("status", ""))))
+                return
+            self.refused.append(f"{app.name} blocking: {answer.status_code} {answer.text[:300]}")
+            if "retry-after" not in answer.headers:
+                return
+            await asyncio.sleep(_AGAIN)
 
     async def _follow(self, app: FaultApp, word: str, pace: str, *, leaves: bool) -> None:
-        """A reader who takes the stream up again until the run has ended; some also leave on their own."""
+        """A reader who takes the stream up again until the run has ended; some also leave on their own.
+
+        Who was not told of a run asks again, unless it left.
+        """
         followed = Followed(mode=app.mode, user=word, seen=[], errors=[])
         while not followed.run_id:
             path, body = _request(app, word, pace, "streaming")
@@ -143,15 +150,15 @@ class Callers(msgspec.Struct, kw_only=True):
                 await asyncio.sleep(_AGAIN)
                 continue
             except httpx.HTTPError:
-                if not followed.run_id:
-                    self.lost += 1
-                    return
+                pass  # the connection is lost
             if not followed.run_id:
                 self.refused += followed.errors
-                self.lost += not followed.errors  # it left before it was told anything
-                return
+                self.lost += not followed.errors
+                followed.errors = []
+                if leaves:
+                    return
         self.followed.append(followed)
-        kind = "workflow" if app.mode == "workflow" else "chat-messages"
+        kind = "workflow" if app.mode == "workflow" else app.body(word, pace)[0]
         while not followed.ended:
             followed.reconnects += 1
             params = {"user": word, "continue_on_pause": "true"}
@@ -203,7 +210,5 @@ async def _events(answer: httpx.Response) -> AsyncIterator[Seen]:
 
 
 def _request(app: FaultApp, word: str, pace: str, mode: str) -> tuple[str, dict[str, Any]]:
-    body: dict[str, Any] = {"user": word, "response_mode": mode}
-    if app.mode == "workflow":
-        return "/v1/workflows/run", {**body, "inputs": {"word": word, "pace": pace}}
-    return "/v1/chat-messages", {**body, "inputs": {"pace": pace}, "query": word, "auto_generate_name": False}
+    path, body = app.body(word, pace)
+    return f"/v1/{path}", {"user": word, "response_mode": mode, **body}

@@ -11,7 +11,8 @@ from tests.faults.report import show
 
 SECONDS = float(os.environ.get("DIFY_FAULTS_SECONDS", "60"))
 SEEDS = [int(seed) for seed in os.environ.get("DIFY_FAULTS_SEEDS", "1,2,3").split(",")]
-RATE = float(os.environ.get("DIFY_FAULTS_RATE", "4"))
+LONG_SEEDS = [int(seed) for seed in os.environ.get("DIFY_FAULTS_LONG_SEEDS", "100").split(",")]
+RATE = float(os.environ.get("DIFY_FAULTS_RATE", "7"))
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from dify_host.apps.tables import app_triggers
 from dify_host.db.engine import Database
 from dify_host.db.errors import DatabaseError
 from dify_host.db.outbox import outbox
@@ -26,7 +27,17 @@ from dify_kernel.graph.events import AnyEvent, decode_events
 from tests.faults.clients import Followed, Told
 from tests.faults.effects import Arrival
 
-__all__ = ["Evidence", "MessageRow", "Pictures", "RunRow", "TriggerRow", "collect", "open_forms", "unsettled"]
+__all__ = [
+    "Evidence",
+    "MessageRow",
+    "Pictures",
+    "RunRow",
+    "TriggerRow",
+    "collect",
+    "open_forms",
+    "switch_schedules",
+    "unsettled",
+]
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,11 +59,12 @@ class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TriggerRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `workflow_trigger_logs`; `word` is what the request said."""
+    """A row of `workflow_trigger_logs`; `word` is what a request said, `slot` the schedule and its time."""
 
     run_id: str
     status: str
-    word: str
+    word: str = ""
+    slot: str = ""
 
 
 class Evidence(msgspec.Struct, kw_only=True):
@@ -122,12 +134,12 @@ async def collect(db: Database) -> Evidence:
     logs: dict[str, list[AnyEvent]] = {}
     for (run_id, _), payload in sorted(rows.items()):
         logs.setdefault(run_id, []).extend(decode_events(payload.encode()))
-    runs, said, nodes, triggers = workflow_runs.c, messages.c, workflow_node_executions.c, workflow_trigger_logs.c
+    runs, said, nodes = workflow_runs.c, messages.c, workflow_node_executions.c
     async with db.read() as conn:
         found = (await conn.execute(sa.select(runs.id, runs.status, runs.outputs, runs.error, runs.finished_at))).all()
         answers = (await conn.execute(sa.select(said.id, said.workflow_run_id, said.status, said.answer))).all()
         ended = (await conn.execute(sa.select(nodes.id, nodes.status))).all()
-        hooks = (await conn.execute(sa.select(triggers.workflow_run_id, triggers.status, triggers.inputs))).all()
+        fired = (await conn.execute(sa.select(workflow_trigger_logs))).all()
         leases = (await conn.execute(sa.select(workflow_run_leases.c.run_id))).scalars().all()
         jobs = (await conn.execute(sa.select(outbox.c.actor).where(outbox.c.sent_at.is_(None)))).scalars().all()
     return Evidence(
@@ -139,12 +151,25 @@ async def collect(db: Database) -> Evidence:
         ],
         messages=[MessageRow(run_id=row[1] or row[0], status=row[2], answer=row[3]) for row in answers],
         nodes={row.id: row.status for row in ended},
-        triggers=[
-            TriggerRow(run_id=row[0], status=row[1], word=row[2]["webhook_data"]["body"]["word"]) for row in hooks
-        ],
+        triggers=[_trigger(row) for row in fired],
         leases=list(leases),
         jobs=list(jobs),
     )
+
+
+def _trigger(row: Any) -> TriggerRow:
+    if row.trigger_type == "trigger-webhook":
+        word = row.inputs["webhook_data"]["body"]["word"]
+        return TriggerRow(run_id=row.workflow_run_id, status=row.status, word=word)
+    slot = f"{row.root_node_id} {row.trigger_metadata['scheduled_at']}"
+    return TriggerRow(run_id=row.workflow_run_id or "", status=row.status, slot=slot)
+
+
+async def switch_schedules(db: Database, *, on: bool) -> None:
+    """Let the clock start runs, or no longer; what is under way goes on."""
+    mine = app_triggers.c.trigger_type == "trigger-schedule"
+    async with db.write() as conn:
+        await conn.execute(app_triggers.update().where(mine).values(status="enabled" if on else "disabled"))
 
 
 async def _log_rows(db: Database) -> dict[tuple[str, int], str]:

@@ -16,7 +16,8 @@ from dify_host.knowledge.rules import ProcessRule
 from dify_host.platform import Platform
 from dify_host.workspace import Workspace
 
-from tests.faults.apps import FaultApp, fault_apps
+from tests.faults.apps import fault_apps
+from tests.faults.basic_apps import FaultApp
 
 __all__ = ["House", "furnish"]
 
@@ -24,10 +25,11 @@ _HANDBOOK = "A big robot has six wheels. A small one has two. Every robot is cha
 
 
 class House(msgspec.Struct, frozen=True, kw_only=True):
-    """Apps by name, their keys by name, and the id in the webhook's address."""
+    """Apps by name, their keys and ids by name, and the id in the webhook's address."""
 
     apps: dict[str, FaultApp]
     keys: dict[str, str]
+    ids: dict[str, str]
     webhook_id: str
 
 
@@ -42,14 +44,15 @@ async def _furnish(env: Mapping[str, str], effects: str, models: str) -> House:
         workspace = await platform.workspace(owner.tenant)
         await workspace.providers.add("openai", {"openai_api_key": "k", "openai_api_base": models})
         dataset_id = await _knowledge(platform, workspace, owner.id)
-        keys, apps = {}, fault_apps(effects, dataset_id)
+        keys, ids, apps = {}, {}, fault_apps(effects, dataset_id)
         for app in apps:
             made = await workspace.apps.import_dsl(app.dsl, account_id=owner.id, publish=True, confirmed=True)
             assert made.app_id, made.error
+            ids[app.name] = made.app_id
             keys[app.name] = (await workspace.api_keys.create("app", made.app_id)).token
         async with platform.db.read() as conn:
             webhook_id = (await conn.execute(sa.select(workflow_webhook_triggers.c.webhook_id))).scalar_one()
-    return House(apps={app.name: app for app in apps}, keys=keys, webhook_id=webhook_id)
+    return House(apps={app.name: app for app in apps}, keys=keys, ids=ids, webhook_id=webhook_id)
 
 
 async def _knowledge(platform: Platform, workspace: Workspace, owner_id: str) -> str:

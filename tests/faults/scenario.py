@@ -14,7 +14,7 @@ from dify_host.db.errors import DatabaseError
 from dify_host.human.links import FormLinks
 
 from tests.faults.clients import Callers
-from tests.faults.evidence import Evidence, Pictures, collect, open_forms, unsettled
+from tests.faults.evidence import Evidence, Pictures, collect, open_forms, switch_schedules, unsettled
 from tests.faults.killer import Kill, Killer
 from tests.faults.stage import Stage
 
@@ -33,12 +33,13 @@ class Outcome(msgspec.Struct, kw_only=True):
     seconds: float
 
 
-async def play(stage: Stage, seed: int, seconds: float, *, rate: float, drain: float = 120) -> Outcome:
-    """Play it with the chances of a seed; `rate` is in runs a second, `drain` how long the end may take."""
+async def play(stage: Stage, seed: int, seconds: float, *, rate: float, drain: float = 300) -> Outcome:
+    """Play it with the chances of a seed; `rate` is in runs a second, `drain` in how many seconds all must end."""
     began = time.monotonic()
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     db, killer = Database(stage.database), Killer(stage, random.Random(seed))
     pictures, tasks = Pictures(db), asyncio.TaskGroup()
+    await switch_schedules(db, on=True)
     async with httpx.AsyncClient(timeout=httpx.Timeout(600, connect=5), limits=limits, trust_env=False) as web:
         callers = Callers(stage=stage, web=web, random=random.Random(seed + 1))
         async with tasks:
@@ -51,6 +52,7 @@ async def play(stage: Stage, seed: int, seconds: float, *, rate: float, drain: f
             calls = await _call(callers, f"s{seed}", seconds, rate)
             await killing
             over = time.monotonic()
+            await _stop_the_clock(db)
             left = await _drained(db, calls, over + drain)
             for task in [*beside, *calls]:
                 task.cancel()
@@ -72,10 +74,11 @@ async def play(stage: Stage, seed: int, seconds: float, *, rate: float, drain: f
 async def _call(callers: Callers, name: str, seconds: float, rate: float) -> list[asyncio.Task[None]]:
     """Start calls at a steady rate, big and small in turn."""
     calls: list[asyncio.Task[None]] = []
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        word = f"{'big' if len(calls) % 2 else 'small'} {name}n{len(calls)}"
-        calls.append(asyncio.create_task(callers.call(word)))
+    began = time.monotonic()
+    while (now := time.monotonic() - began) < seconds:
+        while len(calls) < now * rate:  # also those that a busy moment kept from starting in time
+            word = f"{'big' if len(calls) % 2 else 'small'} {name}n{len(calls)}"
+            calls.append(asyncio.create_task(callers.call(word)))
         await asyncio.sleep(1 / rate)
     return calls
 
@@ -88,6 +91,15 @@ async def _answer_forms(db: Database, callers: Callers) -> None:
             for form_id in await open_forms(db):
                 await callers.answer_form(links.token(form_id), f"fine {form_id[-4:]}")
         await asyncio.sleep(0.5)
+
+
+async def _stop_the_clock(db: Database) -> None:
+    """No further schedule is due, so that there is an end to wait for; the database comes back just now."""
+    while True:
+        try:
+            return await switch_schedules(db, on=False)
+        except DatabaseError:
+            await asyncio.sleep(0.25)
 
 
 async def _drained(db: Database, calls: list[asyncio.Task[None]], deadline: float) -> dict[str, int]:

@@ -16,11 +16,11 @@ import pytest
 
 from tests.e2e.running import free_port, wait_for
 
-__all__ = ["Server", "mariadb", "postgres", "valkey"]
+__all__ = ["Server", "mysql", "postgres", "valkey"]
 
-_MARIADB_KEYS = "--skip-networking=0 --bind-address=127.0.0.1 --skip-name-resolve --innodb-buffer-pool-size=64M"
+_KEYS = "--skip-networking=0 --bind-address=127.0.0.1 --skip-name-resolve --innodb-buffer-pool-size=64M"
 
-_MARIADB_USER = """CREATE USER IF NOT EXISTS dify@'127.0.0.1' IDENTIFIED BY '';
+_USER = """CREATE USER IF NOT EXISTS dify@'127.0.0.1' IDENTIFIED BY '';
 GRANT ALL ON *.* TO dify@'127.0.0.1';
 """
 
@@ -77,20 +77,29 @@ def postgres() -> Iterator[Server]:
 
 
 @contextmanager
-def mariadb() -> Iterator[Server]:
-    """A MariaDB server with the user `dify`; skipped where its programs are not installed."""
+def mysql() -> Iterator[Server]:
+    """A MySQL server (the program that DIFY_TEST_MYSQLD names), else a MariaDB server, with the user `dify`.
+
+    Skipped where there is neither.
+    """
     install, program = shutil.which("mariadb-install-db"), shutil.which("mariadbd")
-    if install is None or program is None:
-        pytest.skip("mariadbd and mariadb-install-db are not on PATH")
+    named = os.environ.get("DIFY_TEST_MYSQLD")
+    if not named and (install is None or program is None):
+        pytest.skip("mariadbd and mariadb-install-db are not on PATH, and DIFY_TEST_MYSQLD names no MySQL")
     with _folder() as (folder, user):
         data, port = folder / "data", free_port()
-        _run([install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"], user)
+        if named:
+            program, more = named, ["--mysqlx=OFF"]
+            _run([program, "--no-defaults", f"--datadir={data}", "--initialize-insecure"], user)
+        else:
+            more = []
+            _run([install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"], user)
         first = folder / "first.sql"
-        first.write_text(_MARIADB_USER)
+        first.write_text(_USER)
         first.chmod(0o644)
         places = [f"--datadir={data}", f"--socket={folder}/s", f"--port={port}", f"--init-file={first}"]
         server = Server(
-            [program, "--no-defaults", *places, *_MARIADB_KEYS.split()], port, folder, crash=signal.SIGKILL, user=user
+            [program, "--no-defaults", *places, *_KEYS.split(), *more], port, folder, crash=signal.SIGKILL, user=user
         )
         try:
             yield server.started()

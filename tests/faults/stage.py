@@ -18,7 +18,7 @@ from tests.e2e.running import Place, Running, free_port
 from tests.e2e.servers import rows
 from tests.faults.effects import EffectServer
 from tests.faults.house import House, furnish
-from tests.faults.servers import Server, mariadb, postgres, valkey
+from tests.faults.servers import Server, mysql, postgres, valkey
 
 __all__ = ["Stage", "Target", "cluster", "laptop"]
 
@@ -139,7 +139,7 @@ def _command(process: psutil.Process) -> list[str]:
 def cluster(engine: str, folder: Path) -> Iterator[Stage]:
     """Two APIs and two workers, one of which keeps the schedule, on servers of their own."""
     with ExitStack() as stack:
-        database = stack.enter_context(postgres() if engine == "postgresql" else mariadb())
+        database = stack.enter_context(postgres() if engine == "postgresql" else mysql())
         queue = stack.enter_context(valkey())
         effects, models = stack.enter_context(EffectServer()), stack.enter_context(OpenAIServer())
         user, first = ("postgres", "postgres") if engine == "postgresql" else ("dify", "mysql")
