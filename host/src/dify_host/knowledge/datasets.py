@@ -250,9 +250,10 @@ class DatasetService:
         async with self._db.write() as conn:
             held = self._rows.scoped_select(documents, documents.c.file_id).where(documents.c.dataset_id == dataset_id)
             files = list((await conn.execute(held)).scalars())
+            inside = sa.select(documents.c.id).where(documents.c.dataset_id == dataset_id)
+            for table in (segment_attachment_bindings, child_chunks):
+                await conn.execute(self._rows.scoped_delete(table).where(table.c.document_id.in_(inside)))
             for table in (
-                segment_attachment_bindings,
-                child_chunks,
                 document_segments,
                 documents,
                 dataset_metadata_bindings,

@@ -120,7 +120,7 @@ documents = table(
     string("doc_form", default="text_model"),
     string("doc_language", null=True),
     index("dataset_id", "position"),
-    index("tenant_id", "dataset_id", "indexing_status"),
+    index("dataset_id", "indexing_status"),
     index("batch"),
     index("is_paused"),
 )
@@ -152,7 +152,6 @@ document_segments = table(
     index("document_id", "position"),
     index("dataset_id", "status"),
     index("index_node_id", "dataset_id"),
-    index("tenant_id"),
 )
 
 child_chunks = table(
@@ -172,7 +171,7 @@ child_chunks = table(
     moment("indexing_at"),
     moment("completed_at"),
     long_text("error"),
-    index("tenant_id", "dataset_id", "document_id", "segment_id", "index_node_id"),
+    index("document_id"),
     index("index_node_id", "dataset_id"),
     index("segment_id", "position"),
 )
@@ -184,7 +183,8 @@ segment_attachment_bindings = table(
     ref("document_id"),
     ref("segment_id"),
     ref("attachment_id"),
-    index("tenant_id", "dataset_id", "document_id", "segment_id"),
+    index("document_id"),
+    index("segment_id"),
     index("attachment_id"),
     updated=False,
 )

@@ -33,17 +33,12 @@ def child_chunks() -> None:
         sa.Column("updated_at", types.Moment(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index(op.f("ix_child_chunks_document_id"), "child_chunks", ["document_id"], unique=False)
     op.create_index(
         op.f("ix_child_chunks_index_node_id_dataset_id"), "child_chunks", ["index_node_id", "dataset_id"], unique=False
     )
     op.create_index(
         op.f("ix_child_chunks_segment_id_position"), "child_chunks", ["segment_id", "position"], unique=False
-    )
-    op.create_index(
-        op.f("ix_child_chunks_tenant_id_dataset_id_document_id_s_f7125967"),
-        "child_chunks",
-        ["tenant_id", "dataset_id", "document_id", "segment_id", "index_node_id"],
-        unique=False,
     )
 
 
@@ -279,7 +274,6 @@ def document_segments() -> None:
         ["index_node_id", "dataset_id"],
         unique=False,
     )
-    op.create_index(op.f("ix_document_segments_tenant_id"), "document_segments", ["tenant_id"], unique=False)
 
 
 def documents() -> None:
@@ -329,14 +323,11 @@ def documents() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_documents_batch"), "documents", ["batch"], unique=False)
+    op.create_index(
+        op.f("ix_documents_dataset_id_indexing_status"), "documents", ["dataset_id", "indexing_status"], unique=False
+    )
     op.create_index(op.f("ix_documents_dataset_id_position"), "documents", ["dataset_id", "position"], unique=False)
     op.create_index(op.f("ix_documents_is_paused"), "documents", ["is_paused"], unique=False)
-    op.create_index(
-        op.f("ix_documents_tenant_id_dataset_id_indexing_status"),
-        "documents",
-        ["tenant_id", "dataset_id", "indexing_status"],
-        unique=False,
-    )
 
 
 def embeddings() -> None:
@@ -471,10 +462,10 @@ def segment_attachment_bindings() -> None:
         unique=False,
     )
     op.create_index(
-        op.f("ix_segment_attachment_bindings_tenant_id_dataset_i_1c1178de"),
-        "segment_attachment_bindings",
-        ["tenant_id", "dataset_id", "document_id", "segment_id"],
-        unique=False,
+        op.f("ix_segment_attachment_bindings_document_id"), "segment_attachment_bindings", ["document_id"], unique=False
+    )
+    op.create_index(
+        op.f("ix_segment_attachment_bindings_segment_id"), "segment_attachment_bindings", ["segment_id"], unique=False
     )
 
 
