@@ -55,6 +55,7 @@ RRF_K = 60
 
 _SPACE_NAME = re.compile(r"[A-Za-z0-9_]{1,63}")
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_ROUNDING = 1e-12
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -251,9 +252,9 @@ def _kind(value: Any) -> type:
 
 
 def unit(vector: Sequence[float]) -> list[float]:
-    """The vector divided by its length."""
+    """The vector divided by its length; unchanged when that is 1 already, as far as a double can tell."""
     norm = math.hypot(*vector)
-    return [value / norm for value in vector]
+    return list(vector) if abs(norm - 1.0) < _ROUNDING else [value / norm for value in vector]
 
 
 def cosine(a: Sequence[float], b: Sequence[float]) -> float:
