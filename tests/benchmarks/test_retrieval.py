@@ -7,6 +7,7 @@ import random
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ SPACE, RECORDS, BATCH, QUESTIONS = Space("bench", 384), 100_000, 500, 40
 PARTITION = "10000000-0000-4000-8000-000000000000"
 #: Milliseconds of CPU: the 95th percentile of a search over all records.
 SEARCH_BUDGET = 60.0
-#: What the host adds to embedding and store, in reads of one row: 3 ms where such a read costs 0.3 ms.
-HOST_BUDGET = 10
+#: Milliseconds of CPU of the whole process that the host adds to embedding and store, recording included.
+HOST_BUDGET, RETRIEVALS = 3.0, 300
 
 
 class Vectors:
@@ -84,6 +85,17 @@ async def measured(call: Callable[[int], Awaitable[Any]]) -> tuple[list[float], 
         cpu.append((time.process_time() - spent) * 1e3)
         wall.append((time.perf_counter() - began) * 1e3)
     return wall, cpu
+
+
+async def spent(call: Callable[[int], Awaitable[Any]], end: Callable[[], Awaitable[Any]] | None = None) -> float:
+    """Milliseconds of CPU of the process, its threads included, for one of many calls and its share of the end."""
+    await call(0)
+    before = time.process_time()
+    for number in range(RETRIEVALS):
+        await call(number)
+    if end is not None:
+        await end()
+    return (time.process_time() - before) / RETRIEVALS * 1e3
 
 
 def row(name: str, times: tuple[list[float], list[float]]) -> tuple[str, ...]:
@@ -161,7 +173,8 @@ async def test_the_host_adds_little_to_embedding_and_store(tmp_path: Path) -> No
     models = FakeModels(infos={"words": ModelInfo(model="words", model_type=ModelType.TEXT_EMBEDDING, max_chunks=64)})
     async with opened(tmp_path) as (platform, workspace, owner):
         db, stores, storage = platform.db, platform.vectors, platform.storage
-        knowledge = Knowledge(db=db, tenant=workspace.tenant, storage=storage, stores=stores, models=models)
+        log = platform.retrieval_log
+        knowledge = Knowledge(db=db, tenant=workspace.tenant, storage=storage, stores=stores, models=models, log=log)
         new = NewDataset(
             name="b", indexing_technique="high_quality", embedding_model="words", embedding_model_provider="fake"
         )
@@ -189,7 +202,10 @@ async def test_the_host_adds_little_to_embedding_and_store(tmp_path: Path) -> No
             await store.search(index.space, dataset.id, vector, top_k=4)
 
         alone = await measured(bare)
-        read = await measured(lambda n: _index(db, dataset.id))
+        ask = partial(retriever.retrieve, dataset.id, asker=asker)
+        rounds = [
+            (await spent(lambda n: ask(f"wing{n % 37} flow{n % 11}"), log.flush), await spent(bare)) for _ in range(3)
+        ]
     show(
         "One question to a knowledge base of 2,000 segments, milliseconds",
         ("", "median", "p95", "CPU median", "CPU p95"),
@@ -197,10 +213,12 @@ async def test_the_host_adds_little_to_embedding_and_store(tmp_path: Path) -> No
             row("through the host", found),
             row("and recorded with its hits", noted),
             row("embedding and store alone", alone),
-            row("one row read from the database", read),
         ],
     )
-    assert statistics.median(found[1]) - statistics.median(alone[1]) < HOST_BUDGET * statistics.median(read[1])
+    # Other work on the machine only adds, so the least of three rounds is nearest to what the host costs.
+    added = min(whole - store for whole, store in rounds)
+    print(f"The host adds {added:.2f} ms of CPU to a retrieval; rounds: {rounds}")
+    assert added < HOST_BUDGET
 
 
 async def _index(db: Any, dataset_id: str) -> Any:

@@ -47,7 +47,7 @@ from dify_host.knowledge.extract.extractor import Extractor
 from dify_host.knowledge.indexing import Indexer
 from dify_host.knowledge.query_cache import CachedQueries
 from dify_host.knowledge.rebuild import Rebuilder
-from dify_host.knowledge.retrieval import Asker
+from dify_host.knowledge.recording import Asker, RetrievalLog
 from dify_host.knowledge.segment_import import SegmentImporter
 from dify_host.knowledge.services import Knowledge
 from dify_host.knowledge.settings import KnowledgeSettings
@@ -154,6 +154,8 @@ class Platform:
         self.writer = BatchWriter(self.db)
         self.writer.start()
         stack.push_async_callback(self.writer.close)
+        self.retrieval_log = RetrievalLog(self.writer)
+        stack.push_async_callback(self.retrieval_log.close)
         self.registry.start_watchers()
         stack.push_async_callback(self._close_runs)
 
@@ -441,6 +443,7 @@ class Platform:
             stores=self.vectors,
             models=CachedQueries(models, self.redis),
             redis=self.redis,
+            log=self.retrieval_log,
             settings=self.knowledge_settings,
             default_embedding=default,
             http=self.http,

@@ -12,11 +12,13 @@ from dify_host.db.engine import Database
 from dify_host.db.outbox import claim_batch, mark_sent
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
+from dify_host.db.writer import BatchWriter
 from dify_host.knowledge.datasets import DatasetDetail, NewDataset
 from dify_host.knowledge.documents import DocumentOptions, DocumentText
 from dify_host.knowledge.indexing import Indexer
 from dify_host.knowledge.patience import Patience
 from dify_host.knowledge.rebuild import Rebuilder
+from dify_host.knowledge.recording import RetrievalLog
 from dify_host.knowledge.records import IndexStruct
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.rules import ProcessRule, read_rule
@@ -73,8 +75,10 @@ class House:
         info = ModelInfo(model=MODEL, model_type=ModelType.TEXT_EMBEDDING, max_chunks=BATCH)
         self.models = FakeModels(infos={MODEL: info})
         self.rows = KnowledgeRepository(db, self.tenant)
+        self.writer = BatchWriter(db)
+        self.log = RetrievalLog(self.writer)
         self.knowledge = knowledge = Knowledge(
-            db=db, tenant=self.tenant, storage=self.storage, stores=stores, models=self.models
+            db=db, tenant=self.tenant, storage=self.storage, stores=stores, models=self.models, log=self.log
         )
         self.datasets, self.documents, self.segments = knowledge.datasets, knowledge.documents, knowledge.segments
         self.retriever, self.runtime = knowledge.retriever, knowledge.runtime
@@ -96,6 +100,12 @@ class House:
         }
         self.handlers: dict[str, Handler] = handlers
         self.turn_seconds = turn_seconds
+
+    async def recorded(self) -> None:
+        """Write what the log of questions holds, as the end of a process does."""
+        self.writer.start()
+        await self.log.close()
+        await self.writer.close()
 
     async def dataset(self, name: str = "Handbook", technique: str | None = "high_quality") -> DatasetDetail:
         """A new knowledge base; high quality ones use the word model."""

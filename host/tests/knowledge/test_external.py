@@ -138,6 +138,7 @@ async def test_hit_testing_asks_the_api_with_everything_it_is_told(
             "metadata_condition": CONDITIONS,
         },
     ]
+    await house.recorded()
     async with house.db.read() as conn:
         assert len((await conn.execute(sa.select(dataset_queries))).all()) == 2
     with pytest.raises(BadInput, match="external"):

@@ -259,6 +259,7 @@ async def test_a_question_is_recorded_and_hits_are_counted(house: House) -> None
     before = (await house.segments.find(dataset.id, document_id)).data
     found = await ask(house, dataset.id, "travel allowance", top_k=2)
     await ask(house, dataset.id, "travel allowance", top_k=1)
+    await house.recorded()
     after = {item.id: item for item in (await house.segments.find(dataset.id, document_id)).data}
     assert [after[item.segment.id].hit_count for item in found] == [2, 1]
     assert (await house.documents.get(dataset.id, document_id)).hit_count == 3

@@ -53,6 +53,7 @@ async def test_one_question_to_two_datasets(house: House) -> None:
 async def test_a_question_of_an_app_is_recorded_for_each_dataset(house: House) -> None:
     first, second = await two(house)
     await ask(house, [first, second])
+    await house.recorded()
     async with house.db.read() as conn:
         rows = (await conn.execute(sa.select(dataset_queries))).all()
     assert {row.dataset_id for row in rows} == {first, second}

@@ -84,11 +84,15 @@ class HitTestController(Controller):
         self, dataset_id: IdInPath, data: JSONBody[ConsoleQuestion], caller: ConsoleAccount
     ) -> dict[str, Any]:
         """The segments that answer best, best first."""
-        return await hits(caller.workspace, str(dataset_id), data, Asker(user_id=caller.account_id))
+        found = await hits(caller.workspace, str(dataset_id), data, Asker(user_id=caller.account_id))
+        await caller.workspace.knowledge.recorded()
+        return found
 
     @post("/external-hit-testing", status_code=200)
     async def external_hit_testing(
         self, dataset_id: IdInPath, data: JSONBody[ConsoleQuestion], caller: ConsoleAccount
     ) -> dict[str, Any]:
         """What the API of an external knowledge base answers."""
-        return await external_hits(caller.workspace, str(dataset_id), data, Asker(user_id=caller.account_id))
+        found = await external_hits(caller.workspace, str(dataset_id), data, Asker(user_id=caller.account_id))
+        await caller.workspace.knowledge.recorded()
+        return found

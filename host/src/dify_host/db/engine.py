@@ -33,6 +33,7 @@ _DRIVERS: dict[str, tuple[Dialect, str]] = {
 # The timeout comes first: switching to WAL needs a lock too.
 _SQLITE_PRAGMAS = ("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON")
 _SQLITE_CONNECTIONS = 8  # each is a thread; readers beyond this many only wait for the same disk
+_SQLITE_LOOKUPS = 4
 _WRITES = "dify_writes"
 #: Set in a connection's `info` by what writes to the outbox.
 JOBS_WRITTEN = "dify_jobs_written"
@@ -90,6 +91,8 @@ class Database:
         self._turn = asyncio.Lock() if self.dialect == "sqlite" else None
         self._turn_owner: asyncio.Task[Any] | None = None
         self._direct: sa.Engine | None = None
+        self._lookups: sa.Engine | None = None
+        self._looking = ThreadPoolExecutor(max_workers=_SQLITE_LOOKUPS, thread_name_prefix="sqlite-lookups")
         self._batches = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-batches")
         #: Called after a transaction that wrote jobs to the outbox is committed; tells a relay not to wait.
         self.on_jobs: Callable[[], None] = lambda: None
@@ -126,6 +129,19 @@ class Database:
         async with self._write_turn():
             return await asyncio.get_running_loop().run_in_executor(self._batches, self._write_here, work)
 
+    async def run_read(self, work: Callable[[Connection], T]) -> T:
+        """Run statements that read and await nothing: on SQLite a single trip to a thread, as with `run_write`."""
+        if self.dialect != "sqlite":
+            async with self.read() as conn:
+                return await conn.run_sync(work)
+        if self._lookups is None:
+            self._lookups = _build_direct(self._url, _SQLITE_LOOKUPS).execution_options(**{_WRITES: False})
+        return await asyncio.get_running_loop().run_in_executor(self._looking, self._read_here, self._lookups, work)
+
+    def _read_here(self, engine: sa.Engine, work: Callable[[Connection], T]) -> T:
+        with engine.connect() as conn:
+            return work(conn)
+
     def _write_here(self, work: Callable[[Connection], T]) -> T:
         if self._direct is None:
             self._direct = _build_direct(self._url)
@@ -143,8 +159,9 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection; may be called twice."""
-        if self._direct is not None:
-            self._direct.dispose()
+        for direct in (self._direct, self._lookups):
+            if direct is not None:
+                direct.dispose()
         await self._engine.dispose()
 
     def __repr__(self) -> str:
@@ -223,18 +240,19 @@ def _build_engine(dialect: Dialect, url: URL, pool: PoolSettings) -> AsyncEngine
     return engine
 
 
-def _build_direct(url: URL) -> sa.Engine:
-    """The same SQLite file without the asynchronous driver, for one thread."""
+def _build_direct(url: URL, connections: int = 1) -> sa.Engine:
+    """The same SQLite file without the asynchronous driver, for so many threads."""
     engine = sa.create_engine(
         url.set(drivername="sqlite"),
         json_serializer=encode_json,
         json_deserializer=decode_json,
         hide_parameters=True,
         connect_args={"check_same_thread": False},
-        pool_size=1,
+        pool_size=connections,
         max_overflow=0,
     )
     sa.event.listen(engine, "handle_error", translate, retval=True)
+    sa.event.listen(engine, "before_execute", _refuse_write_on_read)
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -12,16 +12,18 @@ from dify_kernel.errors import BadInput
 
 from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
+from dify_host.knowledge.errors import DatasetNotFound
 from dify_host.knowledge.external import ExternalKnowledge, read_external_retrieval
 from dify_host.knowledge.external_call import ExternalHit
+from dify_host.knowledge.found_rows import FoundRows
 from dify_host.knowledge.links import Links
 from dify_host.knowledge.metadata import read_conditions
 from dify_host.knowledge.ranking import Candidate, Piece, read_retrieval_model
+from dify_host.knowledge.recording import Asker, RetrievalLog
 from dify_host.knowledge.records import Dataset
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.search import Searcher
 from dify_host.knowledge.segments import SegmentView, segment_view
-from dify_host.knowledge.tables import dataset_queries, document_segments
 from dify_host.knowledge.vectors import VectorStores
 
 __all__ = ["Asker", "ChildHit", "Found", "Retriever", "SourceDocument", "images_ignored", "record_retrieval"]
@@ -29,15 +31,6 @@ __all__ = ["Asker", "ChildHit", "Found", "Retriever", "SourceDocument", "images_
 MAX_QUERY = 250
 
 log = logging.getLogger(__name__)
-
-
-class Asker(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks: an account or an end user, from hit testing or from an app."""
-
-    user_id: str
-    role: str = "account"
-    source: str = "hit_testing"
-    app_id: str | None = None
 
 
 class ChildHit(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +71,9 @@ class Retriever:
         stores: VectorStores,
         models: ModelsPort,
         external: ExternalKnowledge | None = None,
+        log: RetrievalLog | None = None,
     ) -> None:
+        self._log = log
         self._rows = KnowledgeRepository(db, tenant)
         self._links = Links(db, tenant)
         self._stores = stores
@@ -103,7 +98,7 @@ class Retriever:
         if attachment_ids:
             log.warning("%s", images_ignored(dataset.name, len(attachment_ids)))
         found = await self._search(dataset, self._searcher(query), retrieval_model)
-        await record_retrieval(self._rows, [dataset_id], query, found, asker)
+        await record_retrieval(self._log, self._rows, [dataset_id], query, found, asker)
         return [_shown(candidate) for candidate in found]
 
     async def compare(
@@ -137,12 +132,14 @@ class Retriever:
         settings = read_external_retrieval(external_retrieval_model or dataset.retrieval_model)
         conditions = read_conditions(metadata_filtering_conditions)
         found = await self._external.retrieve(dataset, query, settings, conditions)
-        await record_retrieval(self._rows, [dataset_id], query, (), asker)
+        await record_retrieval(self._log, self._rows, [dataset_id], query, (), asker)
         return found
 
     async def _dataset(self, dataset_id: str) -> Dataset:
-        async with self._rows.db.read() as conn:
-            dataset = await self._rows.dataset(conn, dataset_id)
+        found = FoundRows(self._rows.tenant)
+        dataset = await self._rows.db.run_read(lambda conn: found.dataset(conn, dataset_id))
+        if dataset is None:
+            raise DatasetNotFound("Dataset not found.", dataset_id=dataset_id)
         if dataset.provider == "external":
             raise BadInput(
                 f"Knowledge base {dataset.name} is external.", hint="Use external-hit-testing.", id=dataset_id
@@ -171,25 +168,17 @@ def _check_query(query: str, *, has_images: bool = False) -> None:
 
 
 async def record_retrieval(
-    rows: KnowledgeRepository, dataset_ids: Sequence[str], query: str, found: Sequence[Piece], asker: Asker
+    log: RetrievalLog | None,
+    rows: KnowledgeRepository,
+    dataset_ids: Sequence[str],
+    query: str,
+    found: Sequence[Piece],
+    asker: Asker,
 ) -> None:
-    """Write a query row for each of the tenant's datasets, and count a hit for each found segment."""
-    content = msgspec.json.encode([{"content_type": "text_query", "content": query}]).decode()
-    values = {
-        "content": content,
-        "source": asker.source,
-        "source_app_id": asker.app_id,
-        "created_by_role": asker.role,
-        "created_by": asker.user_id,
-    }
-    async with rows.db.write() as conn:
-        for dataset_id in dataset_ids:
-            await conn.execute(dataset_queries.insert().values(dataset_id=dataset_id, **values))
-        # A hit does not change a segment, so its time of change stays.
-        count = {"hit_count": document_segments.c.hit_count + 1, "updated_at": document_segments.c.updated_at}
-        ids = [piece.segment.id for piece in found if isinstance(piece, Candidate)]
-        if ids:
-            await conn.execute(rows.scoped_update(document_segments, count).where(document_segments.c.id.in_(ids)))
+    """Record a question to each of the tenant's datasets, and a hit of each found segment; nothing without a log."""
+    if log is not None:
+        segments = [piece.segment.id for piece in found if isinstance(piece, Candidate)]
+        await log.note(rows, dataset_ids, query, segments, asker)
 
 
 def _shown(candidate: Candidate) -> Found:

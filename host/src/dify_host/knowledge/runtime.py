@@ -28,6 +28,7 @@ from dify_host.knowledge.ranking import (
     read_retrieval_model,
     rerank,
 )
+from dify_host.knowledge.recording import RetrievalLog
 from dify_host.knowledge.records import Dataset
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.retrieval import Asker, images_ignored, record_retrieval
@@ -54,7 +55,9 @@ class KnowledgeRuntime:
         asker: Asker,
         indexer: PipelineIndexer,
         external: ExternalKnowledge | None = None,
+        log: RetrievalLog | None = None,
     ) -> None:
+        self._log = log
         self._rows = KnowledgeRepository(db, tenant)
         self._links = Links(db, tenant)
         self._stores = stores
@@ -84,7 +87,8 @@ class KnowledgeRuntime:
             asked = [chosen] if chosen else []
         else:
             found = await self._multiple(searcher, request, query, asked, conditions)
-        await record_retrieval(self._rows, [dataset.id for dataset in asked], query, found, self._asker)
+        ids = [dataset.id for dataset in asked]
+        await record_retrieval(self._log, self._rows, ids, query, found, self._asker)
         names = {dataset.id: dataset.name for dataset in asked}
         return [_piece(candidate, names, position) for position, candidate in enumerate(found, 1)]
 

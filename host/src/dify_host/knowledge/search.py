@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -12,32 +13,27 @@ from dify_kernel.contracts.ports import ModelsPort
 from dify_kernel.contracts.vector import And, Compare, Filter, Hit, Space, VectorStore
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dify_host.db.repository import to_struct
 from dify_host.knowledge.embedding import Vector, unit
 from dify_host.knowledge.errors import DatasetNotInitialized, FullTextNotSupported
+from dify_host.knowledge.found_rows import FoundRows, searchable
 from dify_host.knowledge.index_writer import embedder_of
 from dify_host.knowledge.links import Links
 from dify_host.knowledge.metadata import Conditions, built_in_values, matches
 from dify_host.knowledge.ranking import Candidate, RetrievalModel, apply_weights, cut, fuse, rerank
-from dify_host.knowledge.records import Dataset, Document, Segment
+from dify_host.knowledge.records import ChildChunk, Dataset, Document, Segment
 from dify_host.knowledge.repository import KnowledgeRepository
-from dify_host.knowledge.tables import child_chunks, dataset_keywords, document_segments, documents
+from dify_host.knowledge.tables import dataset_keywords, document_segments, documents
 from dify_host.knowledge.vectors import VectorStores
 from dify_host.knowledge.words import keyword_scores, words
 
 __all__ = ["Searcher", "searchable"]
 
+_Pair = tuple[Segment, Document]
+
 _WIDEST = 1024
 #: How many candidates weights choose from: the rarity of words is taken over them, and a handful says little of it.
 _WEIGHED = 100
 _LONG_LIST = 1000
-
-
-def searchable() -> sa.ColumnElement[bool]:
-    """The condition that a document may be found."""
-    return sa.and_(
-        documents.c.indexing_status == "completed", documents.c.enabled.is_(True), documents.c.archived.is_(False)
-    )
 
 
 class Searcher:
@@ -47,6 +43,7 @@ class Searcher:
         self, rows: KnowledgeRepository, links: Links, stores: VectorStores, models: ModelsPort, query: str
     ) -> None:
         self._rows = rows
+        self._found = FoundRows(rows.tenant)
         self._links = links
         self._stores = stores
         self._models = models
@@ -108,12 +105,11 @@ class Searcher:
 
     async def _scope(self, dataset: Dataset, conditions: Conditions | None) -> _Scope:
         """What a search must be limited to: documents that meet the conditions and are neither off nor archived."""
-        query = self._rows.scoped_select(documents, documents.c.id).where(documents.c.dataset_id == dataset.id)
         if conditions is None:
             # Documents under work are no matter: what they have in the index is dropped with their rows.
-            off = query.where(documents.c.indexing_status == "completed", sa.not_(searchable())).limit(_LONG_LIST + 1)
-            async with self._rows.db.read() as conn:
-                hidden = [row.id for row in await conn.execute(off)]
+            hidden = await self._rows.db.run_read(
+                partial(self._found.hidden, dataset_id=dataset.id, limit=_LONG_LIST + 1)
+            )
             if not hidden or len(hidden) > _LONG_LIST:
                 return _Scope(None, None)
             return _Scope(Compare("not_in", "document_id", hidden), None)
@@ -211,22 +207,13 @@ class Searcher:
         if not hits:
             return []
         nodes = [hit.id for hit in hits]
-        async with self._rows.db.read() as conn:
-            segments = await self._segments(conn, document_segments.c.index_node_id.in_(nodes))
-            by_node = {segment.index_node_id: (segment, document) for segment, document in segments}
-            rest = [node for node in nodes if node not in by_node]
-            query = self._rows.scoped_select(child_chunks).where(
-                child_chunks.c.dataset_id == dataset.id, child_chunks.c.index_node_id.in_(rest)
-            )
-            children = {row.index_node_id: row for row in await conn.execute(query)} if rest else {}
-            held = {row.segment_id for row in children.values()}
-            parents = await self._segments(conn, document_segments.c.id.in_(held)) if held else []
-        by_id = {segment.id: (segment, document) for segment, document in parents}
+        by_node, children, parents = await self._rows.db.run_read(partial(self._behind, dataset.id, nodes))
+        by_id = {pair[0].id: pair for pair in parents}
         found: dict[str, Candidate] = {}
         for hit in hits:
             child = children.get(hit.id)
             pair = by_id.get(child.segment_id) if child is not None else by_node.get(hit.id)
-            if pair is None or pair[0].dataset_id != dataset.id:
+            if pair is None:
                 continue
             candidate = found.setdefault(
                 pair[0].id,
@@ -244,23 +231,16 @@ class Searcher:
                 candidate.children.append((child.id, child.content, child.position, hit.score))
         return list(found.values())
 
-    async def _segments(
-        self, conn: AsyncConnection, condition: sa.ColumnElement[bool]
-    ) -> list[tuple[Segment, Document]]:
-        """Segments that may be shown, with their documents."""
-        query = (
-            self._rows.scoped_select(document_segments)
-            .join(documents, documents.c.id == document_segments.c.document_id)
-            .where(condition, searchable())
-            .where(document_segments.c.enabled.is_(True), document_segments.c.status == "completed")
-        )
-        segments = [to_struct(row, Segment) for row in await conn.execute(query)]
-        ids = {segment.document_id for segment in segments}
-        if not ids:
-            return []
-        rows = await conn.execute(self._rows.scoped_select(documents).where(documents.c.id.in_(ids)))
-        by_id = {row.id: to_struct(row, Document) for row in rows}
-        return [(segment, by_id[segment.document_id]) for segment in segments if segment.document_id in by_id]
+    def _behind(
+        self, dataset_id: str, nodes: Sequence[str], conn: sa.Connection
+    ) -> tuple[dict[str | None, _Pair], dict[str | None, ChildChunk], list[_Pair]]:
+        """The segments behind nodes by these, the children that are nodes, and the segments of those."""
+        by_node = {pair[0].index_node_id: pair for pair in self._found.by_node(conn, dataset_id, nodes)}
+        rest = [node for node in nodes if node not in by_node]
+        found = self._found.children(conn, dataset_id, rest) if rest else []
+        held = sorted({child.segment_id for child in found})
+        parents = self._found.by_id(conn, dataset_id, held) if held else []
+        return by_node, {child.index_node_id: child for child in found}, parents
 
     # -- economy ---------------------------------------------------------------------------------------------
 
@@ -289,7 +269,7 @@ class Searcher:
             query = query.where(documents.c.id.in_(scope.documents))
         async with self._rows.db.read() as conn:
             ids = [row.id for row in await conn.execute(query)]
-            pairs = await self._segments(conn, document_segments.c.id.in_(ids))
+        pairs = await self._rows.db.run_read(partial(self._found.by_id, dataset_id=dataset.id, ids=ids)) if ids else []
         scores = keyword_scores(self._query, [segment.content for segment, _ in pairs])
         found = [
             Candidate(segment=segment, document=document, text=segment.content, node_id=segment.id, score=score)

@@ -101,15 +101,19 @@ class SegmentView(msgspec.Struct, kw_only=True):
     attachments: list[dict[str, Any]] = []
 
 
+_SAME = tuple(
+    name for name in SegmentView.__struct_fields__ if name in Segment.__struct_fields__ and name != "keywords"
+)
+
+
 def segment_view(segment: Segment, children: Sequence[ChildChunk] = ()) -> SegmentView:
     """The view of a segment with these children."""
-    values = msgspec.structs.asdict(segment)
-    values |= {
-        "keywords": segment.keywords or [],
-        "sign_content": segment.content,
-        "child_chunks": [_child_view(child) for child in children],
-    }
-    return msgspec.convert(values, SegmentView)
+    return SegmentView(
+        **{name: getattr(segment, name) for name in _SAME},
+        keywords=segment.keywords or [],
+        sign_content=segment.content,
+        child_chunks=[_child_view(child) for child in children],
+    )
 
 
 class SegmentService:

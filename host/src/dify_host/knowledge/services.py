@@ -26,6 +26,7 @@ from dify_host.knowledge.links import Links
 from dify_host.knowledge.lists import KnowledgeLists
 from dify_host.knowledge.metadata_fields import MetadataFields
 from dify_host.knowledge.pipeline_index import PipelineIndexer
+from dify_host.knowledge.recording import RetrievalLog
 from dify_host.knowledge.remote import RemoteDocuments
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.retrieval import Asker, Retriever
@@ -41,7 +42,7 @@ __all__ = ["Knowledge"]
 
 
 class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
-    """The services of one tenant; cheap to make, so one a request will do. Storage and stores are the process's."""
+    """The services of one tenant; cheap to make, so one a request will do. What it is made of is the process's."""
 
     db: Database
     tenant: Tenant
@@ -55,6 +56,7 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     extractor: Extractor | None = None
     remote: RemoteDocuments | None = None
     redis: Redis | None = None
+    log: RetrievalLog | None = None
 
     @property
     def datasets(self) -> DatasetService:
@@ -131,12 +133,17 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def retriever(self) -> Retriever:
         """Retrieval from one knowledge base, for the API and hit testing."""
-        return Retriever(self.db, self.tenant, self.stores, self.models, self._asked)
+        return Retriever(self.db, self.tenant, self.stores, self.models, self._asked, self.log)
+
+    async def recorded(self) -> None:
+        """Return when all questions so far are in the database, for people who look at them next."""
+        if self.log is not None:
+            await self.log.flush()
 
     def runtime(self, asker: Asker) -> KnowledgeRuntime:
         """The knowledge port of a run."""
         indexer = PipelineIndexer(KnowledgeRepository(self.db, self.tenant), self._writer, self.datasets)
-        return KnowledgeRuntime(self.db, self.tenant, self.stores, self.models, asker, indexer, self._asked)
+        return KnowledgeRuntime(self.db, self.tenant, self.stores, self.models, asker, indexer, self._asked, self.log)
 
     @property
     def _asked(self) -> ExternalKnowledge | None:
