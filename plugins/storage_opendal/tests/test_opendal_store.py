@@ -125,13 +125,13 @@ async def test_a_killed_writer_leaves_the_old_object(make, tmp_path):
         await storage.save("k", b"old")
         code = (
             "import asyncio, sys\n"
-            "from dify_storage_opendal.store import OpendalStorage\n"
+            "from dify_storage_opendal.store import open_storage\n"
             "async def pieces():\n"
             "    yield b'n' * 20_000_000\n"
             "    print('written', flush=True)\n"
             "    await asyncio.Event().wait()\n"
             "async def main():\n"
-            "    storage = OpendalStorage('fs', {'root': sys.argv[1]})\n"
+            "    storage = open_storage('fs', {'root': sys.argv[1]})\n"
             "    await storage.open()\n"
             "    await storage.save('k', pieces())\n"
             "asyncio.run(main())\n"

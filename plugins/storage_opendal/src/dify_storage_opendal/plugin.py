@@ -12,16 +12,16 @@ from dify_storage_opendal.settings import LocalSettings, OpendalSettings
 
 def open_dal(settings: OpendalSettings) -> Storage:
     """The storage of the configured service."""
-    from dify_storage_opendal.store import OpendalStorage
+    from dify_storage_opendal.store import open_storage
 
-    return OpendalStorage(settings.opendal_scheme, settings.options())
+    return open_storage(settings.opendal_scheme, settings.options())
 
 
 def open_local(settings: LocalSettings) -> Storage:
     """The storage of a local folder."""
-    from dify_storage_opendal.store import OpendalStorage
+    from dify_storage_opendal.store import open_storage
 
-    return OpendalStorage("fs", {"root": settings.root()})
+    return open_storage("fs", {"root": settings.root()})
 
 
 @hookimpl
