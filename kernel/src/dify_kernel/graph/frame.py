@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -61,12 +60,6 @@ _CONVERSATION = "conversation"
 #: Members by a name of their own: finding one in its enumeration takes longer than all else that is done with it.
 _FAILED: Final = NodeStatus.FAILED
 _RESPONSE: Final = NodeKind.RESPONSE
-
-
-@lru_cache(4096)
-def _last_group(index: int) -> str:
-    """The last group of an execution id; runs of one plan ask for the same ones."""
-    return f"{index:012x}"
 
 
 class Frame:
@@ -250,11 +243,11 @@ class Frame:
 
     def execution_id(self, node: PlanNode) -> str:
         """The same for the same node of the same run and round, whoever runs it and however often."""
-        return self._prefix + _last_group(node.index)
+        return f"{self._prefix}{node.index:012x}"
 
     def _start(self, index: int) -> None:
         node, run = self.plan.nodes[index], self.run
-        execution_id = self._prefix + _last_group(index)
+        execution_id = f"{self._prefix}{index:012x}"
         ctx = NodeContext(
             run=run.run_info,
             node_id=node.id,

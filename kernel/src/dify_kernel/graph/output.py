@@ -25,20 +25,21 @@ class OutputMap:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.blocking = [node.branching or node.node.kind in _BLOCKING for node in plan.nodes]
+        self.blocking: list[bool] = []
         #: How many edges lead to each node.
-        self.incoming = [len(node.incoming) for node in plan.nodes]
+        self.incoming: list[int] = []
+        writers: list[int] = []
+        for node in plan.nodes:  # once: going through thousands again and again costs more than what is asked of them
+            self.blocking.append(node.branching or node.node.kind in _BLOCKING)
+            self.incoming.append(len(node.incoming))
+            if (names := node.node.writes()) and any(name[0] != node.id for name in names):
+                writers.append(node.index)
         self.pieces: dict[int, list[str | Selector]] = {}
         #: Responses whose texts make up one answer; the others give outputs by name.
         self.answers = {index for index in plan.responses if plan.nodes[index].type == "answer"}
         self.wanted: set[tuple[str, str]] = set()
         self.writers: dict[int, list[int]] = {}
         self.late: dict[int, set[Selector]] = {}
-        writers = [
-            node.index
-            for node in plan.nodes
-            if (names := node.node.writes()) and any(name[0] != node.id for name in names)
-        ]
         #: Where a value comes from; what stands inside a container is there when the container has ended.
         self.position = {inner: node.index for node in plan.nodes if node.body for inner in node.body.inner_ids()}
         self.position.update((node.id, node.index) for node in plan.nodes)

@@ -17,6 +17,7 @@ import msgspec
 from dify_kernel.contracts.node import ContainerNode, InlineNode, Node, NodeKind
 from dify_kernel.errors import BadInput, InvalidGraph, PluginError, PluginNotFound
 from dify_kernel.graph.defaults import DefaultValue, RetryConfig, convert_default
+from dify_kernel.graph.pool import Selector
 
 __all__ = ["Edge", "Plan", "PlanNode", "Problem", "compile_plan", "inspect_graph"]
 
@@ -131,13 +132,19 @@ def compile_plan(graph: Mapping[str, Any], resolve: Resolve, *, root_id: str | N
 
 
 class _Draft(msgspec.Struct, gc=False, eq=False):
-    """A node while the plan is being made."""
+    """A node while the plan is being made.
+
+    What its node says is asked for at once, while that is in the processor's cache: of thousands it would have to be
+    fetched again.
+    """
 
     id: str
-    data: Mapping[str, Any]
     parent: str
     envelope: _Envelope = _UNREAD
     node: Node | None = None
+    kind: NodeKind | None = None
+    refers: list[Selector] | None = None
+    extras: dict[str, Any] | None = None
     defaults: dict[str, Any] | None = None
 
 
@@ -199,15 +206,15 @@ class _Reader:
             self.problem("duplicate_node", f"The node id {node_id!r} is used twice.", node_id)
         elif not isinstance(data, dict):
             self.problem("invalid_node", "`data` must be a mapping.", node_id)
-            self.drafts[node_id] = _Draft(node_id, {}, str(item.get("parentId") or ""))
+            self.drafts[node_id] = _Draft(node_id, str(item.get("parentId") or ""))
         else:
             parent = item.get("parentId") or data.get("loop_id") or data.get("iteration_id") or ""
-            self.drafts[node_id] = draft = _Draft(node_id, data, str(parent))
-            self._read_data(draft)
+            self.drafts[node_id] = draft = _Draft(node_id, str(parent))
+            self._read_data(draft, data)
 
-    def _read_data(self, draft: _Draft) -> None:
+    def _read_data(self, draft: _Draft, data: Mapping[str, Any]) -> None:
         try:
-            draft.envelope = msgspec.convert(draft.data, _Envelope, strict=False)
+            draft.envelope = msgspec.convert(data, _Envelope, strict=False)
         except msgspec.ValidationError as exc:
             self.problem("invalid_node", f"{exc}.", draft.id)
             return
@@ -225,15 +232,16 @@ class _Reader:
             return
         self.classes[(kind, version)] = cls
         try:
-            draft.node = cls(draft.id, msgspec.convert(draft.data, cls.Config, strict=False))
+            draft.node = node = cls(draft.id, msgspec.convert(data, cls.Config, strict=False))
         except msgspec.ValidationError as exc:
             self.problem("invalid_node", f"{exc}.", draft.id)
             return
         except BadInput as exc:
             self.problem("invalid_node", exc.description, draft.id)
             return
-        for text in draft.node.problems():
+        for text in node.problems():
             self.problem("invalid_node", text, draft.id)
+        draft.kind, draft.refers, draft.extras = cls.kind, node.selectors() or None, node.extras() or None
         self._read_strategy(draft)
 
     def _read_strategy(self, draft: _Draft) -> None:
@@ -298,7 +306,7 @@ class _Compiler:
                 return root_id
             self.problem("invalid_root", f"The root node {root_id!r} does not exist.", root_id)
             return None
-        starts = {node_id for node_id, d in self.drafts.items() if d.node is not None and d.node.kind is NodeKind.ROOT}
+        starts = {node_id for node_id, draft in self.drafts.items() if draft.kind is NodeKind.ROOT}
         starts.difference_update([target for _, target, _ in self.edges])
         roots = [node_id for node_id in self.drafts if node_id in starts]
         types = {self.drafts[node_id].envelope.type for node_id in roots}
@@ -347,7 +355,7 @@ class _Compiler:
             edges=wires,
             root=position[root],
             order=order,
-            responses=tuple(n.index for n in nodes if n.node.kind is NodeKind.RESPONSE),
+            responses=tuple(i for i, node_id in enumerate(ids) if self.drafts[node_id].kind is NodeKind.RESPONSE),
         )
 
     def _reached(self, root: str) -> list[str]:
@@ -395,8 +403,7 @@ class _Compiler:
     def _check_references(self, ids: Iterable[str]) -> None:
         known = self.reader.drafts
         for node_id in ids:
-            node = self.drafts[node_id].node
-            for selector in node.selectors() if node else []:
+            for selector in self.drafts[node_id].refers or ():
                 if selector and selector[0] not in known and selector[0] not in RESERVED:
                     self.problem(
                         "missing_variable",
@@ -425,11 +432,11 @@ class _Compiler:
             strategy=strategy,
             retry=retry,
             defaults=draft.defaults or _NOTHING,
-            branching=node.kind is NodeKind.BRANCH or strategy == FAIL_BRANCH,
+            branching=draft.kind is NodeKind.BRANCH or strategy == FAIL_BRANCH,
             incoming=incoming,
             outgoing=outgoing,
             body=body,
-            extras=node.extras() or _NOTHING,
+            extras=draft.extras or _NOTHING,
         )
 
 
