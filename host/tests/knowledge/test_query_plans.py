@@ -1,7 +1,7 @@
 """What SQLite walks through to find segments: those of the document or of the hits, never all of a workspace.
 
 SQLite keeps no figures about its tables by itself, and takes an equal tenant for rarer than one of a dozen ids: it
-prefers any index that begins with the tenant. What a statement costs then grows with everything that was indexed before.
+prefers any index that begins with the tenant. What a statement costs then grows with all that was indexed before.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ async def test_no_statement_walks_through_all_segments_of_a_workspace(house: Hou
             statements.setdefault(statement, parameters[0] if many else parameters)
 
     await house.add(dataset.id, "first")  # opens what writes
-    for heard_of in (engine, house.db._direct):
+    for heard_of in (engine, house.db._direct, house.db._lookups):
         sa.event.listen(heard_of, "before_cursor_execute", heard)
     document = await house.add(dataset.id, MANY)
     parents = await house.dataset("Parents")

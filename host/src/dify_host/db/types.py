@@ -74,7 +74,8 @@ def new_id() -> str:
             _stock.extend(array("Q", os.urandom(_STOCK_BYTES)))
         chance = _stock.pop() >> 2
     value = (tick >> 12) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0b10 << 62 | chance
-    return str(uuid.UUID(int=value))
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def utc_now() -> datetime:

@@ -18,7 +18,7 @@ from dify_host.db.types import utc_now
 from dify_host.knowledge.chunk import Chunk
 from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.patience import Patience, patiently
-from dify_host.knowledge.records import Dataset, Document, Segment
+from dify_host.knowledge.records import ChildChunk, Dataset, Document, Segment
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.segment_change import SegmentChange
 from dify_host.knowledge.tables import document_segments, documents
@@ -50,10 +50,7 @@ class DocumentRun:
         A segment whose text is still there keeps its row and its place in the index; what is gone leaves the index
         first. `values` are columns of the document that are written with it.
         """
-        async with self._db.read() as conn:
-            dataset = await self._rows.dataset(conn, dataset.id)
-            old = await self._rows.segments(conn, self._document.id)
-            children = await self._rows.children_of_document(conn, self._document.id)
+        dataset, old, children = await self._db.run_read(partial(self._before, dataset.id))
         change = SegmentChange(self._document, old, children, chunks, counted=dataset.indexing_technique != "economy")
         await self.patiently(lambda: self._writer.remove_nodes(dataset, change.gone_nodes, change.gone))
 
@@ -78,7 +75,8 @@ class DocumentRun:
             if begun and time.monotonic() >= until:
                 return False
             begun = True
-            dataset = await self._db.run_write(partial(self._begun, dataset.id, [segment.id for segment in segments]))
+            waiting = [segment.id for segment in segments if segment.status != "indexing"]
+            dataset = await self._db.run_write(partial(self._begun, dataset.id, waiting))
             await self._writer.write(dataset, segments)
         return True
 
@@ -127,11 +125,18 @@ class DocumentRun:
         if conn.execute(change).rowcount != 1:
             raise Stopped
 
-    def _begun(self, dataset_id: str, segment_ids: Sequence[str], conn: sa.Connection) -> Dataset:
-        """Mark a batch of segments as under work; returns the dataset, whose model may have been changed."""
+    def _before(self, dataset_id: str, conn: sa.Connection) -> tuple[Dataset, list[Segment], list[ChildChunk]]:
+        """The dataset, and the segments and children that the document has."""
+        old = self._rows.segments(conn, self._document.id)
+        children = self._rows.children_of_document(conn, self._document.id) if old else []
+        return self._rows.dataset_now(conn, dataset_id), old, children
+
+    def _begun(self, dataset_id: str, waiting: Sequence[str], conn: sa.Connection) -> Dataset:
+        """Mark what waits of a batch as under work; returns the dataset, whose model may have been changed."""
         self._advanced(conn, ("indexing",), "indexing")
-        marked = self._rows.scoped_update(document_segments, {"status": "indexing", "indexing_at": utc_now()})
-        conn.execute(marked.where(document_segments.c.id.in_(segment_ids)))
+        if waiting:
+            marked = self._rows.scoped_update(document_segments, {"status": "indexing", "indexing_at": utc_now()})
+            conn.execute(marked.where(document_segments.c.id.in_(waiting)))
         return self._rows.dataset_now(conn, dataset_id)
 
     def _finished(self, conn: sa.Connection) -> None:
@@ -172,8 +177,7 @@ class DocumentRun:
             .order_by(document_segments.c.position)
             .limit(limit)
         )
-        async with self._db.read() as conn:
-            return [to_struct(row, Segment) for row in await conn.execute(query)]
+        return await self._db.run_read(lambda conn: [to_struct(row, Segment) for row in conn.execute(query)])
 
     async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Repeat a call while its error says that it may succeed later."""

@@ -240,8 +240,8 @@ class IndexWriter:
 
     async def _nodes(self, segments: Sequence[Segment]) -> list[Node]:
         """What to embed: the children where there are any, else the segment."""
-        async with self._repository.db.read() as conn:
-            children = await self._repository.children(conn, [segment.id for segment in segments])
+        ids = [segment.id for segment in segments]
+        children = await self._repository.db.run_read(lambda conn: self._repository.children_now(conn, ids))
         by_segment: dict[str, list[ChildChunk]] = {}
         for child in children:
             by_segment.setdefault(child.segment_id, []).append(child)

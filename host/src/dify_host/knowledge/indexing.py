@@ -124,8 +124,8 @@ class Indexer:
         return await self.run(task.target_id, until=until, told=told)
 
     async def _load(self, document_id: str) -> Document | None:
-        async with self._db.read() as conn:
-            row = (await conn.execute(sa.select(documents).where(documents.c.id == document_id))).one_or_none()
+        query = sa.select(documents).where(documents.c.id == document_id)
+        row = await self._db.run_read(lambda conn: conn.execute(query).one_or_none())
         return to_struct(row, Document) if row is not None else None
 
 
@@ -153,9 +153,12 @@ class _Run(DocumentRun):
 
     async def work(self, until: float) -> bool:
         """Do what is left to do; False when the time is up before."""
-        async with self._db.read() as conn:
-            dataset = await self._rows.dataset(conn, self._document.dataset_id)
-            rule = await self._rows.process_rule(conn, self._document.dataset_process_rule_id)
+        dataset, rule = await self._db.run_read(
+            lambda conn: (
+                self._rows.dataset_now(conn, self._document.dataset_id),
+                self._rows.rule_now(conn, self._document.dataset_process_rule_id),
+            )
+        )
         self._dataset = dataset
         if self._document.indexing_status != "indexing" and not await self._prepare(dataset, rule):
             return True

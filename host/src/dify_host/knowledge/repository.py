@@ -65,14 +65,18 @@ class KnowledgeRepository(TenantRepository):
 
     async def children(self, conn: AsyncConnection, segment_ids: Sequence[str]) -> list[ChildChunk]:
         """The child chunks of these segments, by segment and position."""
+        return await conn.run_sync(self.children_now, segment_ids)
+
+    def children_now(self, conn: sa.Connection, segment_ids: Sequence[str]) -> list[ChildChunk]:
+        """`children`, for what `Database.run_read` runs."""
         query = self.scoped_select(child_chunks).where(child_chunks.c.segment_id.in_(segment_ids))
-        rows = await conn.execute(query.order_by(child_chunks.c.segment_id, child_chunks.c.position))
+        rows = conn.execute(query.order_by(child_chunks.c.segment_id, child_chunks.c.position))
         return [to_struct(row, ChildChunk) for row in rows]
 
-    async def segments(self, conn: AsyncConnection, document_id: str) -> list[Segment]:
-        """All segments of a document, by position."""
+    def segments(self, conn: sa.Connection, document_id: str) -> list[Segment]:
+        """All segments of a document, by position; for what `Database.run_read` runs."""
         query = self.scoped_select(document_segments).where(document_segments.c.document_id == document_id)
-        rows = await conn.execute(query.order_by(document_segments.c.position, document_segments.c.id))
+        rows = conn.execute(query.order_by(document_segments.c.position, document_segments.c.id))
         return [to_struct(row, Segment) for row in rows]
 
     def by_id(self, conn: sa.Connection, segment_ids: Sequence[str]) -> list[Segment]:
@@ -80,19 +84,23 @@ class KnowledgeRepository(TenantRepository):
         query = self.scoped_select(document_segments).where(document_segments.c.id.in_(segment_ids))
         return [to_struct(row, Segment) for row in conn.execute(query.order_by(document_segments.c.position))]
 
-    async def children_of_document(self, conn: AsyncConnection, document_id: str) -> list[ChildChunk]:
-        """All child chunks of a document, by segment and position."""
+    def children_of_document(self, conn: sa.Connection, document_id: str) -> list[ChildChunk]:
+        """All child chunks of a document, by segment and position; for what `Database.run_read` runs."""
         query = self.scoped_select(child_chunks).where(child_chunks.c.document_id == document_id)
-        rows = await conn.execute(query.order_by(child_chunks.c.segment_id, child_chunks.c.position))
+        rows = conn.execute(query.order_by(child_chunks.c.segment_id, child_chunks.c.position))
         return [to_struct(row, ChildChunk) for row in rows]
 
     async def process_rule(self, conn: AsyncConnection, rule_id: str | None) -> ProcessRule:
         """The rule of that id; the automatic one when there is none."""
+        return await conn.run_sync(self.rule_now, rule_id)
+
+    def rule_now(self, conn: sa.Connection, rule_id: str | None) -> ProcessRule:
+        """`process_rule`, for what `Database.run_read` runs."""
         owned = self.reached_through(dataset_process_rules.c.dataset_id, root=datasets)
         query = sa.select(dataset_process_rules.c.mode, dataset_process_rules.c.rules).where(
             owned, dataset_process_rules.c.id == rule_id
         )
-        row = (await conn.execute(query)).one_or_none() if rule_id else None
+        row = conn.execute(query).one_or_none() if rule_id else None
         return read_rule(row.mode, row.rules) if row else ProcessRule()
 
     async def latest_rule_id(self, conn: AsyncConnection, dataset_id: str) -> str | None:

@@ -41,6 +41,7 @@ class SegmentChange:
         self._counted = counted
         self._segments: list[Row] = []
         self._children: list[Row] = []
+        self._now = utc_now()
         self._attachments: list[Row] = []
         self._kept: list[Segment] = []
         self._moved: list[Row] = []
@@ -92,7 +93,9 @@ class SegmentChange:
     def _add(self, position: int, chunk: Chunk) -> None:
         segment = self._row(chunk.content, position)
         tokens = estimate_tokens(chunk.content) if self._counted else 0
-        self._segments.append(segment | {"answer": chunk.answer, "status": "waiting", "tokens": tokens})
+        # Their document gets to `indexing` in the same transaction, and they with it: nothing marks them again.
+        state = {"status": "indexing", "indexing_at": segment["created_at"]}
+        self._segments.append(segment | state | {"answer": chunk.answer, "tokens": tokens})
         for number, child in enumerate(chunk.children, 1):
             self._children.append(self._row(child, number) | {"segment_id": segment["id"], "type": "automatic"})
         self._attach(segment["id"], chunk)
@@ -112,6 +115,8 @@ class SegmentChange:
             "index_node_id": new_id(),
             "index_node_hash": text_hash(content),
             "created_by": self._document.created_by,
+            "created_at": self._now,
+            "updated_at": self._now,
         }
 
     def _place(self) -> Row:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import uuid
 from collections.abc import Callable, Hashable, Sequence
 from operator import mul
 from typing import Any, TypeVar
@@ -56,6 +55,7 @@ RRF_K = 60
 _SPACE_NAME = re.compile(r"[A-Za-z0-9_]{1,63}")
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _ROUNDING = 1e-12
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -141,18 +141,24 @@ def check_filter(filter: Filter | None) -> None:
 def _check_metadata(record: Record) -> None:
     for key, value in record.metadata.items():
         _check_field(key)
-        if not _storable(value):
+        if not (type(value) is str or _storable(value)):
             raise InvalidQuery(
                 f"Metadata {key!r} of record {record.id} is {value!r}.",
                 hint="Values are text, 64-bit integers, finite floats, booleans or lists of text.",
             )
+    try:
+        encoded = msgspec.json.encode(record.metadata)
+    except UnicodeEncodeError:
+        encoded = b""
+    if encoded and len(encoded) <= MAX_METADATA_BYTES and rb"\u0000" not in encoded:
+        return
+    for key, value in record.metadata.items():  # only now it matters which of them it is
         for text in value if isinstance(value, list) else [value]:
             if isinstance(text, str):
                 _check_text(text, MAX_METADATA_BYTES, f"Metadata {key!r} of record {record.id}")
-    size = len(msgspec.json.encode(record.metadata))
-    if size > MAX_METADATA_BYTES:
+    if len(encoded) > MAX_METADATA_BYTES:
         raise InvalidQuery(
-            f"The metadata of record {record.id} takes {size} bytes; at most {MAX_METADATA_BYTES} are kept."
+            f"The metadata of record {record.id} takes {len(encoded)} bytes; at most {MAX_METADATA_BYTES} are kept."
         )
 
 
@@ -170,10 +176,7 @@ def _check_text(text: str, limit: int, of: str) -> None:
 
 def is_uuid(text: str) -> bool:
     """Whether the text is a UUID in its canonical form."""
-    try:
-        return str(uuid.UUID(text)) == text
-    except ValueError:
-        return False
+    return _UUID.fullmatch(text) is not None
 
 
 def _check_field(field: str) -> None:
