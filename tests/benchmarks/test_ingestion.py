@@ -1,8 +1,8 @@
 """What indexing costs beside the embedding model: CPU a segment, alone and beside Haystack's in-memory ingest.
 
 Ours is the whole way that a document takes in production: a row and a file, the job's turn, reading in a child process,
-cleaning, cutting, rows of segments, the embedding cache, vectors, the end of the document; on SQLite on disk and the
-store in memory that the other side has too. The embedder gives the same vectors to both, at no cost worth counting.
+cleaning, cutting, rows of segments, the embedding cache, vectors and full text, the end of the document; all of it on
+disk, in SQLite and the embedded store. The embedder gives the same vectors to both, at no cost worth counting.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from dify_host.knowledge.tasks import INDEX
 from dify_host.knowledge.turns import TurnRunner
 from dify_host.knowledge.vectors import VectorStores
 from dify_kernel.contracts.model import Embeddings, ModelInfo, ModelType, Usage
+from dify_kernel.registry import Registry
 from dify_kernel.testing.fake_models import FakeModels
 from dify_kernel.testing.memory_storage import MemoryStorage
-from dify_kernel.testing.memory_vector import MemoryVectorStore
 
 from .figures import environment, show
 
@@ -110,7 +110,8 @@ class Ours:
     def __init__(self, folder: Path, vectors: Vectors) -> None:
         self.db = Database(f"sqlite:///{folder / 'bench.db'}")
         self.tenant, self.user, self.storage = Tenant(new_id()), new_id(), MemoryStorage()
-        stores = VectorStores(lambda name: MemoryVectorStore(), default="memory")
+        file = {"SQLITE_VEC_PATH": str(folder / "vectors.db")}
+        self.stores = stores = VectorStores.from_registry(Registry(), file, default="sqlite")
         models = StockModels(vectors)
         self.extractor = Extractor()
         self.knowledge = Knowledge(db=self.db, tenant=self.tenant, storage=self.storage, stores=stores, models=models)
@@ -159,6 +160,7 @@ async def our_cost(folder: Path, vectors: Vectors) -> float:
         await ours.ingest(texts)
         best = min(best, (cpu() - began) / (DOCUMENTS * CHUNKS))
     assert await ours.count() == (ROUNDS + 1) * DOCUMENTS * CHUNKS
+    await ours.stores.close()
     await ours.db.close()
     return best
 
