@@ -229,6 +229,28 @@ async def test_segments_and_children(owner: Browser, house: House) -> None:
     assert (await owner.ok("GET", f"{document}/segments"))["total"] == 2
 
 
+async def test_segments_come_from_a_csv_file(owner: Browser, house: House) -> None:
+    made = await begun(owner, house, "parts.txt")
+    document = f"/datasets/{made['dataset']['id']}/documents/{made['documents'][0]['id']}"
+    before = (await owner.ok("GET", f"{document}/segments"))["total"]
+    table = await upload(house, "more.csv", "content\nThe crane lifts ten tons.\nThe winch pulls two.\n")
+    begun_job = await owner.ok("POST", f"{document}/segments/batch_import", {"upload_file_id": table})
+    assert begun_job["job_status"] == "waiting"
+    while await house.platform.turns.run_here(house.workspace.tenant.id):
+        pass
+    status = await owner.ok("GET", f"/datasets/batch_import_status/{begun_job['job_id']}")
+    assert (status["job_id"], status["job_status"]) == (begun_job["job_id"], "completed")
+    segments = await owner.ok("GET", f"{document}/segments")
+    assert segments["total"] == before + 2
+    assert [item["content"] for item in segments["data"]][-2:] == ["The crane lifts ten tons.", "The winch pulls two."]
+
+    text = await upload(house, "more.txt", "no table")
+    refused = await owner("POST", f"{document}/segments/batch_import", {"upload_file_id": text})
+    assert (refused.status_code, refused.json()["code"]) == (415, "unsupported_file_type")
+    unknown = await owner("GET", f"/datasets/batch_import_status/{made['dataset']['id']}")
+    assert unknown.status_code == 404
+
+
 async def test_a_knowledge_base_is_tried_and_remembers(owner: Browser, house: House) -> None:
     made = await begun(owner, house)
     path = f"/datasets/{made['dataset']['id']}"

@@ -160,14 +160,6 @@ async def test_a_key_opens_only_routes_of_its_kind(house: House) -> None:
             assert answer.json()["message"] == "Access token is invalid"
 
 
-async def test_what_is_not_built_says_so(house: House) -> None:
-    knowledge = await house.dataset_key()
-    dataset = (await knowledge("POST", "/datasets", {"name": "Pictures"})).json()["id"]
-    body = {"segment": {"content": "wheel", "attachment_ids": [SOME_ID]}}
-    answer = await knowledge("POST", f"/datasets/{dataset}/documents/{SOME_ID}/segments/{SOME_ID}", body)
-    assert (answer.status_code, answer.json()["code"]) == (501, "not_implemented")
-
-
 async def test_public_routes(web: httpx.AsyncClient) -> None:
     answer = await web.get("/v1/")
     assert answer.status_code == 200

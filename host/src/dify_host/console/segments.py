@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import msgspec
-from dify_kernel.errors import NotImplementedYet
 from litestar import Controller, delete, get, patch, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from dify_host.http.console_callers import DATASET_WRITERS, MEMBERS, ConsoleAccount, ConsoleCaller
 from dify_host.knowledge.segment_batches import ChildText
+from dify_host.knowledge.segment_import import ImportStatus
 from dify_host.knowledge.segments import NewSegment
 from dify_host.service.segments import ChildBody, SegmentPart, SegmentStatus, doc_form_of
 from dify_host.service.shapes import IdInPath, Limit, PageNumber, Success, page_body, shown
@@ -37,6 +38,12 @@ class ChildrenBody(msgspec.Struct, kw_only=True):
     """The children that a segment is to have."""
 
     chunks: list[ChildText]
+
+
+class ImportBody(msgspec.Struct, kw_only=True):
+    """The uploaded file that segments come from."""
+
+    upload_file_id: UUID
 
 
 class SegmentsController(Controller):
@@ -141,21 +148,23 @@ class SegmentController(Controller):
 
 
 class SegmentImportController(Controller):
-    """Routes of segments that come from a CSV file; they are known and not built."""
+    """Routes of segments that come from a CSV file."""
 
     path = "/datasets"
     opt = DATASET_WRITERS
 
     @post("/{dataset_id:uuid}/documents/{document_id:uuid}/segments/batch_import", status_code=200)
-    async def begin(self, dataset_id: IdInPath, document_id: IdInPath, caller: ConsoleAccount) -> dict[str, Any]:
-        """Read segments from an uploaded file."""
-        await caller.workspace.documents.get(str(dataset_id), str(document_id))
-        raise _no_import()
+    async def begin(
+        self, dataset_id: IdInPath, document_id: IdInPath, data: JSONBody[ImportBody], caller: ConsoleAccount
+    ) -> dict[str, Any]:
+        """Read segments from an uploaded file, in a job."""
+        imports, place = caller.workspace.knowledge.segment_import, (str(dataset_id), str(document_id))
+        return _built_in(await imports.begin(*place, str(data.upload_file_id), caller.account_id))
 
     @get("/batch_import_status/{job_id:uuid}")
     async def status(self, job_id: IdInPath, caller: ConsoleAccount) -> dict[str, Any]:
         """How far an import is."""
-        raise _no_import()
+        return _built_in(await caller.workspace.knowledge.segment_import.status(str(job_id)))
 
 
 class ChildChunkController(Controller):
@@ -235,10 +244,8 @@ class ChildChunkController(Controller):
         await caller.workspace.segments.delete_child(*place)
 
 
-def _no_import() -> NotImplementedYet:
-    return NotImplementedYet(
-        "Segments cannot be read from a CSV file yet.", hint="Send them over the Service API: POST …/segments."
-    )
+def _built_in(status: ImportStatus) -> dict[str, Any]:
+    return {"job_id": status.job_id, "job_status": status.job_status, "error": status.error}
 
 
 def _page(found: Any) -> dict[str, Any]:

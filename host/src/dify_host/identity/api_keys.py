@@ -88,7 +88,7 @@ class ApiKeys(TenantRepository):
         return [_info(row) for row in rows]
 
     async def delete(self, key_id: str, *, app_id: str | None = None, type: KeyType | None = None) -> None:
-        """Delete a key (of that app or type, when it is named); NotFound. Other processes refuse it within two seconds."""
+        """Delete a key (of that app or type, when named); NotFound. Other processes refuse it within two seconds."""
         gone = self.scoped_delete(api_tokens).where(api_tokens.c.id == key_id)
         if app_id is not None:
             gone = gone.where(api_tokens.c.app_id == app_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from dify_kernel.errors import BadInput, NotImplementedYet
+from dify_kernel.errors import BadInput
 from litestar import Controller, delete, get, patch, post
 from litestar.params import FromQuery, JSONBody
 
@@ -47,10 +47,8 @@ class SegmentPart(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     attachment_ids: list[str] | None = None
 
     def changes(self) -> SegmentChanges:
-        """As the service takes them; NotImplementedYet for attachments."""
-        if self.attachment_ids:
-            raise NotImplementedYet("Segments with attachments cannot be changed yet.")
-        names = ("content", "answer", "keywords", "enabled")
+        """As the service takes them."""
+        names = ("content", "answer", "keywords", "enabled", "attachment_ids")
         given = {name: value for name in names if (value := getattr(self, name)) is not None}
         return SegmentChanges(**given, regenerate_child_chunks=self.regenerate_child_chunks)
 
