@@ -22,6 +22,7 @@ from dify_kernel.graph.events import (
     NodeFinished,
     NodeStarted,
     RunFinished,
+    RunPaused,
     RunStarted,
     StreamChunk,
     encode_event,
@@ -272,6 +273,24 @@ async def test_a_run_that_was_taken_while_the_database_was_away_is_lost(
     await writer.close()
     await store.close()
     await db.close()
+
+
+async def test_a_lease_is_not_over_when_events_are_written_late(store: SqlRunLogStore, database: Database) -> None:
+    """The database was away for longer than a lease lasts; that nobody takes the run just then depends on it."""
+    log = store.create(run_id := new_id(), "me", ttl=30)
+    log.append(started(1))
+    store.leases._ahead += timedelta(hours=1)  # so late it is when the first events are written
+    await log.flush()
+    assert (await lease_of(database, run_id)).expires_at > utc_now() + timedelta(minutes=59)
+    for seq, ending in ((2, None), (3, RunPaused(seq=4))):
+        await lapse(database, run_id)
+        store.leases._held[run_id].renewed -= 25
+        log.append(started(seq))
+        if ending is not None:
+            log.append(ending)
+        await log.flush()
+        assert (await lease_of(database, run_id)).expires_at > utc_now() + timedelta(minutes=59)
+    assert (await lease_of(database, run_id)).owner == ""
 
 
 @pytest.mark.parametrize("events", [[started(1), finished(2)], [started(1)]])

@@ -47,20 +47,25 @@ class Claim(msgspec.Struct, frozen=True):
     refused: Callable[[], DifyError]
 
 
+def _nothing() -> None: ...
+
+
 class Group:
     """Rows that live and die together in a batch: one run, one message.
 
     `check` may refuse them all: it raises, or names a claim. The claims of a batch are looked up together. `after` is
     the future of a group that this one means nothing without: it is refused when that was. With `makes_claim` its own
-    rows make what it claims: it is checked only when it was written in an earlier try.
+    rows make what it claims: it is checked only when it was written in an earlier try. `refresh` is called before each
+    try: the first may be long ago.
     """
 
-    __slots__ = ("after", "check", "deletes", "inserts", "keys", "makes_claim", "statements", "updates")
+    __slots__ = ("after", "check", "deletes", "inserts", "keys", "makes_claim", "refresh", "statements", "updates")
 
     def __init__(self, check: Check | None = None) -> None:
         self.check = check
         self.after: asyncio.Future[None] | None = None
         self.makes_claim = False
+        self.refresh: Callable[[], None] = _nothing
         self.inserts: list[tuple[sa.Table, dict[str, Any]]] = []
         self.updates: dict[tuple[sa.Table, str], dict[str, Any]] = {}
         self.keys: dict[tuple[sa.Table, str], dict[str, Any]] = {}
@@ -157,6 +162,8 @@ class BatchWriter:
         pauses, since = iter(_PAUSES), time.monotonic()
         unsure = False
         while True:
+            for group in groups:
+                group.refresh()
             try:
                 return await self._db.run_write(partial(_apply, groups=groups, unsure=unsure))
             except Exception as exc:

@@ -76,6 +76,7 @@ class SqlRunLogStore(RunLogStore):
         log.serve(tenant_id)
         row = {"run_id": run_id, "owner": owner, "token": 1, "expires_at": self.leases.until(ttl)}
         log.group.insert(workflow_run_leases, row)
+        log.group.refresh = partial(_extend, log.group.inserts[-1][1], self.leases, ttl)
         self.leases.hold(run_id, owner, ttl)
         return log
 
@@ -240,6 +241,8 @@ class SqlRunLog:
         elif not group.inserts and not group.updates and not group.statements and not group.deletes:
             return None
         self.group = Group()
+        if group.refresh is self.group.refresh:  # the first of a run has one of its own
+            group.refresh = partial(self._renew, group, renewal=[])
         self._written = self._queue.put(group, ready)
         return self._written
 
@@ -300,6 +303,14 @@ class SqlRunLog:
         self.group.delete(workflow_run_leases.c.run_id, self._run_id)
         self.push()
 
+    def _renew(self, group: Group, renewal: list[sa.Update]) -> None:
+        """Let events renew a lease that is nearly over, or the run would be another's as soon as they are written."""
+        until = self._leases.due(self._run_id)
+        if until is not None:
+            kept = [change for change in group.statements if change not in renewal]
+            renewal[:] = [self._lease(expires_at=until)]
+            group.statements[:] = [*renewal, *kept]
+
     def _lease(self, **values: Any) -> sa.Update:
         leases = workflow_run_leases
         mine = sa.and_(leases.c.run_id == self._run_id, leases.c.token == self._token)
@@ -318,6 +329,11 @@ class SqlRunLog:
 
     def _fenced(self) -> RunFenced:
         return RunFenced(f"Run {self._run_id} was taken over by another process.", run_id=self._run_id)
+
+
+def _extend(row: dict[str, Any], leases: Leases, ttl: float) -> None:
+    """Let the lease of a new run begin when it is written."""
+    row["expires_at"] = leases.until(ttl)
 
 
 _Repeat = tuple[dict[str, Any], str, tuple[int, str]]

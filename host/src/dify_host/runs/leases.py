@@ -55,6 +55,12 @@ class Leases:
             self._every = ttl / 3
             self._task = asyncio.create_task(self._beat(), name="run-leases")
 
+    def due(self, run_id: str) -> datetime | None:
+        """Until when a lease must last that could not be renewed in time; None while that was no trouble."""
+        held = self._held.get(run_id)
+        late = held is not None and held.renewed + held.ttl * 2 / 3 <= time.monotonic()
+        return self.until(held.ttl) if held is not None and late else None
+
     def drop(self, run_id: str) -> None:
         """Renew it no longer; harmless when it is not held."""
         self._held.pop(run_id, None)
