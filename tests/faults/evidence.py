@@ -35,6 +35,7 @@ __all__ = [
     "TriggerRow",
     "collect",
     "open_forms",
+    "strikes",
     "switch_schedules",
     "unsettled",
 ]
@@ -170,6 +171,14 @@ async def switch_schedules(db: Database, *, on: bool) -> None:
     mine = app_triggers.c.trigger_type == "trigger-schedule"
     async with db.write() as conn:
         await conn.execute(app_triggers.update().where(mine).values(status="enabled" if on else "disabled"))
+
+
+async def strikes(db: Database) -> int:
+    """How often a schedule was due so far."""
+    logs = workflow_trigger_logs
+    query = sa.select(sa.func.count()).select_from(logs).where(logs.c.trigger_type == "trigger-schedule")
+    async with db.read() as conn:
+        return int((await conn.execute(query)).scalar_one())
 
 
 async def _log_rows(db: Database) -> dict[tuple[str, int], str]:

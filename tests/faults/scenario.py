@@ -14,11 +14,13 @@ from dify_host.db.errors import DatabaseError
 from dify_host.human.links import FormLinks
 
 from tests.faults.clients import Callers
-from tests.faults.evidence import Evidence, Pictures, collect, open_forms, switch_schedules, unsettled
+from tests.faults.evidence import Evidence, Pictures, collect, open_forms, strikes, switch_schedules, unsettled
 from tests.faults.killer import Kill, Killer
 from tests.faults.stage import Stage
 
 __all__ = ["Outcome", "play"]
+
+_MINUTE = 60
 
 
 class Outcome(msgspec.Struct, kw_only=True):
@@ -40,6 +42,8 @@ async def play(stage: Stage, seed: int, seconds: float, *, rate: float, drain: f
     db, killer = Database(stage.database), Killer(stage, random.Random(seed))
     pictures, tasks = Pictures(db), asyncio.TaskGroup()
     await switch_schedules(db, on=True)
+    # A minute without a strike of the clock is one whose job was delayed: it is waited for.
+    struck = await strikes(db) + (seconds >= _MINUTE)
     async with httpx.AsyncClient(timeout=httpx.Timeout(600, connect=5), limits=limits, trust_env=False) as web:
         callers = Callers(stage=stage, web=web, random=random.Random(seed + 1))
         async with tasks:
@@ -52,7 +56,7 @@ async def play(stage: Stage, seed: int, seconds: float, *, rate: float, drain: f
             calls = await _call(callers, f"s{seed}", seconds, rate)
             await killing
             over = time.monotonic()
-            await _stop_the_clock(db)
+            await _stop_the_clock(db, struck)
             left = await _drained(db, calls, over + drain)
             for task in [*beside, *calls]:
                 task.cancel()
@@ -93,13 +97,14 @@ async def _answer_forms(db: Database, callers: Callers) -> None:
         await asyncio.sleep(0.5)
 
 
-async def _stop_the_clock(db: Database) -> None:
-    """No further schedule is due, so that there is an end to wait for; the database comes back just now."""
+async def _stop_the_clock(db: Database, struck: int) -> None:
+    """Once it struck so often no further schedule is due, so that there is an end to wait for."""
+    until = time.monotonic() + 2 * _MINUTE
     while True:
-        try:
-            return await switch_schedules(db, on=False)
-        except DatabaseError:
-            await asyncio.sleep(0.25)
+        with suppress(DatabaseError):  # it comes back just now
+            if await strikes(db) >= struck or time.monotonic() > until:
+                return await switch_schedules(db, on=False)
+        await asyncio.sleep(0.25)
 
 
 async def _drained(db: Database, calls: list[asyncio.Task[None]], deadline: float) -> dict[str, int]:
