@@ -1,4 +1,4 @@
-"""The README's table of plugins is the one that their project files give."""
+"""The tables of plugins and of stores are those that their project files, classes and proofs give."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def plugin_table() -> ModuleType:
-    spec = spec_from_file_location("plugin_table", ROOT / "packaging" / "plugin_table.py")
+    return _module("plugin_table")
+
+
+def _module(name: str) -> ModuleType:
+    spec = spec_from_file_location(name, ROOT / "packaging" / f"{name}.py")
     assert spec
     assert spec.loader
     module = module_from_spec(spec)
@@ -24,6 +28,12 @@ def plugin_table() -> ModuleType:
 def test_the_table_of_plugins_is_up_to_date(plugin_table: ModuleType) -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     assert text == plugin_table.filled(text), "run `python packaging/plugin_table.py --write`"
+
+
+def test_the_table_of_stores_is_up_to_date() -> None:
+    table = _module("store_table")
+    text = table.PAGE.read_text("utf-8")
+    assert text == table.filled(text), "run `python packaging/store_table.py --write`"
 
 
 def test_the_table_has_every_plugin_once(plugin_table: ModuleType) -> None:
