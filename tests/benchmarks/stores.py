@@ -11,6 +11,7 @@ import psutil
 import pytest
 from dify_kernel.contracts.vector import VectorStore
 from dify_kernel.registry import Registry
+from dify_kernel.testing.server import Server, program
 from dify_kernel.testing.vector_database import vector_database
 
 __all__ = ["WORDS", "engine_memory", "opened"]
@@ -63,11 +64,27 @@ def _milvus(folder: Path) -> Iterator[Variables]:
     yield {"MILVUS_URI": str(folder / "milvus.db")}
 
 
+@contextmanager
+def _lancedb(folder: Path) -> Iterator[Variables]:
+    yield {"LANCEDB_URI": str(folder / "tables")}
+
+
+@contextmanager
+def _chroma(folder: Path) -> Iterator[Variables]:
+    def command(it: Server) -> list[str]:
+        return [program("chroma"), "run", "--host", "127.0.0.1", "--port", str(it.port), "--path", str(it.folder)]
+
+    with Server(command, folder=folder, seconds=120) as server:
+        yield {"CHROMA_HOST": "127.0.0.1", "CHROMA_PORT": str(server.port)}
+
+
 _ENGINES: dict[str, Callable[[Path], AbstractContextManager[Variables]]] = {
     "sqlite": _sqlite,
     "qdrant": _qdrant,
     "pgvector": _pgvector,
     "milvus": _milvus,
+    "lancedb": _lancedb,
+    "chroma": _chroma,
 }
 
 

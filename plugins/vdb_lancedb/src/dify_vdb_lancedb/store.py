@@ -48,6 +48,8 @@ BATCH = 2_000
 IDS = 5_000
 ALL = 2**31 - 1
 ATTEMPTS = 4
+USUAL = 1_000
+"""A `top_k` up to here is asked for as it is; over it, no more than the table holds."""
 
 
 class LancedbVectorStore(VectorStore):
@@ -233,6 +235,8 @@ class LancedbVectorStore(VectorStore):
         rest: Filter | None,
     ) -> list[Hit]:
         """The first of a ranking that satisfy what the engine could not say; it has no longest list."""
+        if rest is None and top_k <= USUAL:
+            return await fetch(top_k)
         most = max(1, await self._call(table.count_rows()))
         if rest is None:
             return await fetch(min(top_k, most))
