@@ -5,9 +5,9 @@ import subprocess
 import sys
 
 import pytest
-from dify_kernel.contracts.vector import And, Compare, Exists, Or
+from dify_kernel.contracts.vector import And, Compare, Exists, Or, Space
 from dify_kernel.settings import describe_settings, load_settings
-from dify_kernel.testing.vector.data import OTHER_SPACE, SPACE, P, Q, X, everything, found, id_of, record, seed
+from dify_kernel.testing.vector.data import SPACE, P, Q, X, everything, found, id_of, record, seed
 from dify_vdb_lancedb import LancedbSettings, LancedbVectorStore, upkeep
 
 
@@ -40,7 +40,20 @@ async def test_what_another_process_does_is_seen(store, other):
     assert await store.search(SPACE, P, X) == []
     await seed(other, record(2, text="plum"))
     assert {hit.id for hit in await store.full_text(SPACE, P, "plum")} == {id_of(2)}
-    await asyncio.gather(*[each.create(OTHER_SPACE) for each in (store, other) * 3])
+
+
+async def test_processes_that_make_a_space_at_once_make_one(store, other):
+    for round in range(5):
+        space = Space(f"round_{round}", 6)
+
+        async def make(each, name, space=space):
+            await each.create(space)
+            await each.upsert(space, P, [record(name)])
+
+        await asyncio.gather(make(store, "mine"), make(other, "theirs"))
+        assert await store.count(space, P) == await other.count(space, P) == 2
+        assert len(await store.full_text(space, P, "text")) == 2
+    assert len((await store._opened.list_tables()).tables) == 5, "a draft was left"
 
 
 async def test_another_process_writes_too(store, settings):

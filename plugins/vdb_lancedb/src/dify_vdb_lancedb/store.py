@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import uuid
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dify_kernel.contracts.lexical import query_terms
@@ -35,7 +37,7 @@ from dify_kernel.errors import InvalidQuery, StoreUnavailable, VectorStoreError
 from dify_vdb_lancedb.filters import among, conditions, within
 from dify_vdb_lancedb.rows import FOUND, STORED, schema_of, to_hit, to_record, to_table
 from dify_vdb_lancedb.settings import LancedbSettings
-from dify_vdb_lancedb.upkeep import Upkeep, make_indices
+from dify_vdb_lancedb.upkeep import Upkeep, make_indices, publish
 
 if TYPE_CHECKING:
     from lancedb.db import AsyncConnection
@@ -294,11 +296,22 @@ class LancedbVectorStore(VectorStore):
             token = page.page_token
 
     async def _make(self, space: Space) -> AsyncTable:
-        table = await self._call(
-            self._connection.create_table(_name(space), schema=schema_of(space), mode="create", exist_ok=True)
-        )
+        """Make the table of a space with its indices.
+
+        LanceDB may overwrite a table that another process makes at the same moment. In a folder it is made under a name
+        of its own, and renamed when it is whole: of several the first stays.
+        """
+        name = _name(space)
+        if "://" in self._settings.uri:
+            table = await self._call(self._connection.create_table(name, schema=schema_of(space), exist_ok=True))
+            await self._call(make_indices(table, self._vendor.index))
+            return table
+        draft = f"{name}_{uuid.uuid4().hex}"
+        table = await self._call(self._connection.create_table(draft, schema=schema_of(space)))
         await self._call(make_indices(table, self._vendor.index))
-        return table
+        await asyncio.to_thread(publish, Path(self._settings.uri), draft, name)
+        await self._call(self._connection.drop_table(draft, ignore_missing=True))
+        return await self._call(self._connection.open_table(name))
 
     async def _write(self, space: Space, write: Callable[[AsyncTable], Awaitable[object]], rows: int) -> bool:
         """Do a write in its turn; whether there is such a space. One that met another process's is repeated."""

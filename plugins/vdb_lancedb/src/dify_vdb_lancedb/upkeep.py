@@ -1,14 +1,15 @@
-"""Indices of a table, and when it is compacted."""
+"""How a table gets its name and its indices, and when it is compacted."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lancedb.table import AsyncTable
 
-__all__ = ["Upkeep", "make_indices"]
+__all__ = ["Upkeep", "make_indices", "publish"]
 
 KEPT = timedelta(minutes=10)
 """How long a version stays that a reader may be in the middle of."""
@@ -33,6 +34,15 @@ async def make_indices(table: AsyncTable, kinds: Any) -> None:
     for column, config in configs.items():
         if column not in have:
             await table.create_index(column, config=config)
+
+
+def publish(folder: Path, draft: str, name: str) -> None:
+    """Give a table that is whole its name, unless another one has it already."""
+    try:
+        (folder / f"{draft}.lance").rename(folder / f"{name}.lance")
+    except OSError:
+        if not (folder / f"{name}.lance").is_dir():
+            raise
 
 
 class Upkeep:
