@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -15,6 +17,7 @@ from dify_host.db.engine import Database
 from dify_host.db.errors import DatabaseUnavailable
 from dify_host.db.types import new_id
 from dify_host.identity.tables import accounts
+from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Connection
 
 
@@ -150,3 +153,17 @@ async def test_the_revision_is_known_without_the_migration_tool(tmp_path: Path) 
         assert await database.revision() == migrate.head() == HEAD
     finally:
         await database.close()
+
+
+def test_no_index_is_longer_than_mysql_takes() -> None:
+    """3,072 bytes, at four a character. MariaDB makes longer unique ones in another way, and says nothing."""
+
+    def width(column: sa.Column[Any]) -> int:
+        length = re.search(r"CHAR\((\d+)\)", column.type.compile(dialect=mysql.dialect()))
+        return 4 * int(length[1]) if length else 8
+
+    unique = [
+        item for table in metadata.sorted_tables for item in table.constraints if isinstance(item, sa.UniqueConstraint)
+    ]
+    indexes = [index for table in metadata.sorted_tables for index in table.indexes]
+    assert [str(item.name) for item in (*unique, *indexes) if sum(map(width, item.columns)) > 3072] == []

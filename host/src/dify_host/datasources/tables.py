@@ -10,7 +10,7 @@ datasource_providers = table(
     "datasource_providers",
     ref("tenant_id"),
     string("name"),
-    string("provider"),
+    string("provider", 128),
     string("plugin_id"),
     string("auth_type", 32, default="api-key"),
     long_text("encrypted_credentials"),

@@ -357,7 +357,7 @@ def datasource_providers() -> None:
         sa.Column("id", types.Id(), nullable=False),
         sa.Column("tenant_id", types.Id(), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
-        sa.Column("provider", sa.String(length=255), nullable=False),
+        sa.Column("provider", sa.String(length=128), nullable=False),
         sa.Column("plugin_id", sa.String(length=255), nullable=False),
         sa.Column("auth_type", sa.String(length=32), server_default="api-key", nullable=False),
         sa.Column("encrypted_credentials", types.LongText(), nullable=True),
