@@ -151,3 +151,10 @@ KNOWLEDGE_BODIES: Final[dict[str, Any]] = {
     "/tag-bindings/create": {"tag_ids": [SOME], "target_id": SOME, "type": "knowledge"},
     "/tag-bindings/remove": {"tag_id": SOME, "target_id": SOME, "type": "knowledge"},
 }
+
+#: The routes of one source are there under a provider's whole name, too: `organization/plugin/provider`.
+_ONE, _WHOLE = f"{SOURCES}/{{provider_id}}", f"{SOURCES}/{{organization}}/{{plugin}}/{{provider_id}}"
+KNOWLEDGE += [(method, path.replace(_ONE, _WHOLE), who) for method, path, who in KNOWLEDGE if path.startswith(_ONE)]
+KNOWLEDGE_BODIES |= {
+    path.replace(_ONE, _WHOLE): body for path, body in KNOWLEDGE_BODIES.items() if path.startswith(_ONE)
+}
