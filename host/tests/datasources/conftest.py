@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from dify_kernel.testing.memory_datasource import GOOD_KEY
+from stevedore.extension import ExtensionManager
 
 from ..console.conftest import app as app
 from ..console.conftest import browsers as browsers
@@ -36,6 +37,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (info / "entry_points.txt").write_text(OFFERS)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "plugin"))
+    # What a test before this one looked up, the loader of plugins remembers for the whole process.
+    monkeypatch.setattr(ExtensionManager, "ENTRY_POINT_CACHE", {})
 
 
 @pytest.fixture
