@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 from dify_kernel.contracts.datasource import Datasource, DatasourceProvider
-from dify_kernel.errors import BadInput, NotFound, PluginError
-from dify_kernel.forms import FormField, decode_form, form_fields, masked, needs_nothing
+from dify_kernel.errors import NotFound, PluginError
+from dify_kernel.forms import FormField, form_fields, masked, needs_nothing
 from dify_kernel.registry import Offer
 
 from dify_host.datasources.errors import DatasourceCredentialsMissing
@@ -18,13 +18,11 @@ from dify_host.datasources.tables import datasource_providers
 from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
 from dify_host.identity.credential_sets import CredentialSets, StoredCredentials
+from dify_host.identity.provider_credentials import ProviderCredentials
 from dify_host.identity.tenant_keys import TenantKeys
 from dify_host.models.pool import provider_name
 
 __all__ = ["DatasourceInfo", "DatasourceProviderInfo", "InstalledDatasources", "KeptCredentials"]
-
-DEFAULT_NAME = "API KEY 1"
-_LONGEST_NAME = 100
 
 
 class DatasourceCredentialStore(CredentialSets):
@@ -71,8 +69,10 @@ class DatasourceProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class InstalledDatasources:
+class InstalledDatasources(ProviderCredentials[DatasourceProvider]):
     """The installed providers in one workspace. Names resolve: `langgenius/x_datasource/x` and `x` are the same."""
+
+    longest_name = 100
 
     def __init__(self, db: Database, tenant: Tenant, pool: DatasourcePool, keys: TenantKeys) -> None:
         self._pool = pool
@@ -97,11 +97,8 @@ class InstalledDatasources:
 
         BadInput for an unknown or missing field, Conflict for a taken name, CredentialsValidateFailedError.
         """
-        found, key = self._pool.get(provider), provider_name(provider)
-        label = _checked_name(name) if name else await self._free_name(key)
-        decoded = decode_form(found.Credentials, credentials)
-        await found.check(decoded)
-        return await self._store.add(key, label, decoded, user_id)
+        label = self._checked_name(name) if name else await self._free_name(provider_name(provider))
+        return await self._add(provider, label, credentials, user_id)
 
     async def update_credentials(
         self,
@@ -112,23 +109,7 @@ class InstalledDatasources:
         name: str | None = None,
     ) -> None:
         """Rename a set or replace what it holds; a secret sent as `[__HIDDEN__]` stays as it is. NotFound."""
-        found, key = self._pool.get(provider), provider_name(provider)
-        decoded = None
-        if credentials is not None:
-            stored = await self._store.chosen(key, credential_id)
-            kept = await self._store.open(stored, found.Credentials) if stored else None
-            decoded = decode_form(found.Credentials, credentials, kept=kept)
-            await found.check(decoded)
-        label = None if name is None else _checked_name(name)
-        await self._store.update(key, credential_id, name=label, credentials=decoded)
-
-    async def set_default(self, provider: str, credential_id: str) -> None:
-        """Use another set where nothing names one; NotFound."""
-        await self._store.set_default(provider_name(provider), credential_id)
-
-    async def remove_credentials(self, provider: str, credential_id: str) -> None:
-        """Delete a set; NotFound."""
-        await self._store.remove(provider_name(provider), credential_id)
+        await self._update(provider, credential_id, credentials, name)
 
     # -- to read with -----------------------------------------------------------------------------------------
 
@@ -137,17 +118,8 @@ class InstalledDatasources:
 
         DatasourceNotFound, NotFound for an unknown id, DatasourceCredentialsMissing.
         """
-        found, name = self._pool.get(provider), provider_name(provider)
-        stored = await self._store.chosen(name, credential_id)
-        if stored is not None:
-            return found, await self._store.open(stored, found.Credentials)
-        if needs_nothing(found.Credentials):
-            return found, found.Credentials()
-        raise DatasourceCredentialsMissing(
-            f"The data source {name} has no credentials in this workspace.",
-            hint="Add them under data sources.",
-            provider=name,
-        )
+        found = self._pool.get(provider)
+        return found, await self._opened(found, provider_name(provider), credential_id)
 
     async def provider_of(self, credential_id: str) -> str:
         """The provider that a set of credentials is for; NotFound."""
@@ -157,6 +129,19 @@ class InstalledDatasources:
         raise NotFound("Credential not found.", hint="Choose another.", credential=credential_id)
 
     # -- inside -----------------------------------------------------------------------------------------------
+
+    def _provider(self, name: str) -> DatasourceProvider:
+        return self._pool.get(name)
+
+    async def _check(self, provider: DatasourceProvider, credentials: Any) -> None:
+        await provider.check(credentials)
+
+    def _missing(self, name: str) -> DatasourceCredentialsMissing:
+        return DatasourceCredentialsMissing(
+            f"The data source {name} has no credentials in this workspace.",
+            hint="Add them under data sources.",
+            provider=name,
+        )
 
     async def _free_name(self, provider: str) -> str:
         taken = {stored.name for stored in await self._store.list(provider)}
@@ -192,10 +177,3 @@ def _source(source: Datasource) -> DatasourceInfo:
         description=source.description,
         parameters=form_fields(source.Parameters),
     )
-
-
-def _checked_name(name: str) -> str:
-    label = name.strip() or DEFAULT_NAME
-    if len(label) > _LONGEST_NAME:
-        raise BadInput(f"The name has {len(label)} characters and may have {_LONGEST_NAME}.", field="name")
-    return label

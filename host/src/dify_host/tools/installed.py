@@ -10,13 +10,14 @@ from typing import Any, Literal
 import msgspec
 from dify_kernel.contracts.ports import FilesPort
 from dify_kernel.contracts.tool import ToolInfo, ToolMessage, ToolProvider
-from dify_kernel.errors import BadInput, PluginError
-from dify_kernel.forms import FormField, decode_form, form_fields, masked, needs_nothing
+from dify_kernel.errors import PluginError
+from dify_kernel.forms import FormField, form_fields, masked, needs_nothing
 from dify_kernel.registry import Offer
 
 from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
 from dify_host.identity.credential_sets import StoredCredentials
+from dify_host.identity.provider_credentials import DEFAULT_NAME, ProviderCredentials
 from dify_host.identity.tenant_keys import TenantKeys
 from dify_host.models.pool import provider_name
 from dify_host.tools.credentials import ToolCredentialStore
@@ -26,9 +27,6 @@ from dify_host.tools.pool import ToolPool, tool_of
 from dify_host.tools.sources import ResolvedTool
 
 __all__ = ["InstalledProvider", "InstalledTools", "ToolCredentialInfo"]
-
-DEFAULT_NAME = "API KEY 1"
-_LONGEST_NAME = 30
 
 
 class ToolCredentialInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,8 +52,10 @@ class InstalledProvider(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class InstalledTools:
+class InstalledTools(ProviderCredentials[ToolProvider]):
     """The installed families in one workspace. Names resolve: `langgenius/time/time` and `time` are the same."""
+
+    longest_name = 30
 
     def __init__(self, db: Database, tenant: Tenant, pool: ToolPool, keys: TenantKeys, files: FilesPort) -> None:
         self._pool = pool
@@ -81,10 +81,7 @@ class InstalledTools:
 
         BadInput for an unknown or missing field, Conflict for a taken name, CredentialsValidateFailedError.
         """
-        family, label = self._pool.get(provider), _checked_name(name)
-        decoded = decode_form(family.Credentials, credentials)
-        await family.validate(decoded)
-        await self._store.add(provider_name(provider), label, decoded, user_id)
+        await self._add(provider, self._checked_name(name), credentials, user_id)
         return await self.get(provider)
 
     async def update_credentials(
@@ -96,30 +93,14 @@ class InstalledTools:
         name: str | None = None,
     ) -> InstalledProvider:
         """Rename a set or replace what it holds; a secret sent as `[__HIDDEN__]` stays as it is."""
-        family, key = self._pool.get(provider), provider_name(provider)
-        decoded = None
-        if credentials is not None:
-            stored = await self._store.chosen(key, credential_id)
-            kept = await self._store.open(stored, family.Credentials) if stored else None
-            decoded = decode_form(family.Credentials, credentials, kept=kept)
-            await family.validate(decoded)
-        label = None if name is None else _checked_name(name)
-        await self._store.update(key, credential_id, name=label, credentials=decoded)
+        await self._update(provider, credential_id, credentials, name)
         return await self.get(provider)
-
-    async def set_default(self, provider: str, credential_id: str) -> None:
-        """Use another set where nothing names one; NotFound."""
-        await self._store.set_default(provider_name(provider), credential_id)
-
-    async def remove_credentials(self, provider: str, credential_id: str) -> None:
-        """Delete a set; NotFound."""
-        await self._store.remove(provider_name(provider), credential_id)
 
     async def resolve(self, provider: str, tool: str, credential_id: str | None) -> ResolvedTool:
         """A tool with the credentials of that id, else the default ones."""
         family = self._pool.get(provider)
         info = tool_of(family.tools(), tool, provider)
-        opened = await self._credentials(family, provider_name(provider), credential_id)
+        opened = await self._opened(family, provider_name(provider), credential_id)
         return ResolvedTool(info, partial(self._call, family, info, opened))
 
     async def _call(
@@ -129,13 +110,14 @@ class InstalledTools:
         async for message in family.invoke(info.name, loaded, credentials):
             yield message
 
-    async def _credentials(self, family: ToolProvider, name: str, credential_id: str | None) -> Any:
-        stored = await self._store.chosen(name, credential_id)
-        if stored is not None:
-            return await self._store.open(stored, family.Credentials)
-        if needs_nothing(family.Credentials):
-            return family.Credentials()
-        raise ToolCredentialsMissing(
+    def _provider(self, name: str) -> ToolProvider:
+        return self._pool.get(name)
+
+    async def _check(self, provider: ToolProvider, credentials: Any) -> None:
+        await provider.validate(credentials)
+
+    def _missing(self, name: str) -> ToolCredentialsMissing:
+        return ToolCredentialsMissing(
             f"The tool provider {name} has no credentials in this workspace.",
             hint="Add them under Tools.",
             provider=name,
@@ -163,10 +145,3 @@ class InstalledTools:
         return ToolCredentialInfo(
             id=stored.id, name=stored.name, is_default=stored.is_default, credentials=masked(opened)
         )
-
-
-def _checked_name(name: str) -> str:
-    label = name.strip() or DEFAULT_NAME
-    if len(label) > _LONGEST_NAME:
-        raise BadInput(f"The name has {len(label)} characters and may have {_LONGEST_NAME}.", field="name")
-    return label
