@@ -8,11 +8,12 @@ from typing import Any
 
 from dify_host.runs.api_events import ApiEvents, event_id
 from dify_host.runs.context import read_context
-from dify_kernel.graph.events import AnyEvent, NodeFinished, RunFinished
+from dify_kernel.graph.events import AnyEvent, NodeFinished, RunFinished, RunStarted
 
 from tests.faults.clients import ADDS, REPLACES, Followed, Seen
 from tests.faults.effects import Arrival
 from tests.faults.evidence import Evidence
+from tests.faults.shelves import shelf_problems
 
 __all__ = ["CHECKS", "problems", "repeated"]
 
@@ -125,6 +126,29 @@ def settled(evidence: Evidence) -> Iterator[str]:
             yield f"trigger {trigger.word or trigger.slot}: its log says {trigger.status}, its run {end and end.status}"
 
 
+def shelved(evidence: Evidence) -> Iterator[str]:
+    """Each document has one run, or none and an error; all of it is in its knowledge base once and nothing else is."""
+    runs = Counter(_document_id(events) for events in evidence.logs.values())
+    there = {(shelf.dataset_id, row.id) for shelf in evidence.shelves for row in shelf.documents}
+    for told in evidence.accepted:
+        if (told.dataset_id, told.document_id) not in there:
+            yield f"document {told.document_id}: a client was told of it, and it is not there"
+    for shelf in evidence.shelves:
+        pieces = evidence.pieces[shelf.dataset_id]
+        yield from shelf_problems(shelf, pieces)
+        for row in shelf.documents:
+            if runs[row.id] != (pieces(row.name) is not None):
+                yield f"document {row.name}: it has {runs[row.id]} runs"
+    gone = runs.keys() - {document_id for _, document_id in there} - {""}
+    yield from (f"document {document_id}: it has a run and is not there" for document_id in sorted(gone))
+
+
+def _document_id(events: list[AnyEvent]) -> str:
+    """What document a run is about; nothing where it is about none."""
+    begun = events[0]
+    return str(begun.inputs.get("sys.document_id") or "") if isinstance(begun, RunStarted) else ""
+
+
 def streams(evidence: Evidence) -> Iterator[str]:
     """Who follows a run sees each event of its log once and in order, and its whole text."""
     for followed in evidence.followed:
@@ -204,4 +228,13 @@ def _end(evidence: Evidence, run_id: str) -> RunFinished | None:
     return events[-1] if events and isinstance(events[-1], RunFinished) else None
 
 
-CHECKS: list[Callable[[Evidence], Iterator[str]]] = [numbered, kept, in_rows, unharmed, effects, settled, streams]
+CHECKS: list[Callable[[Evidence], Iterator[str]]] = [
+    numbered,
+    kept,
+    in_rows,
+    unharmed,
+    effects,
+    settled,
+    shelved,
+    streams,
+]

@@ -14,7 +14,7 @@ import msgspec
 from tests.faults.basic_apps import FaultApp
 from tests.faults.stage import Stage
 
-__all__ = ["Callers", "Followed", "Seen", "Told"]
+__all__ = ["Accepted", "Callers", "Followed", "Seen", "Told"]
 
 _AGAIN = 0.2
 #: Of a stream's events, what replaces the text so far, and what adds to it.
@@ -59,6 +59,13 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     status: str
 
 
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """A document that a caller was told of."""
+
+    dataset_id: str
+    document_id: str
+
+
 class Callers(msgspec.Struct, kw_only=True):
     """All callers of one scenario, and what they were told."""
 
@@ -68,6 +75,7 @@ class Callers(msgspec.Struct, kw_only=True):
     followed: list[Followed] = []
     told: list[Told] = []
     hooked: list[str] = []
+    accepted: list[Accepted] = []
     refused: list[str] = []
     #: Calls that have not come to an end: what they do, by their word.
     open: dict[str, str] = {}
@@ -77,7 +85,7 @@ class Callers(msgspec.Struct, kw_only=True):
     async def call(self, word: str) -> None:
         """Start one run, of an app and in a way that chance decides, and stay with it to its end."""
         self.asked += 1
-        pace = f"DELAY:{self.random.choice((5, 20, 60, 120))}"
+        pace = self.pace()
         callable_ = [app for app in self.stage.house.apps.values() if app.started_by != "schedule"]
         app = self.random.choice(callable_)
         waits, leaves = self.random.random() < 0.4, self.random.random() < 0.3
@@ -91,10 +99,36 @@ class Callers(msgspec.Struct, kw_only=True):
             await self._follow(app, word, pace, leaves=leaves)
         del self.open[word]
 
+    def pace(self) -> str:
+        """How slowly a model answers."""
+        return f"DELAY:{self.random.choice((5, 20, 60, 120))}"
+
     async def answer_form(self, token: str, comment: str) -> None:
         """Answer a form by its link; harmless when somebody has."""
         body = {"inputs": {"comment": comment}, "action": "approve"}
         await self.web.post(f"{self._api()}/api/form/human_input/{token}", json=body, timeout=10)
+
+    async def ask(self, name: str, path: str, key: str, **request: Any) -> httpx.Response | None:
+        """Ask until there is an answer; None when it is a refusal. `name` is of what is asked.
+
+        One whose connection is lost has started a run or not, and asks again; so does one that is told to.
+        """
+        headers = {"Authorization": f"Bearer {key}"}
+        while True:
+            try:
+                answer = await self.web.post(f"{self._api()}{path}", headers=headers, **request)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                await asyncio.sleep(_AGAIN)
+                continue
+            except httpx.HTTPError:
+                self.lost += 1
+                continue
+            if answer.is_success:
+                return answer
+            self.refused.append(f"{name} blocking: {answer.status_code} {answer.text[:300]}")
+            if "retry-after" not in answer.headers:
+                return None
+            await asyncio.sleep(_AGAIN)
 
     # -- ways -------------------------------------------------------------------------------------------------
 
@@ -112,29 +146,13 @@ class Callers(msgspec.Struct, kw_only=True):
             await asyncio.sleep(_AGAIN)
 
     async def _wait(self, app: FaultApp, word: str, pace: str) -> None:
-        """A caller that waits for the end.
-
-        One whose connection is lost has started a run or not, and asks again; so does one that is told to.
-        """
-        while True:
-            path, body = _request(app, word, pace, "blocking")
-            try:
-                answer = await self.web.post(f"{self._api()}{path}", json=body, headers=self._key(app))
-            except (httpx.ConnectError, httpx.ConnectTimeout):
-                await asyncio.sleep(_AGAIN)
-                continue
-            except httpx.HTTPError:
-                self.lost += 1
-                continue
-            if answer.status_code == 200:
-                told = answer.json()
-                data = told.get("data") or {}
-                self.told.append(Told(run_id=str(told["task_id"]), status=str(data.get("status", ""))))
-                return
-            self.refused.append(f"{app.name} blocking: {answer.status_code} {answer.text[:300]}")
-            if "retry-after" not in answer.headers:
-                return
-            await asyncio.sleep(_AGAIN)
+        """A caller that waits for the end."""
+        path, body = _request(app, word, pace, "blocking")
+        answer = await self.ask(app.name, path, self.stage.house.keys[app.name], json=body)
+        if answer is not None:
+            told = answer.json()
+            data = told.get("data") or {}
+            self.told.append(Told(run_id=str(told["task_id"]), status=str(data.get("status", ""))))
 
     async def _follow(self, app: FaultApp, word: str, pace: str, *, leaves: bool) -> None:
         """A reader who takes the stream up again until the run has ended; some also leave on their own.

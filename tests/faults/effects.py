@@ -10,11 +10,13 @@ from collections import Counter
 
 import msgspec
 
+from tests.faults.texts import lines_of
+
 __all__ = ["Arrival", "EffectServer"]
 
 _SECONDS = 0.15
-_BROKEN, _SHAKY, _PAPER = "/broken", "/shaky", "/paper"
-_REASONS = {200: "OK", 500: "Broken", 503: "Later"}
+_BROKEN, _SHAKY, _PAPER, _PAGE = "/broken", "/shaky", "/paper", "/page/"
+_REASONS = {200: "OK", 404: "Gone", 500: "Broken", 503: "Later"}
 _FILE = 'content-disposition: attachment; filename="paper.txt"\r\n'
 
 
@@ -29,7 +31,8 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
 class EffectServer:
     """Answers after a moment, in which its caller may die; `/shaky` refuses the first request of each key.
 
-    `/broken` always fails, `/paper` is a file. `arrivals` keeps all that have a key.
+    `/broken` always fails, `/paper` is a file, below `/page` are pages of that name, but for those that are gone.
+    `arrivals` keeps all that have a key.
     """
 
     def __init__(self) -> None:
@@ -65,11 +68,18 @@ class EffectServer:
 
     def _answer(self, path: str, key: str) -> bytes:
         refused = path == _SHAKY and self._seen[f"{path} {key}"] == 1
-        status = 500 if path == _BROKEN else 503 if refused else 200
-        body = b"the paper says so" if path == _PAPER else b"done"
+        gone = path.startswith(_PAGE) and path.endswith("gone")
+        status = 500 if path == _BROKEN else 503 if refused else 404 if gone else 200
+        body = _body(path)
         extra = _FILE if path == _PAPER else ""
         head = f"HTTP/1.1 {status} {_REASONS[status]}\r\ncontent-type: text/plain\r\n{extra}content-length: {len(body)}"
         return head.encode() + b"\r\n\r\n" + body
+
+
+def _body(path: str) -> bytes:
+    if path.startswith(_PAGE):
+        return "\n".join(lines_of(path.removeprefix(_PAGE))).encode()
+    return b"the paper says so" if path == _PAPER else b"done"
 
 
 async def _request(reader: asyncio.StreamReader) -> tuple[str, str]:

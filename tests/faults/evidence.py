@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +15,7 @@ from dify_host.db.errors import DatabaseError
 from dify_host.db.outbox import outbox
 from dify_host.human.records import WAITING
 from dify_host.human.tables import human_input_forms
+from dify_host.knowledge.tables import documents
 from dify_host.runs.tables import (
     messages,
     workflow_node_executions,
@@ -24,8 +26,9 @@ from dify_host.runs.tables import (
 )
 from dify_kernel.graph.events import AnyEvent, decode_events
 
-from tests.faults.clients import Followed, Told
+from tests.faults.clients import Accepted, Followed, Told
 from tests.faults.effects import Arrival
+from tests.faults.shelves import Shelf
 
 __all__ = [
     "Evidence",
@@ -69,7 +72,10 @@ class TriggerRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evidence(msgspec.Struct, kw_only=True):
-    """All of it. `pictures` are rows of logs as they once were: (run, seq) -> payload."""
+    """All of it. `pictures` are rows of logs as they once were: (run, seq) -> payload.
+
+    `pieces` says by the id of a knowledge base what a document of a name is cut into, see `shelf_problems`.
+    """
 
     logs: dict[str, list[AnyEvent]] = {}
     rows: dict[tuple[str, int], str] = {}
@@ -84,6 +90,9 @@ class Evidence(msgspec.Struct, kw_only=True):
     followed: list[Followed] = []
     told: list[Told] = []
     hooked: list[str] = []
+    accepted: list[Accepted] = []
+    shelves: list[Shelf] = []
+    pieces: dict[str, Callable[[str], list[str] | None]] = {}
 
 
 class Pictures:
@@ -122,6 +131,7 @@ async def unsettled(db: Database) -> dict[str, int]:
         "runs": sa.select(workflow_runs.c.id).where(workflow_runs.c.finished_at.is_(None)),
         "leases": sa.select(workflow_run_leases.c.run_id),
         "jobs": sa.select(outbox.c.id).where(outbox.c.sent_at.is_(None)),
+        "documents": sa.select(documents.c.id).where(documents.c.indexing_status.not_in(("completed", "error"))),
         "triggers": sa.select(workflow_trigger_logs.c.id).where(workflow_trigger_logs.c.status.not_in(ended)),
     }
     async with db.read() as conn:

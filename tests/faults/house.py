@@ -1,4 +1,4 @@
-"""Furnishes a workspace: the scripted models, a small knowledge base, apps with keys, a webhook."""
+"""Furnishes a workspace: the scripted models, knowledge bases, apps and pipelines with keys, a webhook."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from dify_host.workspace import Workspace
 
 from tests.faults.apps import fault_apps
 from tests.faults.basic_apps import FaultApp
+from tests.faults.pipelines import FaultPipeline, fault_pipelines
 
 __all__ = ["House", "furnish"]
 
@@ -25,12 +26,18 @@ _HANDBOOK = "A big robot has six wheels. A small one has two. Every robot is cha
 
 
 class House(msgspec.Struct, frozen=True, kw_only=True):
-    """Apps by name, their keys and ids by name, and the id in the webhook's address."""
+    """Apps and pipelines by name, the keys of apps and all ids by name, and the id in the webhook's address.
+
+    `datasets` are the ids of the pipelines' knowledge bases, by name; `dataset_key` is for all of them.
+    """
 
     apps: dict[str, FaultApp]
     keys: dict[str, str]
     ids: dict[str, str]
     webhook_id: str
+    pipelines: dict[str, FaultPipeline]
+    datasets: dict[str, str]
+    dataset_key: str
 
 
 def furnish(env: Mapping[str, str], *, effects: str, models: str) -> House:
@@ -50,9 +57,25 @@ async def _furnish(env: Mapping[str, str], effects: str, models: str) -> House:
             assert made.app_id, made.error
             ids[app.name] = made.app_id
             keys[app.name] = (await workspace.api_keys.create("app", made.app_id)).token
+        datasets, pipelines = {}, fault_pipelines(effects)
+        for pipeline in pipelines:
+            drawn = await workspace.pipelines.import_dsl(
+                pipeline.dsl, account_id=owner.id, publish=True, confirmed=True
+            )
+            assert drawn.pipeline_id, drawn.error
+            assert drawn.dataset_id
+            ids[pipeline.name], datasets[pipeline.name] = drawn.pipeline_id, drawn.dataset_id
         async with platform.db.read() as conn:
             webhook_id = (await conn.execute(sa.select(workflow_webhook_triggers.c.webhook_id))).scalar_one()
-    return House(apps={app.name: app for app in apps}, keys=keys, ids=ids, webhook_id=webhook_id)
+        return House(
+            apps={app.name: app for app in apps},
+            keys=keys,
+            ids=ids,
+            webhook_id=webhook_id,
+            pipelines={pipeline.name: pipeline for pipeline in pipelines},
+            datasets=datasets,
+            dataset_key=(await workspace.api_keys.create("dataset")).token,
+        )
 
 
 async def _knowledge(platform: Platform, workspace: Workspace, owner_id: str) -> str:

@@ -5,26 +5,24 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
 import sqlalchemy as sa
-from dify_host.db.repository import to_struct
 from dify_host.identity.setup import ensure_local_workspace
 from dify_host.knowledge.datasets import NewDataset
 from dify_host.knowledge.documents import DocumentOptions, DocumentText
-from dify_host.knowledge.records import Dataset
 from dify_host.knowledge.rules import read_rule
-from dify_host.knowledge.tables import datasets, document_segments, documents, knowledge_tasks, knowledge_turns
+from dify_host.knowledge.tables import documents, knowledge_tasks, knowledge_turns
 from dify_host.platform import Platform
 from dify_kernel.testing.openai_server import OpenAIServer
 
 from tests.e2e.running import Place, Running
 from tests.e2e.servers import rows
 from tests.faults.servers import postgres, valkey
+from tests.faults.shelves import look, shelf_problems
 from tests.faults.stage import ProcessTarget
 
 __all__ = ["Library", "Workers", "add_documents", "library", "problems", "texts", "wait_for_end"]
@@ -142,43 +140,14 @@ async def wait_for_end(there: Library, dataset_id: str, number: int, seconds: fl
 
 async def problems(there: Library, dataset_id: str, contents: Sequence[str]) -> list[str]:
     """What is wrong: documents without an end, segments and vectors that are missing, there twice, or nobody's."""
-    found: list[str] = []
     async with Platform.opened(there.place.env, role="cli") as platform:
+        [shelf] = await look(platform, [dataset_id])
         async with platform.db.read() as conn:
-            dataset = to_struct((await conn.execute(sa.select(datasets))).one(), Dataset)
-            held = (await conn.execute(sa.select(documents).where(documents.c.dataset_id == dataset_id))).all()
-            ordered = document_segments.c.document_id, document_segments.c.position
-            segments = (await conn.execute(sa.select(document_segments).order_by(*ordered))).all()
             tasks = (await conn.execute(sa.select(knowledge_tasks))).all()
             busy = (await conn.execute(sa.select(knowledge_turns).where(knowledge_turns.c.active.is_(True)))).all()
-        index = dataset.index
-        assert index is not None
-        assert index.space is not None
-        store = await platform.vectors.open(index.store)
-        records, cursor = [], None
-        while True:
-            page = await store.scan(index.space, dataset_id, cursor=cursor, limit=500)
-            records += page.records
-            if (cursor := page.cursor) is None:
-                break
-    by_document: dict[str, list[str]] = {}
-    for segment in segments:
-        by_document.setdefault(segment.document_id, []).append(segment.content)
     wanted = {f"text {at}": text.split("\n") for at, text in enumerate(contents)}
-    found += [f"document {name} is missing" for name in wanted.keys() - {row.name for row in held}]
-    for row in held:
-        if row.indexing_status == "error" and row.error:
-            continue
-        if row.indexing_status != "completed":
-            found.append(f"{row.name} is {row.indexing_status}")
-        elif by_document.get(row.id) != wanted[row.name]:
-            found.append(f"{row.name} has {by_document.get(row.id)} and not {wanted[row.name]}")
-    nodes = Counter(segment.index_node_id for segment in segments if segment.status == "completed")
-    stored = Counter(record.id for record in records)
-    found += [f"vector {node} is missing" for node in (nodes - stored)]
-    found += [f"vector {node} is nobody's" for node in (stored - nodes)]
-    texts_of = {segment.index_node_id: segment.content for segment in segments}
-    found += [f"vector {record.id} has another text" for record in records if record.text != texts_of.get(record.id)]
+    found = [f"document {name} is missing" for name in wanted.keys() - {row.name for row in shelf.documents}]
+    found += shelf_problems(shelf, wanted.get, may_fail=True)
     found += [f"task {row.purpose} of {row.target_id} is left" for row in tasks]
     found += [f"slot {row.slot} is at work with nothing to do" for row in busy]
     return found

@@ -29,6 +29,7 @@ def summary(engine: str, seed: int, outcome: Outcome, before: set[str]) -> dict[
         "asked": str(outcome.callers.asked),
         "runs": str(len(logs)),
         "ends": " ".join(f"{count} {status}" for status, count in sorted(ends.items())),
+        "documents": str(len({told.document_id for told in outcome.callers.accepted})),
         "kills": " ".join(f"{count} {kind}" for kind, count in sorted(kills.items())),
         "resumed": str(len(resumed)),
         "longest recovery": f"{recovery:.1f} s",

@@ -12,15 +12,20 @@ import msgspec
 from dify_host.db.engine import Database
 from dify_host.db.errors import DatabaseError
 from dify_host.human.links import FormLinks
+from dify_host.platform import Platform
 
 from tests.faults.clients import Callers
 from tests.faults.evidence import Evidence, Pictures, collect, open_forms, strikes, switch_schedules, unsettled
 from tests.faults.killer import Kill, Killer
+from tests.faults.shelves import Shelf, look
 from tests.faults.stage import Stage
+from tests.faults.writers import write
 
 __all__ = ["Outcome", "play"]
 
 _MINUTE = 60
+#: How many of all calls have documents made.
+_WRITE = 0.2
 
 
 class Outcome(msgspec.Struct, kw_only=True):
@@ -64,6 +69,8 @@ async def play(stage: Stage, seed: int, seconds: float, *, rate: float, drain: f
     await db.close()
     evidence.pictures, evidence.arrivals = pictures.rows, stage.effects.arrivals
     evidence.followed, evidence.told, evidence.hooked = callers.followed, callers.told, callers.hooked
+    evidence.accepted, evidence.shelves = callers.accepted, await _shelves(stage)
+    evidence.pieces = {stage.house.datasets[name]: item.pieces for name, item in stage.house.pipelines.items()}
     return Outcome(
         evidence=evidence,
         kills=killer.kills,
@@ -76,15 +83,22 @@ async def play(stage: Stage, seed: int, seconds: float, *, rate: float, drain: f
 
 
 async def _call(callers: Callers, name: str, seconds: float, rate: float) -> list[asyncio.Task[None]]:
-    """Start calls at a steady rate, big and small in turn."""
+    """Start calls of apps and of pipelines at a steady rate, big and small in turn."""
     calls: list[asyncio.Task[None]] = []
     began = time.monotonic()
     while (now := time.monotonic() - began) < seconds:
         while len(calls) < now * rate:  # also those that a busy moment kept from starting in time
             word = f"{'big' if len(calls) % 2 else 'small'} {name}n{len(calls)}"
-            calls.append(asyncio.create_task(callers.call(word)))
+            call = write(callers, word) if callers.random.random() < _WRITE else callers.call(word)
+            calls.append(asyncio.create_task(call))
         await asyncio.sleep(1 / rate)
     return calls
+
+
+async def _shelves(stage: Stage) -> list[Shelf]:
+    """The knowledge bases of the pipelines as they are now."""
+    async with Platform.opened(stage.place.env, role="cli") as platform:
+        return await look(platform, list(stage.house.datasets.values()))
 
 
 async def _answer_forms(db: Database, callers: Callers) -> None:

@@ -1,4 +1,4 @@
-"""Every kind of node that is installed is in one of the apps that are run while things die."""
+"""Every kind of node that is installed is in one of the apps and pipelines that are run while things die."""
 
 from __future__ import annotations
 
@@ -9,13 +9,7 @@ import yaml
 from dify_kernel.registry import Registry
 
 from tests.faults.apps import fault_apps
-
-#: What no app can have, or nothing can start here.
-EXCEPTIONS = {
-    "datasource": "stands in pipelines of knowledge bases, which are no apps",
-    "knowledge-index": "stands in pipelines of knowledge bases, which are no apps",
-    "trigger-plugin": "nothing delivers events of plugins",
-}
+from tests.faults.pipelines import fault_pipelines
 
 
 def kinds(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -24,15 +18,12 @@ def kinds(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield node["data"]["type"], node["data"].get("version", "1")
 
 
-def test_the_apps_have_every_kind_of_node() -> None:
+def test_the_apps_and_pipelines_have_every_kind_of_node() -> None:
     registry = Registry()
-    installed = {
-        (kind, version)
-        for kind in registry.names("nodes")
-        if kind not in EXCEPTIONS
-        for version in registry.get("nodes", kind)
-    }
-    used = {item for app in fault_apps("http://effects", "dataset") for item in kinds(yaml.safe_load(app.dsl))}
+    installed = {(kind, version) for kind in registry.names("nodes") for version in registry.get("nodes", kind)}
+    texts = [app.dsl for app in fault_apps("http://effects", "dataset")]
+    texts += [pipeline.dsl for pipeline in fault_pipelines("http://effects")]
+    used = {item for text in texts for item in kinds(yaml.safe_load(text))}
     assert used == installed
 
 
