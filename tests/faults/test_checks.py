@@ -14,9 +14,10 @@ from dify_kernel.contracts.node import RunInfo
 from dify_kernel.graph.events import AnyEvent, NodeFinished, NodeStarted, RunFinished, RunResumed, RunStarted
 
 from tests.faults.checks import expected_items, problems, repeated
-from tests.faults.clients import Followed, Seen, Told
+from tests.faults.clients import Accepted, Followed, Seen, Told
 from tests.faults.effects import Arrival
 from tests.faults.evidence import Evidence, MessageRow, RunRow, TriggerRow
+from tests.faults.shelves import DocumentRow, Shelf
 
 RUN, NODE = "run-1", "execution-1"
 
@@ -51,6 +52,7 @@ def whole() -> Evidence:
     events = log()
     seen = [Seen(item_id, name, {"answer": ""}) for item_id, name in expected_items(events)]
     text = [Seen("4-1", "message", {"answer": "one "}), Seen("4-2", "message", {"answer": "two"})]
+    events[0] = msgspec.structs.replace(events[0], inputs={"sys.document_id": "document-1"})
     rows = {(RUN, 4): "first", (RUN, 5): "second"}
     return Evidence(
         logs={RUN: events},
@@ -66,6 +68,16 @@ def whole() -> Evidence:
         ],
         told=[Told(run_id=RUN, status="succeeded")],
         hooked=["word"],
+        accepted=[Accepted(dataset_id="d", document_id="document-1")],
+        shelves=[
+            Shelf(
+                dataset_id="d",
+                documents=[document()],
+                wanted=[("vector-1", "one"), ("vector-2", "two")],
+                held=[("vector-2", "two"), ("vector-1", "one")],
+            )
+        ],
+        pieces={"d": {"tea": ["one", "two"]}.get},
     )
 
 
@@ -78,6 +90,24 @@ def test_a_request_that_was_refused_may_come_again() -> None:
     evidence = whole()
     evidence.arrivals = [Arrival(key=f"{RUN}:{NODE}", path="/shaky", at=at) for at in (5.0, 15.0)]
     assert repeated(evidence.arrivals) == 0
+
+
+def test_a_document_that_must_fail_has_a_reason_and_no_run() -> None:
+    evidence = whole()
+    evidence.pieces, evidence.accepted = {"d": {"tea": None}.get}, []
+    evidence.logs[RUN][0] = log()[0]
+    evidence.shelves = [Shelf(dataset_id="d", documents=[document(status="error", error="gone", texts=[])])]
+    assert problems(evidence) == []
+
+
+def document(**changed: Any) -> DocumentRow:
+    """A document that its run has indexed."""
+    row = DocumentRow(id="document-1", name="tea", status="completed", error=None, texts=["one", "two"])
+    return msgspec.structs.replace(row, **changed)
+
+
+def change_document(evidence: Evidence, **changed: Any) -> None:
+    evidence.shelves[0].documents = [document(**changed)]
 
 
 def gap(evidence: Evidence) -> None:
@@ -195,6 +225,61 @@ def events_in_another_order(evidence: Evidence) -> None:
     seen[0], seen[1] = seen[1], seen[0]
 
 
+def a_document_lost(evidence: Evidence) -> None:
+    evidence.accepted.append(Accepted(dataset_id="d", document_id="document-2"))
+
+
+def a_document_that_waits(evidence: Evidence) -> None:
+    change_document(evidence, status="waiting")
+
+
+def a_document_that_failed(evidence: Evidence) -> None:
+    change_document(evidence, status="error", error="lost")
+
+
+def a_document_without_a_reason(evidence: Evidence) -> None:
+    evidence.pieces = {"d": {"tea": None}.get}
+    evidence.logs[RUN][0] = log()[0]
+    evidence.shelves = [Shelf(dataset_id="d", documents=[document(status="error", texts=[])])]
+    evidence.accepted = []
+
+
+def a_document_without_a_run(evidence: Evidence) -> None:
+    evidence.shelves[0].documents.append(document(id="document-2"))
+
+
+def a_run_of_no_document(evidence: Evidence) -> None:
+    evidence.shelves[0].documents, evidence.accepted = [], []
+
+
+def a_segment_lost(evidence: Evidence) -> None:
+    change_document(evidence, texts=["one"])
+
+
+def a_segment_twice(evidence: Evidence) -> None:
+    change_document(evidence, texts=["one", "two", "two"])
+
+
+def a_segment_of_no_document(evidence: Evidence) -> None:
+    evidence.shelves[0].strays = ["segment-3"]
+
+
+def a_vector_lost(evidence: Evidence) -> None:
+    evidence.shelves[0].held.pop()
+
+
+def a_vector_twice(evidence: Evidence) -> None:
+    evidence.shelves[0].held *= 2
+
+
+def a_vector_of_nobody(evidence: Evidence) -> None:
+    evidence.shelves[0].held.append(("vector-3", "three"))
+
+
+def a_vector_of_another_text(evidence: Evidence) -> None:
+    evidence.shelves[0].held[0] = ("vector-1", "zero")
+
+
 def an_end_not_seen(evidence: Evidence) -> None:
     evidence.followed[0].seen.pop()
 
@@ -213,6 +298,9 @@ DOCTORED = [
     a_run_without_a_log, a_message_without_its_answer, a_node_without_a_row, an_effect_after_its_result,
     a_lease_left, a_job_left, a_trigger_that_runs, a_trigger_that_says_otherwise, a_webhook_lost,
     a_trigger_without_a_run, a_run_that_a_client_knows_lost, a_client_told_otherwise, an_event_not_seen,
+    a_document_lost, a_document_that_waits, a_document_that_failed, a_document_without_a_reason,
+    a_document_without_a_run, a_run_of_no_document, a_segment_lost, a_segment_twice, a_segment_of_no_document,
+    a_vector_lost, a_vector_twice, a_vector_of_nobody, a_vector_of_another_text,
     an_event_seen_twice, events_in_another_order, an_end_not_seen, a_piece_of_text_not_seen,
     a_piece_of_text_seen_twice,
 ]  # fmt: skip
