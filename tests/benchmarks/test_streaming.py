@@ -110,10 +110,11 @@ def ask_model(url: str, query: str = LONG) -> Callable[[int], Awaitable[Heard]]:
 
 
 def ask_api(api: Api, key: str, query: str = LONG) -> Callable[[int], Awaitable[Heard]]:
-    """The same chat through the platform."""
+    """The same chat through the platform, which is not to name it: that is another call of the model."""
 
     def start(number: int) -> Awaitable[Heard]:
         body: dict[str, object] = {"inputs": {}, "query": query, "user": f"u{number}", "response_mode": "streaming"}
+        body["auto_generate_name"] = False
         return listen(f"{api.url}/v1/chat-messages", key, body, api_piece)
 
     return start

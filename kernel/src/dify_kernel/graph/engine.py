@@ -89,6 +89,7 @@ class Engine:
         self.waiting: dict[str, Scope] = {}
         self._sink = sink
         self._log: RunLog = log or NullLog()
+        self._keeps = log is not None
         self._run_limits = run_limits or RunLimits()
         self._seq = self._offset = self._effect = self._durable = 0
         self._steps, self._shown_steps = self.history.steps, self.history.shown_steps
@@ -203,12 +204,12 @@ class Engine:
 
     def step(self, scope: Scope) -> int:
         """Count a node start or a further attempt, and return its number; clients see the count of those at the top."""
-        self._steps += 1
-        self._shown_steps += not scope
-        most = self._run_limits.max_steps
-        if self._steps > most:
-            self.end(RunEnded(f"Maximum execution steps exceeded: {self._steps} > {most}", "RunLimitError"))
-        return self._steps
+        self._steps = steps = self._steps + 1
+        if not scope:
+            self._shown_steps += 1
+        if steps > (most := self._run_limits.max_steps):
+            self.end(RunEnded(f"Maximum execution steps exceeded: {steps} > {most}", "RunLimitError"))
+        return steps
 
     def stop_waiting(self, scope: Scope, container: str = "") -> None:
         """What was asked inside a scope, or inside a container of that scope, needs no answer any more: it is over."""
@@ -253,7 +254,7 @@ class Engine:
         The same node of the same run and round gets the same id whoever runs it and however often: a UUID of version 8
         (RFC 9562).
         """
-        place = "/".join([f"{node_id}:{index}" for node_id, index in scope])
+        place = "/".join([f"{node_id}:{index}" for node_id, index in scope]) if scope else ""
         digest = blake2b(f"{self.run_info.run_id}/{place}".encode(), digest_size=10).hexdigest()
         return f"{digest[:8]}-{digest[8:12]}-8{digest[12:15]}-a{digest[15:18]}-"
 
@@ -261,23 +262,23 @@ class Engine:
 
     def emit(self, event: Event) -> None:
         """Number an event, log it, show it; it is of now unless it says its time."""
-        self._seq += 1
+        event.seq = self._seq = self._seq + 1
         self._offset = 0
-        event.seq, event.at = self._seq, event.at or time.time()
-        self._log.append(event)
+        if not event.at:
+            event.at = time.time()
+        if self._keeps:
+            self._log.append(event)
         self._sink(event)
 
     def node_starts(self, node: PlanNode, execution_id: str, scope: Scope) -> NodeStarted:
         """Count the start of a node and tell of it."""
         event = NodeStarted(
-            execution_id=execution_id,
-            node_id=node.id,
-            node_type=node.type,
-            title=node.title,
-            index=self.step(scope),
-            scope=scope,
-            extras=node.extras,
+            execution_id=execution_id, node_id=node.id, node_type=node.type, title=node.title, index=self.step(scope)
         )
+        if scope:
+            event.scope = scope
+        if node.extras:
+            event.extras = node.extras
         self.emit(event)
         return event
 

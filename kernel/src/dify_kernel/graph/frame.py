@@ -401,11 +401,12 @@ class Frame:
 
     def _settle(self, node: PlanNode, ctx: NodeContext, number: int, result: NodeResult, started: float) -> None:
         """Take a node's result: values, streams, edges, then its event."""
-        if result.status is _FAILED:
+        failed = result.status is _FAILED
+        if failed:
             self._apply_strategy(node, result)
+            failed = result.status is _FAILED
         if result.usage is not None:
             self._count(result.usage)
-        failed = result.status is _FAILED
         if node.body is not None:
             self.run.stop_waiting(self.scope, node.id)
         if not failed:
@@ -448,20 +449,25 @@ class Frame:
         output.node_settled(node.index)
         if output.news:
             output.pump()
-        edges = self.plan.edges
-        for edge in node.outgoing:
-            self._decide(edge, taken=not node.branching or edges[edge].handle == result.handle)
+        if node.branching:
+            edges, handle = self.plan.edges, result.handle
+            for edge in node.outgoing:
+                self._decide(edge, taken=edges[edge].handle == handle)
+        else:
+            for edge in node.outgoing:
+                self._decide(edge)
         if output.news:
             output.pump()
 
-    def _decide(self, edge: int, *, taken: bool) -> None:
+    def _decide(self, edge: int, *, taken: bool = True) -> None:
         """Settle an edge; a node whose last edge is settled starts, or is skipped with all that hangs on it."""
-        target = self.plan.edges[edge].target
+        target, pending = self.plan.edges[edge].target, self._pending
         if taken:
             self._taken[target] += 1
-            self.output.edge_taken(edge)
-        self._pending[target] -= 1
-        if self._pending[target]:
+            if self.output.uncertain:
+                self.output.edge_taken(edge)
+        pending[target] -= 1
+        if pending[target]:
             return
         if self._taken[target]:
             self._ready.append(target)

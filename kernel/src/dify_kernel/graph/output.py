@@ -122,7 +122,8 @@ class Output:
         self._pool = pool
         self._send = send
         self._certain = list(map.certain)
-        self._uncertain = len(map.pieces) + len(map.speakers) - len(map.first)
+        #: How many responses and speakers an edge may still make certain.
+        self.uncertain = len(map.pieces) + len(map.speakers) - len(map.first)
         self._settled = [False] * len(map.plan.nodes)
         self._waiting = list(map.first)
         #: Whether something has happened since the last `pump` that may let text flow.
@@ -138,11 +139,11 @@ class Output:
 
     def edge_taken(self, edge: int) -> None:
         """An edge was decided in favour; it may make responses certain."""
-        if self._uncertain:
+        if self.uncertain:
             target = self._map.plan.edges[edge].target
             if not self._certain[target]:
                 found = self._map.spread(self._certain, target)
-                self._uncertain -= len(found)
+                self.uncertain -= len(found)
                 self._waiting += found
                 self.news = True
 

@@ -26,36 +26,43 @@ def finished_event(
     frame: Frame, node: PlanNode, ctx: NodeContext, number: int, result: NodeResult, started: float
 ) -> NodeFinished:
     """The event of a settled node, with all that a replay needs to settle it again."""
-    run, now = frame.run, time.time()
-    show = run.show if frame.pool.secrets else plain
-    simple = not frame.place and result.usage is None and result.status is _SUCCEEDED
+    run, now, status, usage, outputs = frame.run, time.time(), result.status, result.usage, result.outputs
+    masks = bool(frame.pool.secrets)
+    show = run.show if masks else plain
+    # What is seldom there is put in afterwards: most nodes are small, and a run has many.
     event = NodeFinished(
         execution_id=ctx.execution_id,
         node_id=node.id,
         node_type=node.type,
         title=node.title,
         index=number,
-        scope=frame.scope,
-        inputs=show(result.inputs) if result.inputs else result.inputs,
-        process_data=show(result.process_data) if result.process_data else result.process_data,
-        outputs=show(result.outputs) if result.outputs else result.outputs,
-        metadata=result.metadata if simple else _metadata(frame, result, node),
+        outputs=show(outputs) if outputs else outputs,
         handle=result.handle,
         started_at=started,
         at=now,
         elapsed_time=now - started,
     )
-    if result.status is not _SUCCEEDED:
-        event.status = result.status.value
+    if frame.scope:
+        event.scope = frame.scope
+    if result.inputs:
+        event.inputs = show(result.inputs)
+    if result.process_data:
+        event.process_data = show(result.process_data)
+    if frame.place or usage is not None or status is not _SUCCEEDED:
+        event.metadata = _metadata(frame, result, node)
+    elif result.metadata:
+        event.metadata = result.metadata
+    if status is not _SUCCEEDED:
+        event.status = status.value
     if result.error or result.error_type:
         event.error, event.error_type = show(result.error), result.error_type
     if ctx.attempt:
         event.retries = ctx.attempt
-    if result.usage is not None:
-        event.usage = msgspec.to_builtins(result.usage)
+    if usage is not None:
+        event.usage = msgspec.to_builtins(usage)
     if result.updates:
         event.updates = [(selector, show(value)) for selector, value in result.updates]
-    if result.updates or Value in map(type, result.outputs.values()):
+    if result.updates or (outputs and Value in map(type, outputs.values())):
         event.types = _types(result)
     if node.body is not None:
         event.said = frame.output.said(node.index)
@@ -64,7 +71,7 @@ def finished_event(
         named = frame.pool.node(node.id)
         left = {name: value.data for name, value in named.items() if name not in result.outputs}
         event.left = show(left)
-    if frame.pool.secrets:
+    if masks:
         event.masked = run.masking([result.outputs, [value for _, value in result.updates], left])
     return event
 
