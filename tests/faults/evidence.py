@@ -44,6 +44,10 @@ __all__ = [
 ]
 
 
+#: Where a document stands that nothing more happens to.
+DOCUMENT_ENDS = ("completed", "error")
+
+
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `workflow_runs`."""
 
@@ -96,18 +100,28 @@ class Evidence(msgspec.Struct, kw_only=True):
 
 
 class Pictures:
-    """Takes a picture of all logs again and again, for as long as the database answers."""
+    """Takes a picture of all logs and ended documents again and again, for as long as the database answers."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self.rows: dict[tuple[str, int], str] = {}
         self.changed: list[str] = []
+        self._ended: dict[str, str] = {}
 
     async def take(self) -> None:
         """Keep what is new, and note what is another than before."""
         for key, payload in (await _log_rows(self._db)).items():
             if self.rows.setdefault(key, payload) != payload:
                 self.changed.append(f"{key[0]} {key[1]}")
+        columns = documents.c.id, documents.c.indexing_status, documents.c.error
+        async with self._db.read() as conn:
+            rows = (await conn.execute(sa.select(*columns))).all()
+        for document_id, status, error in rows:
+            if status not in DOCUMENT_ENDS and document_id not in self._ended:
+                continue
+            state = f"{status} {error or ''}"
+            if self._ended.setdefault(document_id, state) != state:
+                self.changed.append(f"document {document_id}: {self._ended[document_id]}, then {state}")
 
     async def keep_taking(self, every: float = 1.0) -> None:
         """Until cancelled."""
@@ -131,7 +145,7 @@ async def unsettled(db: Database) -> dict[str, int]:
         "runs": sa.select(workflow_runs.c.id).where(workflow_runs.c.finished_at.is_(None)),
         "leases": sa.select(workflow_run_leases.c.run_id),
         "jobs": sa.select(outbox.c.id).where(outbox.c.sent_at.is_(None)),
-        "documents": sa.select(documents.c.id).where(documents.c.indexing_status.not_in(("completed", "error"))),
+        "documents": sa.select(documents.c.id).where(documents.c.indexing_status.not_in(DOCUMENT_ENDS)),
         "triggers": sa.select(workflow_trigger_logs.c.id).where(workflow_trigger_logs.c.status.not_in(ended)),
     }
     async with db.read() as conn:
