@@ -186,7 +186,7 @@ class Waiting:
         await asyncio.Event().wait()
 
 
-async def test_a_run_that_is_stopped_leaves_a_document_that_says_so(house: House) -> None:
+async def test_a_run_that_is_let_go_leaves_the_document_to_the_one_that_goes_on(house: House) -> None:
     request = await prepared(house)
     slow = Waiting(house)
     knowledge = msgspec.structs.replace(house.knowledge, models=slow)
@@ -195,8 +195,10 @@ async def test_a_run_that_is_stopped_leaves_a_document_that_says_so(house: House
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    ended = await row(house, request.dataset_id, request.document_id)
-    assert (ended.indexing_status, ended.error) == ("error", "The run of the pipeline was stopped.")
+    left = await row(house, request.dataset_id, request.document_id)
+    assert (left.indexing_status, left.error) == ("indexing", None)
+    await port(house).index(request)
+    assert (await row(house, request.dataset_id, request.document_id)).indexing_status == "completed"
 
 
 class Pausing(Waiting):

@@ -6,7 +6,6 @@ replaces whatever this one wrote.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -43,7 +42,11 @@ class PipelineIndexer:
         self._links = Links(rows.db, rows.tenant)
 
     async def index(self, request: Indexing) -> IndexedDocument:
-        """See `KnowledgePort.index`. What goes wrong once it has begun stands in the document too."""
+        """See `KnowledgePort.index`. What goes wrong once it has begun stands in the document too.
+
+        One that is cancelled leaves the document as it is: a run that was stopped writes that with its end, and one
+        that its process lets go of is gone on with elsewhere.
+        """
         async with self._rows.db.read() as conn:
             dataset = await self._rows.dataset(conn, request.dataset_id)
             document = await self._rows.document(conn, request.dataset_id, request.document_id)
@@ -64,9 +67,6 @@ class PipelineIndexer:
             raise  # the node is run again, and the document indexed anew
         except DifyError as exc:
             await run.fail(str(exc))
-            raise
-        except asyncio.CancelledError:
-            await asyncio.shield(run.fail("The run of the pipeline was stopped."))
             raise
         return await self._result(dataset, document)
 
