@@ -14,7 +14,7 @@ from dify_host.runs.commands import StopCommand
 
 from ..console.console_house import Browser
 from ..service.service_house import House
-from .pipeline_house import Pipeline, example, made
+from .pipeline_house import Pipeline, example, made, work
 
 SCRIPT = Path(__file__).with_name("crash_work.py")
 
@@ -37,6 +37,32 @@ class Gate:
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
             await writer.drain()
         writer.close()
+
+
+class SilentModels(Gate):
+    """Models that are there, and never answer what they are asked."""
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """The list of models, or nothing."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        if head.startswith(b"GET"):
+            body = b'{"object": "list", "data": []}'
+            kind = b"content-type: application/json\r\ncontent-length: %d" % len(body)
+            writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\n%b\r\n\r\n%b" % (kind, body))
+            await writer.drain()
+        else:
+            self.called.set()
+            await reader.read()
+        writer.close()
+
+
+@pytest.fixture
+async def silent() -> AsyncIterator[SilentModels]:
+    models = SilentModels()
+    server = await asyncio.start_server(models.answer, "127.0.0.1", 0)
+    models.port = server.sockets[0].getsockname()[1]
+    yield models
+    server.close()
 
 
 @pytest.fixture
@@ -101,5 +127,25 @@ async def test_a_lost_run_that_is_stopped_leaves_its_reason(
     [run] = (await owner.ok("GET", f"{pipeline.path}/workflow-runs"))["data"]
     await platform.recovery.stop_left(StopCommand(task_id=run["id"], app_id=pipeline.id))
     await platform.recovery.sweep()
+    document = await pipeline.document(document_id)
+    assert (document.indexing_status, document.error) == ("error", "Stopped by user.")
+
+
+async def test_a_run_that_is_stopped_while_it_indexes_leaves_its_reason(
+    house: House, owner: Browser, platform: Platform, silent: SilentModels
+) -> None:
+    await house.workspace.providers.remove("openai")
+    address = f"http://127.0.0.1:{silent.port}"
+    await house.workspace.providers.add("openai", {"openai_api_key": "k", "openai_api_base": address})
+    model = {"embedding_model": "scripted-embedding", "embedding_model_provider": "openai"}
+    high = {"indexing_technique": "high_quality", "retrieval_model": {"search_method": "semantic_search", "top_k": 3}}
+    pipeline = await made(house, owner, example(index={**high, **model}), publish=True)
+    document_id = (await pipeline.run())["documents"][0]["id"]
+    working = asyncio.create_task(work(platform))
+    await asyncio.wait_for(silent.called.wait(), 60)
+    assert (await pipeline.document(document_id)).indexing_status == "indexing"
+    [run] = (await owner.ok("GET", f"{pipeline.path}/workflow-runs"))["data"]
+    await owner.ok("POST", f"{pipeline.path}/workflow-runs/tasks/{run['id']}/stop")
+    await working
     document = await pipeline.document(document_id)
     assert (document.indexing_status, document.error) == ("error", "Stopped by user.")
