@@ -26,9 +26,8 @@ def finished_event(
     frame: Frame, node: PlanNode, ctx: NodeContext, number: int, result: NodeResult, started: float
 ) -> NodeFinished:
     """The event of a settled node, with all that a replay needs to settle it again."""
-    run, now, status, usage, outputs = frame.run, time.time(), result.status, result.usage, result.outputs
-    masks = bool(frame.pool.secrets)
-    show = run.show if masks else plain
+    now, outputs = time.time(), result.outputs
+    show = frame.run.show if frame.pool.secrets else plain
     # What is seldom there is put in afterwards: most nodes are small, and a run has many.
     event = NodeFinished(
         execution_id=ctx.execution_id,
@@ -42,38 +41,47 @@ def finished_event(
         at=now,
         elapsed_time=now - started,
     )
-    if frame.scope:
-        event.scope = frame.scope
     if result.inputs:
         event.inputs = show(result.inputs)
     if result.process_data:
         event.process_data = show(result.process_data)
-    if frame.place or usage is not None or status is not _SUCCEEDED:
-        event.metadata = _metadata(frame, result, node)
+    if result.status is not _SUCCEEDED or result.usage is not None or frame.place:
+        _tell_how(event, frame, node, result)
     elif result.metadata:
         event.metadata = result.metadata
-    if status is not _SUCCEEDED:
-        event.status = status.value
-    if result.error or result.error_type:
-        event.error, event.error_type = show(result.error), result.error_type
+    if frame.scope:
+        event.scope = frame.scope
     if ctx.attempt:
         event.retries = ctx.attempt
-    if usage is not None:
-        event.usage = msgspec.to_builtins(usage)
-    if result.updates:
-        event.updates = [(selector, show(value)) for selector, value in result.updates]
     if result.updates or (outputs and Value in map(type, outputs.values())):
+        event.updates = [(selector, show(value)) for selector, value in result.updates]
         event.types = _types(result)
+    if node.body is not None or frame.shared or frame.pool.secrets:
+        _tell_values(event, frame, node, result)
+    return event
+
+
+def _tell_how(event: NodeFinished, frame: Frame, node: PlanNode, result: NodeResult) -> None:
+    """Status, error, usage, and what is told beside them."""
+    event.status = result.status.value
+    event.metadata = _metadata(frame, result, node)
+    if result.error or result.error_type:
+        event.error, event.error_type = frame.run.show(result.error), result.error_type
+    if result.usage is not None:
+        event.usage = msgspec.to_builtins(result.usage)
+
+
+def _tell_values(event: NodeFinished, frame: Frame, node: PlanNode, result: NodeResult) -> None:
+    """What a container said and left, and whether secrets are hidden in the values."""
     if node.body is not None:
         event.said = frame.output.said(node.index)
     left: dict[str, Any] = {}
     if node.index in frame.shared:
         named = frame.pool.node(node.id)
         left = {name: value.data for name, value in named.items() if name not in result.outputs}
-        event.left = show(left)
-    if masks:
-        event.masked = run.masking([result.outputs, [value for _, value in result.updates], left])
-    return event
+        event.left = frame.run.show(left)
+    if frame.pool.secrets:
+        event.masked = frame.run.masking([result.outputs, [value for _, value in result.updates], left])
 
 
 def _metadata(frame: Frame, result: NodeResult, node: PlanNode) -> dict[str, Any]:
