@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import yaml
+from dify_host.db.engine import database_now
+from dify_host.db.outbox import claim_batch, mark_sent, outbox
+from dify_host.pipelines.lost import repeat_lost_runs
 from dify_host.platform import Platform
 from dify_host.runs.commands import StopCommand
 
@@ -117,6 +121,42 @@ async def test_a_killed_run_goes_on_elsewhere(
     done = [node["node_id"] for node in nodes if node["status"] == "succeeded"]
     assert done == ["file", "extractor", "ask", "chunker", "index"]
     assert gate.calls == 2
+
+
+async def test_a_job_that_is_lost_is_sent_again_until_its_run_begins(
+    house: House, owner: Browser, platform: Platform
+) -> None:
+    pipeline = await made(house, owner, publish=True)
+    document_id = (await pipeline.run())["documents"][0]["id"]
+    lost = await lose_jobs(platform)
+    assert len(lost) == 1
+    assert await repeat_lost_runs(platform.db) == 0  # it may be on its way
+    for minutes in (5, 10, 20):  # each repetition waits twice as long
+        await age_jobs(platform, timedelta(minutes=minutes - 1))
+        assert await repeat_lost_runs(platform.db) == 0
+        await age_jobs(platform, timedelta(minutes=minutes))
+        counts = await asyncio.gather(*(repeat_lost_runs(platform.db) for _ in range(3)))
+        assert sum(counts) == 1  # whoever looks, and however often, it is sent once
+        assert await lose_jobs(platform) == lost
+    await age_jobs(platform, timedelta(days=1))
+    assert await repeat_lost_runs(platform.db) == 1
+    assert await work(platform) == ["run_pipeline"]
+    assert (await pipeline.document(document_id)).indexing_status == "completed"
+    await age_jobs(platform, timedelta(days=1))
+    assert await repeat_lost_runs(platform.db) == 0
+
+
+async def lose_jobs(platform: Platform) -> list[str]:
+    """Send what waits to a queue that loses it; returns the keys."""
+    jobs = await claim_batch(platform.db)
+    await mark_sent(platform.db, [job.id for job in jobs])
+    return [str(job.dedupe_key) for job in jobs]
+
+
+async def age_jobs(platform: Platform, age: timedelta) -> None:
+    """Let all jobs have been sent so long ago."""
+    async with platform.db.write() as conn:
+        await conn.execute(outbox.update().values(sent_at=await database_now(conn) - age))
 
 
 async def test_a_lost_run_that_is_stopped_leaves_its_reason(

@@ -26,6 +26,7 @@ from dify_host.knowledge.cached_vectors import forget_embeddings
 from dify_host.knowledge.tasks import ACTOR as INDEX_DOCUMENTS
 from dify_host.knowledge.tasks import QUEUE as KNOWLEDGE_QUEUE
 from dify_host.knowledge.tasks import wake_lost_turns
+from dify_host.pipelines.lost import repeat_lost_runs
 from dify_host.pipelines.of_datasets import QUEUE as PIPELINE_QUEUE
 from dify_host.pipelines.of_datasets import RUN_PIPELINE
 from dify_host.runs.payload_sweep import sweep_payloads as sweep
@@ -59,8 +60,9 @@ async def index_documents(platform: Platform, tenant_id: str, slot: int, turn: i
 
 
 async def wake_knowledge(platform: Platform) -> None:
-    """Send the jobs again of workspaces whose turn was lost."""
+    """Send the jobs again of workspaces whose turn was lost, and of documents whose pipeline never began."""
     await wake_lost_turns(platform.db)
+    await repeat_lost_runs(platform.db)
 
 
 async def delete_app(platform: Platform, tenant_id: str, app_id: str) -> None:

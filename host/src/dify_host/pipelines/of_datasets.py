@@ -17,7 +17,7 @@ from dify_host.pipelines.errors import PipelineNotFound
 from dify_host.pipelines.records import ExecutionLog
 from dify_host.pipelines.tables import document_pipeline_execution_logs, pipelines
 
-__all__ = ["QUEUE", "RUN_PIPELINE", "PipelinesOfDatasets", "queue_run"]
+__all__ = ["QUEUE", "RUN_PIPELINE", "PipelinesOfDatasets", "queue_run", "run_key"]
 
 #: The job that runs a pipeline over one document, and where it waits.
 RUN_PIPELINE: Final = "run_pipeline"
@@ -74,4 +74,9 @@ async def queue_run(conn: AsyncConnection, tenant_id: str, workflow_id: str, **v
     log_id = new_id()
     await conn.execute(_logs.insert().values({**values, "id": log_id}))
     args = {"tenant_id": tenant_id, "log_id": log_id, "workflow_id": workflow_id}
-    await enqueue(conn, RUN_PIPELINE, args, queue=QUEUE, key=f"{RUN_PIPELINE}:{log_id}")
+    await enqueue(conn, RUN_PIPELINE, args, queue=QUEUE, key=run_key(log_id))
+
+
+def run_key(log_id: str) -> str:
+    """The key of the job of a log."""
+    return f"{RUN_PIPELINE}:{log_id}"
