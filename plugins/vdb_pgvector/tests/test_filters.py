@@ -25,7 +25,7 @@ def ask(database):
 
         def holds(filter, metadata):
             condition, values = to_sql(DIALECT, filter)
-            row = [msgspec.json.encode(metadata).decode(), DIALECT.array(metadata_tokens(metadata))]
+            row = [msgspec.json.encode(metadata).decode(), DIALECT.tokens(metadata_tokens(metadata))]
             source = "(SELECT %s::json AS metadata, %s::uuid[] AS tokens) AS row"
             return connection.execute(f"SELECT {condition} FROM {source}", [*values, *row]).fetchone()[0]
 

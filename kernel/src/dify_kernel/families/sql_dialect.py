@@ -55,20 +55,29 @@ class Dialect(ABC):
     COLUMNS = ("partition_id", "id", "text", "metadata", "embedding", "words", "length", "tokens")
 
     always = "true"
-    #: Statements before the first table, such as the one that loads the extension.
+    #: Begins a transaction in which tables are made or removed: what keeps other processes away, where a table is not
+    #: made by one statement.
     prepare: Sequence[str] = ()
-    #: Taken in a transaction in which tables are made or removed, and held until its end.
-    lock: str
-    #: A table that exists for all, `name` with `dimension`.
-    register = "dify_vector_spaces"
     #: The cosine distance of the column to one bound vector.
     distance: str
     #: Vectors that a nearest-neighbour index takes are at most this long; 0: the engine has none.
     indexed_dimension = 0
 
     @abstractmethod
-    def create(self, table: str, dimension: int) -> list[str]:
-        """Makes the table and its indexes; nothing of it exists."""
+    def find_dimension(self, table: str) -> Condition:
+        """Finds a row with the dimension, as a number or as what `read_dimension` takes, when the table is there."""
+
+    def read_dimension(self, value: Any) -> int:
+        """The dimension from what `find_dimension` found."""
+        return int(value)
+
+    @abstractmethod
+    def create(self, table: str, dimension: int) -> list[Condition]:
+        """Makes the table and its indexes; it was not there a moment ago."""
+
+    @abstractmethod
+    def drop(self, table: str) -> list[Condition]:
+        """Removes the table."""
 
     @abstractmethod
     def upsert(self, table: str) -> str:
@@ -87,8 +96,12 @@ class Dialect(ABC):
         """What stands for a term in `words`: another thing in each partition, so that the index is narrow."""
 
     @abstractmethod
-    def array(self, values: Iterable[Any]) -> Any:
-        """The bound value of `words` or `tokens`."""
+    def words(self, words: Iterable[Any]) -> Any:
+        """The bound value of `words`."""
+
+    @abstractmethod
+    def tokens(self, tokens: Iterable[str]) -> Any:
+        """The bound value of `tokens`."""
 
     @abstractmethod
     def sharing(self, words: Sequence[Any]) -> Condition:
@@ -96,7 +109,11 @@ class Dialect(ABC):
 
     @abstractmethod
     def shared(self, words: Sequence[Any]) -> Condition:
-        """An expression with which the engine gives those of some words that it holds, each as often as it does."""
+        """An expression of which `held` reads those of some words that the record holds, each as often as it does."""
+
+    def held(self, value: Any, words: Sequence[Any]) -> Iterable[Any]:
+        """The words in the value of `shared`, and maybe others; as the engine gave it, if that is a list."""
+        return value  # type: ignore[no-any-return]
 
     @abstractmethod
     def among(self, ids: Sequence[str]) -> Condition:
@@ -136,8 +153,8 @@ class ArrayDialect(Dialect):
     off before `ON CONFLICT`, JSON functions and indexes of UUID arrays: it merges, and says of filters what tokens say.
     """
 
-    lock = "SELECT pg_advisory_xact_lock(7146033)"
-    indexed_dimension = 2000
+    #: A table that exists for all, `name` with `dimension`.
+    register = "dify_vector_spaces"
 
     def __init__(
         self,
@@ -151,24 +168,36 @@ class ArrayDialect(Dialect):
     ) -> None:
         self.distance = f"embedding <=> %s::{vector_type}"
         self.indexed_dimension = indexed_dimension
-        self.prepare = prepare
+        self.prepare = [
+            "SELECT pg_advisory_xact_lock(7146033)",
+            *prepare,
+            f"CREATE TABLE IF NOT EXISTS {self.register} (name varchar(63) PRIMARY KEY, dimension integer NOT NULL)",
+        ]
         self._vector_type = vector_type
         self._operator_class = operator_class
         self._index_options = index_options
         self._modern = modern
         self._token_type = "uuid" if modern else "text"
 
-    def create(self, table: str, dimension: int) -> list[str]:
+    def find_dimension(self, table: str) -> Condition:
+        return f"SELECT dimension FROM {self.register} WHERE name = %s", [table]  # noqa: S608 - a name that stands here
+
+    def create(self, table: str, dimension: int) -> list[Condition]:
         columns = (
             f"partition_id uuid, id uuid, text text, metadata {'json' if self._modern else 'text'} NOT NULL, embedding"
             f" {self._vector_type}({dimension}) NOT NULL, words bigint[] NOT NULL, length integer NOT NULL,"
             f" tokens {self._token_type}[] NOT NULL, PRIMARY KEY (partition_id, id)"
         )
         return [
-            f"CREATE TABLE {table} ({columns})",
-            f"CREATE INDEX {table}_words ON {table} USING gin (words)",
-            f"CREATE INDEX {table}_tokens ON {table} USING gin (tokens)",
+            (f"CREATE TABLE {table} ({columns})", []),
+            (f"CREATE INDEX {table}_words ON {table} USING gin (words)", []),
+            (f"CREATE INDEX {table}_tokens ON {table} USING gin (tokens)", []),
+            (f"INSERT INTO {self.register} VALUES (%s, %s)", [table, dimension]),  # noqa: S608
         ]
+
+    def drop(self, table: str) -> list[Condition]:
+        registered = f"DELETE FROM {self.register} WHERE name = %s"  # noqa: S608 - a name that stands here
+        return [(f"DROP TABLE IF EXISTS {table}", []), (registered, [table])]
 
     def upsert(self, table: str) -> str:
         columns = ", ".join(self.COLUMNS)
@@ -202,7 +231,14 @@ class ArrayDialect(Dialect):
         return int.from_bytes(digest, "big", signed=True)
 
     def array(self, values: Iterable[Any]) -> str:
+        """The bound value of a list of numbers, ids or tokens."""
         return f"{{{','.join(map(str, values))}}}"
+
+    def words(self, words: Iterable[Any]) -> str:
+        return self.array(words)
+
+    def tokens(self, tokens: Iterable[str]) -> str:
+        return self.array(tokens)
 
     def sharing(self, words: Sequence[Any]) -> Condition:
         return "words && %s::bigint[]", [self.array(words)]

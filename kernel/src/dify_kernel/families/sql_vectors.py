@@ -57,7 +57,8 @@ _logger = logging.getLogger(__name__)
 
 class Pool(Protocol):
     """Connections of a client. One commits each statement, or a `transaction()` at its end, and is thrown away when it
-    broke. It has `execute(sql, values)`, which gives a cursor with `fetchall`, and `cursor()` with `executemany`."""
+    broke. It has `execute(sql, values)`, which gives a cursor with `fetchall`, and `cursor()` with `executemany`.
+    After an error nothing of its transaction is left."""
 
     def connection(self) -> AbstractAsyncContextManager[Any]: ...
 
@@ -235,34 +236,26 @@ class SqlVectorStore(VectorStore):
     # -- spaces --------------------------------------------------------------------------------------------------
 
     async def _dimension(self, space: Space) -> int | None:
-        rows = await self._rows(
-            f"SELECT dimension FROM {self.dialect.register} WHERE name = %s",  # noqa: S608 - a name of the dialect
-            [_table(space)],
-        )
-        return int(rows[0][0]) if rows else None
+        rows = await self._rows(*self.dialect.find_dimension(_table(space)))
+        return self.dialect.read_dimension(rows[0][0]) if rows else None
 
     async def _make(self, space: Space) -> None:
-        table, register = _table(space), self.dialect.register
-        async with self._connected() as connection, connection.transaction():
-            await connection.execute(self.dialect.lock)
-            for statement in self.dialect.prepare:
-                await connection.execute(statement)
-            await connection.execute(
-                f"CREATE TABLE IF NOT EXISTS {register} (name varchar(63) PRIMARY KEY, dimension integer NOT NULL)"
-            )
-            cursor = await connection.execute(f"SELECT 1 FROM {register} WHERE name = %s", [table])  # noqa: S608
-            if await cursor.fetchall():  # another process was faster
-                return
-            for statement in self.dialect.create(table, space.dimension):
-                await connection.execute(statement)
-            await connection.execute(f"INSERT INTO {register} VALUES (%s, %s)", [table, space.dimension])  # noqa: S608
-
-    async def _remove(self, space: Space) -> None:
         table = _table(space)
         async with self._connected() as connection, connection.transaction():
-            await connection.execute(self.dialect.lock)
-            await connection.execute(f"DROP TABLE IF EXISTS {table}")
-            await connection.execute(f"DELETE FROM {self.dialect.register} WHERE name = %s", [table])  # noqa: S608
+            for statement in self.dialect.prepare:
+                await connection.execute(statement)
+            cursor = await connection.execute(*self.dialect.find_dimension(table))
+            if await cursor.fetchall():  # another process was faster
+                return
+            for statement, values in self.dialect.create(table, space.dimension):
+                await connection.execute(statement, values)
+
+    async def _remove(self, space: Space) -> None:
+        async with self._connected() as connection, connection.transaction():
+            for statement in self.dialect.prepare:
+                await connection.execute(statement)
+            for statement, values in self.dialect.drop(_table(space)):
+                await connection.execute(statement, values)
 
     # -- searching -------------------------------------------------------------------------------------------------
 
@@ -297,7 +290,8 @@ class SqlVectorStore(VectorStore):
             return []
         words = Bm25(query)
         for id, length, held in rows:
-            words.add_counted(str(id), length, Counter(terms[word] for word in held if word in terms))
+            found = Counter(terms[word] for word in self.dialect.held(held, list(terms)) if word in terms)
+            words.add_counted(str(id), length, found)
         ((documents,),) = await self._rows(
             f"SELECT count(*) FROM {table} WHERE partition_id = %s",  # noqa: S608
             [key],
@@ -349,9 +343,9 @@ class SqlVectorStore(VectorStore):
             record.text,
             msgspec.json.encode(record.metadata).decode(),
             dialect.vector(unit(record.vector)),
-            dialect.array(words),
+            dialect.words(words),
             len(words),
-            dialect.array(metadata_tokens(record.metadata)),
+            dialect.tokens(metadata_tokens(record.metadata)),
         )
 
     def _record(self, row: Sequence[Any]) -> Record:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from dify_kernel.families.sql_array_store import DatabaseSettings
+from dify_kernel.families.sql_settings import DatabaseSettings
 from dify_kernel.settings import Doc
 
 __all__ = ["VastbaseSettings"]

@@ -1,0 +1,131 @@
+"""The store of every engine with the MySQL protocol: `SqlVectorStore` over pools of a client that plugins bring.
+
+The client is a module with `create_pool`, and errors that hold a number and its message, and have `sqlstate`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from dify_kernel.errors import StoreUnavailable
+from dify_kernel.families.sql_faults import Fault
+from dify_kernel.families.sql_settings import WAIT, DatabaseSettings
+from dify_kernel.families.sql_vectors import Pool, SqlVectorStore
+
+__all__ = ["TextVectorStore"]
+
+#: Numbers of errors that engines give with a state that says less: who is refused, what is not permitted, what passes.
+_STATES = {1045: "28000", 1044: "42501", 1142: "42501", 1227: "42501", 1040: "53300", 1203: "53300", 1205: "40001"}
+_PACKET = 16 * 1024 * 1024
+#: Seconds that a statement may take: deleting a large knowledge base takes minutes.
+_LONGEST = 600
+
+
+class TextVectorStore(SqlVectorStore):
+    """Records in an engine without arrays; a plugin gives its name, the prefix of its settings, and the client."""
+
+    name: ClassVar[str]
+    prefix: ClassVar[str]
+    #: What each new connection is told first. The mode of SQL decides how values are quoted.
+    session: ClassVar[str] = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES'"
+    #: The states of errors that the engine alone has, by their numbers.
+    states: ClassVar[Mapping[int, str]] = MappingProxyType({})
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        super().__init__()
+        self._address = settings
+
+    @abstractmethod
+    def client(self) -> Any:
+        """Import the client; called in a thread."""
+
+    def options(self) -> dict[str, Any]:
+        """What the client is told beside the address and the credentials."""
+        return {}
+
+    async def connect(self) -> Pool:
+        client = await asyncio.to_thread(self.client)
+        address = self._address
+        # A host that is a path is the socket of a server on this machine.
+        socket = {"unix_socket": address.host} if address.host.startswith("/") else {"host": address.host}
+        pool = await client.create_pool(
+            minsize=address.min_connection,
+            maxsize=max(address.min_connection, address.max_connection),
+            **socket,
+            port=address.port,
+            user=address.user,
+            password=address.password.reveal(),
+            db=address.database,
+            charset="utf8mb4",
+            autocommit=True,
+            connect_timeout=WAIT,
+            read_timeout=_LONGEST,
+            init_command=self.session,
+            max_allowed_packet=_PACKET,
+            program_name="dify",
+            **self.options(),
+        )
+        return _Connections(pool)
+
+    def fault(self, exc: Exception) -> Fault | None:
+        broken = isinstance(exc, OSError | EOFError)
+        if not broken and not hasattr(exc, "sqlstate"):
+            return None
+        address = self._address
+        server = f"{self.name} at {address.host}" + ("" if address.host.startswith("/") else f":{address.port}")
+        number = exc.args[0] if exc.args and isinstance(exc.args[0], int) else 0
+        state = "" if broken else self.states.get(number) or _STATES.get(number) or getattr(exc, "sqlstate", "") or ""
+        hint = f"Check {self.prefix}HOST and {self.prefix}PORT, and that it runs."
+        if state.startswith(("28", "42")):
+            names = ", ".join(self.prefix + name for name in ("USER", "PASSWORD"))
+            hint = f"Check {names} and {self.prefix}DATABASE, and what the user may do."
+        return Fault(state, str(exc.args[-1]) if exc.args else type(exc).__name__, server, hint)
+
+
+class _Connections:
+    """The client's pool as the family uses it: a connection that saw an error is closed, with all it held."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[_Connection]:
+        try:
+            raw = await self._pool.acquire()
+        except RuntimeError as exc:
+            raise StoreUnavailable("The vector store is not open.", hint="Call open first.") from exc
+        try:
+            yield _Connection(raw)
+        except BaseException:
+            raw.close()
+            raise
+        finally:
+            await self._pool.release(raw)
+
+    async def close(self) -> None:
+        self._pool.terminate()
+        await self._pool.wait_closed()
+
+
+class _Connection:
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    async def execute(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        cursor = self._raw.cursor()
+        await cursor.execute(sql, tuple(values) or None)
+        return cursor
+
+    def cursor(self) -> Any:
+        return self._raw.cursor()
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        await self._raw.begin()
+        yield
+        await self._raw.commit()
