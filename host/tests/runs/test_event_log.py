@@ -15,7 +15,7 @@ from dify_host.db.types import new_id, utc_now
 from dify_host.db.writer import BatchWriter
 from dify_host.runs.event_log import SqlRunLog, SqlRunLogStore
 from dify_host.runs.tables import saved_messages, workflow_run_events, workflow_run_leases
-from dify_kernel.errors import LogError, RunFenced
+from dify_kernel.errors import Conflict, LogError, RunFenced
 from dify_kernel.graph.events import (
     AgentLogged,
     Event,
@@ -342,6 +342,25 @@ async def test_a_run_that_is_let_go_can_be_taken_at_once(store: SqlRunLogStore) 
 
 
 # -- leases ----------------------------------------------------------------------------------------------------------
+
+
+async def test_who_starts_a_run_that_another_has_begun_takes_nothing_from_it(
+    store: SqlRunLogStore, database: Database
+) -> None:
+    mine = store.create(run_id := new_id(), "me")
+    mine.append(started(1))
+    await mine.flush()
+    held = await lease_of(database, run_id)
+    late = store.create(run_id, "you")
+    late.append(started(1))
+    with pytest.raises(Conflict):
+        await late.flush()
+    late.release()
+    await late.flush()
+    assert await lease_of(database, run_id) == held
+    mine.append(started(2))
+    await mine.flush()
+    assert await seqs(store, run_id) == [1, 2]
 
 
 async def test_leases_live_as_long_as_their_runs(store: SqlRunLogStore, database: Database) -> None:

@@ -17,7 +17,7 @@ from dify_host.apps.records import Variable
 from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id, utc_now
-from dify_host.db.writer import BatchWriter
+from dify_host.db.writer import BatchWriter, Group
 from dify_host.identity.accounts import insert_account
 from dify_host.identity.workspaces import insert_workspace
 from dify_host.platform import Platform
@@ -32,7 +32,7 @@ from dify_host.runs.tables import (
     workflow_run_leases,
     workflow_runs,
 )
-from dify_kernel.errors import LogError, RunFenced
+from dify_kernel.errors import DifyError, LogError, RunFenced
 from dify_kernel.graph.events import NodeFinished, RunFinished, RunResumed
 from dify_kernel.testing.openai_server import OpenAIServer
 
@@ -113,6 +113,28 @@ async def test_a_lost_run_goes_on_in_another_process(house: RunHouse, other: Run
     assert await house.store.load(run_id) == events
     with pytest.raises(LogError):
         (await house.store.open(run_id, "late")).append(RunFinished(seq=len(events) + 1, status="succeeded"))
+
+
+async def test_a_run_that_several_begin_stays_with_the_first(
+    house: RunHouse, other: RunHouse, bus: redis.Redis
+) -> None:
+    house.models.gate.clear()
+    program, app, run_id = house.workflow(chat_graph()), await house.app("advanced-chat"), new_id()
+    wanted = {"query": "REPLY:long text", "run_id": run_id}
+    started = await house.start(program, app, **wanted)
+    await house.until(started.handle.text)
+    await house.row(workflow_run_leases)
+    with pytest.raises(RunFenced):
+        await house.start(program, app, **wanted)
+    late = await other.start(program, app, **wanted)
+    with pytest.raises(DifyError):
+        await late.handle.wait()
+    await house.writer.put(Group())  # what it wrote at its end is there now
+    assert await other.recovery(bus).sweep() == 0
+    house.models.gate.set()
+    assert (await started.handle.wait()).status == "succeeded"
+    events = await ended(house, run_id)
+    assert not any(isinstance(event, RunResumed) for event in events)
 
 
 async def test_the_message_of_a_basic_app_goes_on(house: RunHouse, other: RunHouse, bus: redis.Redis) -> None:

@@ -72,7 +72,7 @@ class SqlRunLogStore(RunLogStore):
         Only with its workspace can large values leave the database.
         """
         ttl = self._ttl if ttl is None else ttl
-        log = SqlRunLog(self, run_id, token=1, last=0, ended=False)
+        log = SqlRunLog(self, run_id, token=1, last=0, ended=False, owner=owner)
         log.serve(tenant_id)
         row = {"run_id": run_id, "owner": owner, "token": 1, "expires_at": self.leases.until(ttl)}
         log.group.insert(workflow_run_leases, row)
@@ -177,9 +177,10 @@ class SqlRunLog:
         ended: bool,
         held: bool = False,
         referred: Sequence[str] = (),
+        owner: str = "",
     ) -> None:
         self._leases, self._payloads = store.leases, store.payloads
-        self._run_id, self._token = run_id, token
+        self._run_id, self._token, self._owner = run_id, token, owner
         self._last, self._ended = last, ended
         self._written: asyncio.Future[None] | None = None
         self._fresh: list[bytes] = []
@@ -314,6 +315,8 @@ class SqlRunLog:
     def _lease(self, **values: Any) -> sa.Update:
         leases = workflow_run_leases
         mine = sa.and_(leases.c.run_id == self._run_id, leases.c.token == self._token)
+        if self._owner:  # every run begins with the same token, also one that another process has begun before
+            mine = sa.and_(mine, leases.c.owner == self._owner)
         return sa.update(leases).where(mine).values(**values)
 
     def _check(self, before: asyncio.Future[None] | None, conn: sa.Connection) -> Claim | None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 from dify_kernel.contracts.node import Limits, RunInfo
 from dify_kernel.contracts.ports import Ports
-from dify_kernel.errors import BadInput, DifyError, NotFound, PlatformUnavailable
+from dify_kernel.errors import BadInput, DifyError, NotFound, PlatformUnavailable, RunFenced
 from dify_kernel.graph.engine import Engine, RunLimits, RunOutcome
 from dify_kernel.graph.events import Event, NodeFinished, RunFinished, RunPaused, RunStarted, StreamChunk
 from dify_kernel.graph.inputs import prepare_inputs
@@ -122,7 +122,8 @@ class RunService:
         """Check the inputs, write nothing, begin to run; the run lives on without its caller.
 
         `adopted` are results of an earlier run of the version, which are not worked out again. Raises BadInput for
-        inputs that do not fit, NotFound for a conversation of somebody else, TooManyRequests.
+        inputs that do not fit, NotFound for a conversation of somebody else, TooManyRequests, RunFenced for a run that
+        this process has begun already.
         """
         inputs = prepare_inputs(program.form, request.inputs)
         run_id, most = request.run_id or new_id(), self._most(request.app)
@@ -174,6 +175,8 @@ class RunService:
         )
         started = self._started(context, created_at, check)
         rows = self._rows(context, variables, missing, started.handle, program.graph)
+        if run_id in self._handles:
+            raise RunFenced(f"Run {run_id} is under way here.", run_id=run_id)
         created = self._log_store.create(run.run_id, self._owner, tenant_id=run.tenant_id)
         log = _recorded(created, rows, started)
         engine = self._engine(started.handle, program, pool, log, request.creator)
