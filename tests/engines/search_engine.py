@@ -43,6 +43,9 @@ class Cluster:
         self.kept.write_bytes(pickle.dumps(self.indexes))
 
     def answer(self, method: str, path: str, params: dict[str, str], body: bytes, kind: str) -> Answer:
+        if (method, path) == ("GET", "/"):
+            known(params)
+            return 200, {"version": {"distribution": "opensearch", "number": "2.19.1"}}
         name, _, action = path.strip("/").partition("/")
         if not NAME.fullmatch(name):
             raise Refused(400, "invalid_index_name_exception", f"Invalid index name [{name}]")

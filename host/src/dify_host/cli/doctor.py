@@ -12,8 +12,10 @@ import click
 from dify_kernel.errors import DifyError
 
 from dify_host.cli.call import Call, takes_call
+from dify_host.cli.round_trips import ChecksFailed, check_version, try_storage, try_vector_store
 
 if TYPE_CHECKING:
+    from dify_kernel.contracts.vector import EngineVersion
     from dify_kernel.registry import Registry
 
     from dify_host.settings import HostSettings
@@ -22,6 +24,8 @@ __all__ = ["Check", "doctor"]
 
 _CHECK_SECONDS = 30.0
 _LITTLE_SPACE = 1 << 30
+_DATABASES = {"sqlite": ">=3.35", "postgresql": ">=13", "mysql": ">=8.0", "mariadb": ">=10.6"}
+_QUEUES = ">=6.2"
 
 
 class Check:
@@ -44,12 +48,6 @@ class Check:
             self.found, self.advice = f"no answer within {_CHECK_SECONDS:g} s", self._advice
         except Exception as exc:  # a check reports whatever is wrong, that is what it is for
             self.found, self.advice = f"{type(exc).__name__}: {exc}", self._advice
-
-
-class ChecksFailed(DifyError):
-    """Something of the installation does not work."""
-
-    code = "checks_failed"
 
 
 @click.command()
@@ -116,17 +114,33 @@ async def _disk_space(settings: HostSettings) -> str:
 
 async def _database(settings: HostSettings) -> str:
     from dify_host.db import migrate
-    from dify_host.db.engine import driver_url
 
     differences = await migrate.check(settings.database)
     if differences:
         shown = "; ".join(differences[:5])
         raise ChecksFailed(f"{len(differences)} differences: {shown}.", hint="Run `dify db upgrade`.")
-    return f"{driver_url(settings.database)[0]} at {migrate.head()}"
+    return f"{check_version(await _database_version(settings))}, at {migrate.head()}"
+
+
+async def _database_version(settings: HostSettings) -> EngineVersion:
+    from dify_kernel.contracts.vector import EngineVersion
+
+    from dify_host.db.engine import Database
+
+    db = Database(settings.database)
+    try:
+        async with db.read() as conn:
+            dialect = conn.dialect
+            name = "mariadb" if getattr(dialect, "is_mariadb", False) else dialect.name
+            version = ".".join(str(part) for part in dialect.server_version_info or ())
+    finally:
+        await db.close()
+    return EngineVersion(name=name, version=version, supported=_DATABASES[name])
 
 
 async def _redis(settings: HostSettings) -> str:
     import redis.asyncio as redis
+    from dify_kernel.contracts.vector import EngineVersion
 
     from dify_host.jobs.broker import workers_answer
     from dify_host.jobs.embedded import ensure_running, redis_url
@@ -134,12 +148,15 @@ async def _redis(settings: HostSettings) -> str:
     server = await asyncio.to_thread(ensure_running, settings)
     try:
         async with redis.Redis.from_url(redis_url(settings)) as client:
-            version = (await client.info("server")).get("redis_version", "?")
+            told = await client.info("server")
+            name = str(told.get("server_name", "redis"))
+            version = str(told.get(f"{name}_version") or told.get("redis_version", ""))
+            found = check_version(EngineVersion(name=name, version=version, supported=_QUEUES))
             workers = "a worker answers" if await workers_answer(client) else "no worker answers now"
     finally:
         if server is not None:
             await asyncio.to_thread(server.close)
-    return f"{'embedded' if server else settings.redis_host}, version {version}, {workers}"
+    return f"{found}, {'embedded' if server else settings.redis_host}, {workers}"
 
 
 async def _indexing(settings: HostSettings) -> str:
@@ -160,43 +177,13 @@ async def _indexing(settings: HostSettings) -> str:
 
 
 async def _storage(call: Call, registry: Registry, settings: HostSettings) -> str:
-    from dify_host.db.types import new_id
-
     storage = registry.get("storage", settings.storage_type).build(call.env)
-    await storage.open()
-    key, data = f"doctor/{new_id()}", b"probe"
-    try:
-        await storage.save(key, data)
-        try:
-            if await storage.load(key) != data:
-                raise ChecksFailed("What was read is not what was written.")
-        finally:
-            await storage.delete(key)
-    finally:
-        await storage.close()
-    return f"{settings.storage_type}: written, read, deleted"
+    return f"{settings.storage_type}: {await try_storage(storage)}"
 
 
 async def _vectors(call: Call, registry: Registry, settings: HostSettings) -> str:
-    from dify_kernel.contracts.vector import Record, Space
-
-    from dify_host.db.types import new_id
-
     store = registry.get("vdb", settings.vector_store).build(call.env)
-    await store.open()
-    space, partition, record_id = Space("dify_doctor", 3), new_id(), new_id()
-    try:
-        await store.create(space)
-        try:
-            await store.upsert(space, partition, [Record(id=record_id, text="probe", vector=[1.0, 0.0, 0.0])])
-            hits = await store.search(space, partition, [1.0, 0.0, 0.0], top_k=1)
-            if [hit.id for hit in hits] != [record_id]:
-                raise ChecksFailed("What was written is not found.")
-        finally:
-            await store.drop(space)
-    finally:
-        await store.close()
-    return f"{settings.vector_store}: written, found, dropped"
+    return f"{settings.vector_store}: {await try_vector_store(store)}"
 
 
 async def _sandbox(settings: HostSettings) -> str:

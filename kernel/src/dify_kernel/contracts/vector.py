@@ -7,6 +7,7 @@ store must check and compute the same way is in `vector_rules`.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -19,6 +20,7 @@ __all__ = [
     "MAX_TEXT_BYTES",
     "And",
     "Compare",
+    "EngineVersion",
     "Exists",
     "Filter",
     "Hit",
@@ -137,6 +139,21 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str | None = None
 
 
+class EngineVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """What answers behind a store. `version` is as the engine says it, empty when it is not there at all; `supported`
+    are the versions that the store is made for, as a specifier set (PEP 440), such as `>=1.9,<3`."""
+
+    name: str
+    version: str
+    supported: str
+
+    @property
+    def release(self) -> str:
+        """The numbers with dots in the version: `2.6.1` of `v2.6.1-rc1`."""
+        found = re.search(r"\d+(?:\.\d+)*", self.version)
+        return found[0] if found else ""
+
+
 class VectorStore(ABC):
     """One opened vector store. Every method may be called concurrently from one event loop.
 
@@ -159,6 +176,10 @@ class VectorStore(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Release everything. Closing twice, or before opening, is harmless."""
+
+    async def version(self) -> EngineVersion | None:
+        """What answers, asked each time, on an opened store; None for an engine that does not tell."""
+        return None
 
     @abstractmethod
     async def create(self, space: Space) -> None:

@@ -17,7 +17,17 @@ from typing import Any, ClassVar, Protocol
 import msgspec
 
 from dify_kernel.contracts.lexical import query_terms
-from dify_kernel.contracts.vector import Filter, Hit, Metadata, Page, Record, Space, VectorCapabilities, VectorStore
+from dify_kernel.contracts.vector import (
+    EngineVersion,
+    Filter,
+    Hit,
+    Metadata,
+    Page,
+    Record,
+    Space,
+    VectorCapabilities,
+    VectorStore,
+)
 from dify_kernel.contracts.vector_exact import full_text_pages, fused, over_fetch, pages, ranked, search_pages
 from dify_kernel.contracts.vector_fit import native_name
 from dify_kernel.contracts.vector_rules import (
@@ -108,6 +118,8 @@ class SearchEngineStore(VectorStore):
     """The variable of the address."""
     credentials: str
     """The variables of the credentials."""
+    supported: ClassVar[str] = ""
+    """Versions of the engine that the store is made for; nothing is asked where none are said."""
 
     def __init__(self) -> None:
         self._opened: Engine | None = None
@@ -134,6 +146,17 @@ class SearchEngineStore(VectorStore):
         await asyncio.gather(*self._running, return_exceptions=True)
         if engine is not None:
             await engine.close()
+
+    async def version(self) -> EngineVersion | None:
+        self._engine()
+        if not self.supported:
+            return None
+        status, answer = await self._request("GET", "/")
+        if status >= 400:
+            raise self._fault(status, answer)
+        told = answer.get("version", {}) if isinstance(answer, dict) else {}
+        name = told.get("distribution", "elasticsearch")
+        return EngineVersion(name=str(name), version=str(told.get("number", "")), supported=self.supported)
 
     # -- spaces ------------------------------------------------------------------------------------------------
 

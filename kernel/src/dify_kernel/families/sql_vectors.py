@@ -21,7 +21,17 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import msgspec
 
 from dify_kernel.contracts.lexical import Bm25, query_terms, text_terms
-from dify_kernel.contracts.vector import Filter, Hit, Metadata, Page, Record, Space, VectorCapabilities, VectorStore
+from dify_kernel.contracts.vector import (
+    EngineVersion,
+    Filter,
+    Hit,
+    Metadata,
+    Page,
+    Record,
+    Space,
+    VectorCapabilities,
+    VectorStore,
+)
 from dify_kernel.contracts.vector_exact import fused, narrow
 from dify_kernel.contracts.vector_fit import native_name
 from dify_kernel.contracts.vector_rules import (
@@ -71,6 +81,11 @@ class SqlVectorStore(VectorStore):
     capabilities: ClassVar[VectorCapabilities] = VectorCapabilities(full_text=True, hybrid=True, max_dimension=16_000)
     dialect: Dialect
     large: int = LARGE
+    #: What has a version, how it is asked for (one row of one column), and the versions that the store is made for;
+    #: without the last, nothing is asked.
+    versioned: ClassVar[str] = ""
+    asks_version: ClassVar[str] = "SELECT version()"
+    supported: ClassVar[str] = ""
 
     def __init__(self) -> None:
         self._pool: Pool | None = None
@@ -106,6 +121,13 @@ class SqlVectorStore(VectorStore):
         await asyncio.gather(*tasks, return_exceptions=True)
         if pool is not None:
             await pool.close()
+
+    async def version(self) -> EngineVersion | None:
+        self._connected()
+        if not self.supported:
+            return None
+        rows = await self._rows(self.asks_version, [])
+        return EngineVersion(name=self.versioned, version=str(rows[0][0]) if rows else "", supported=self.supported)
 
     async def create(self, space: Space) -> None:
         check_space(space, self.capabilities.max_dimension)

@@ -8,7 +8,16 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from dify_kernel.contracts.lexical import bm25
-from dify_kernel.contracts.vector import Filter, Hit, Page, Record, Space, VectorCapabilities, VectorStore
+from dify_kernel.contracts.vector import (
+    EngineVersion,
+    Filter,
+    Hit,
+    Page,
+    Record,
+    Space,
+    VectorCapabilities,
+    VectorStore,
+)
 from dify_kernel.contracts.vector_rules import (
     check_filter,
     check_limit,
@@ -41,6 +50,10 @@ class MemoryVectorStore(VectorStore):
 
     async def close(self) -> None:
         self._open = False
+
+    async def version(self) -> EngineVersion | None:
+        await self._ready()
+        return EngineVersion(name="memory", version="1.0", supported=">=1")
 
     async def create(self, space: Space) -> None:
         await self._ready()

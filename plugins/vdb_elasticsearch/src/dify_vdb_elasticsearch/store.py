@@ -19,6 +19,7 @@ class ElasticsearchVectorStore(SearchEngineStore):
 
     capabilities: ClassVar[VectorCapabilities] = VectorCapabilities(full_text=True, hybrid=True, max_dimension=4096)
     dialect: Dialect = ElasticsearchDialect()
+    supported = ">=8.0"
 
     def __init__(self, settings: ElasticsearchSettings) -> None:
         super().__init__()

@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dify_kernel.contracts.lexical import query_terms
-from dify_kernel.contracts.vector import Filter, Hit, Page, Record, Space, VectorCapabilities, VectorStore
+from dify_kernel.contracts.vector import (
+    EngineVersion,
+    Filter,
+    Hit,
+    Page,
+    Record,
+    Space,
+    VectorCapabilities,
+    VectorStore,
+)
 from dify_kernel.contracts.vector_exact import fused, over_fetch
 from dify_kernel.contracts.vector_fit import native_name
 from dify_kernel.contracts.vector_rules import (
@@ -82,6 +91,10 @@ class LancedbVectorStore(VectorStore):
         connection, self._opened = self._opened, None
         if connection is not None:
             connection.close()  # type: ignore[no-untyped-call]
+
+    async def version(self) -> EngineVersion | None:
+        await self._call(self._connection.list_tables(limit=1))
+        return EngineVersion(name="LanceDB", version=str(self._vendor.__version__), supported=">=0.30")
 
     async def create(self, space: Space) -> None:
         check_space(space, self.capabilities.max_dimension)

@@ -11,7 +11,16 @@ from typing import Any, ClassVar
 
 from dify_kernel.contracts.lexical import Bm25
 from dify_kernel.contracts.threads import Blocking
-from dify_kernel.contracts.vector import Filter, Hit, Page, Record, Space, VectorCapabilities, VectorStore
+from dify_kernel.contracts.vector import (
+    EngineVersion,
+    Filter,
+    Hit,
+    Page,
+    Record,
+    Space,
+    VectorCapabilities,
+    VectorStore,
+)
 from dify_kernel.contracts.vector_exact import full_text_pages, fused, over_fetch, pages, search_pages
 from dify_kernel.contracts.vector_fit import native_name
 from dify_kernel.contracts.vector_rules import (
@@ -96,6 +105,16 @@ class MilvusVectorStore(VectorStore):
         if client is not None and threads is not None:
             await threads.run(client.close)
             threads.close()
+
+    async def version(self) -> EngineVersion | None:
+        client = self._client
+        try:
+            told = str(await self._run(client.get_server_version))
+        except Exception as exc:
+            raise translated(exc, self._settings) from None
+        if self._settings.local:
+            return EngineVersion(name="Milvus Lite", version=told, supported=">=3")
+        return EngineVersion(name="Milvus", version=told, supported=">=2.5")
 
     async def create(self, space: Space) -> None:
         check_space(space, self.capabilities.max_dimension)

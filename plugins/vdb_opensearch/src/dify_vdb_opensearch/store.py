@@ -20,6 +20,7 @@ class OpenSearchVectorStore(SearchEngineStore):
     capabilities: ClassVar[VectorCapabilities] = VectorCapabilities(full_text=True, hybrid=True, max_dimension=16_000)
     dialect: Dialect = OpenSearchDialect()
     setting = "OPENSEARCH_HOST"
+    supported = ">=2.9"
 
     def __init__(self, settings: OpenSearchSettings) -> None:
         super().__init__()

@@ -15,6 +15,11 @@ class PgvectorStore(ArrayVectorStore):
 
     name = "PostgreSQL"
     prefix = "PGVECTOR_"
+    versioned = "pgvector"
+    asks_version = (
+        "SELECT coalesce(installed_version, default_version) FROM pg_available_extensions WHERE name = 'vector'"
+    )
+    supported = ">=0.8"
     #: An index goes on until enough rows pass the filter; short queries gain nothing from being compiled.
     session = "SET hnsw.iterative_scan = strict_order; SET hnsw.ef_search = 100; SET jit = off"
     dialect = ArrayDialect(prepare=["CREATE EXTENSION IF NOT EXISTS vector"])

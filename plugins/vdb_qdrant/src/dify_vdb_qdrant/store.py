@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from dify_kernel.contracts.vector import Filter, Hit, Page, Record, Space, VectorCapabilities, VectorStore
+from dify_kernel.contracts.vector import EngineVersion, Filter, Hit, Page, Record, Space, VectorCapabilities, VectorStore
 from dify_kernel.contracts.vector_exact import fused, narrow
 from dify_kernel.contracts.vector_rules import (
     check_filter,
@@ -85,6 +85,10 @@ class QdrantVectorStore(VectorStore):
         client, self._opened = self._opened, None
         if client is not None:
             await client.close()
+
+    async def version(self) -> EngineVersion | None:
+        told = await self._call(self._client.info())
+        return EngineVersion(name="Qdrant", version=told.version, supported=">=1.11")
 
     async def create(self, space: Space) -> None:
         check_space(space, self.capabilities.max_dimension)

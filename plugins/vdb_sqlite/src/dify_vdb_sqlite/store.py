@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
 from dify_kernel.contracts.threads import Blocking
-from dify_kernel.contracts.vector import Filter, Hit, Page, Record, Space, VectorCapabilities, VectorStore
+from dify_kernel.contracts.vector import (
+    EngineVersion,
+    Filter,
+    Hit,
+    Page,
+    Record,
+    Space,
+    VectorCapabilities,
+    VectorStore,
+)
 from dify_kernel.contracts.vector_rules import (
     check_filter,
     check_limit,
@@ -78,6 +87,10 @@ class SqliteVectorStore(VectorStore):
         if threads is not None and database is not None:
             database.close()
             threads.close()
+
+    async def version(self) -> EngineVersion | None:
+        ((told,),) = await self._read(_rows, "SELECT sqlite_version()")
+        return EngineVersion(name="SQLite", version=told, supported=">=3.45")
 
     async def create(self, space: Space) -> None:
         check_space(space, self.capabilities.max_dimension)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dify_kernel.contracts.vector import EngineVersion
 from dify_kernel.errors import StoreUnavailable
 from dify_kernel.testing.broken_vector.register import caught_by
 from dify_kernel.testing.memory_vector import MemoryVectorStore
 
-__all__ = ["Away", "NeverFindsItsServerAgain", "caused"]
+__all__ = ["Away", "IsMadeForAnotherEngine", "NeverFindsItsServerAgain", "caused"]
 
 
 # -- around the server ---------------------------------------------------------------------------------------------
@@ -37,3 +38,9 @@ class NeverFindsItsServerAgain(MemoryVectorStore):
         await super()._ready()
         if self.gone:
             raise StoreUnavailable("the connection is broken")
+
+
+@caught_by("test_the_engine_is_of_a_version_that_the_store_is_made_for")
+class IsMadeForAnotherEngine(MemoryVectorStore):
+    async def version(self) -> EngineVersion | None:
+        return EngineVersion(name="memory", version="v0.9-rc1", supported=">=1")
