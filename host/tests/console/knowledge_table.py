@@ -39,7 +39,8 @@ KNOWLEDGE: Final[list[tuple[str, str, set[str]]]] = [
     ("GET", "/datasets/api-keys", MEMBER),
     ("POST", "/datasets/api-keys", ADMIN),
     ("DELETE", "/datasets/api-keys/{api_key_id}", ADMIN),
-    ("POST", f"{D}/api-keys", WRITER),
+    ("POST", f"{D}/api-keys", EDITOR),
+    ("DELETE", f"{D}/api-keys/{{api_key_id}}", ADMIN),
     ("POST", f"{D}/api-keys/{{status}}", WRITER),
     *(
         ("GET", f"/datasets/{name}", MEMBER)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
 
 from ..service.knowledge_calls import AUTOMATIC, EMBEDDING, PARENTS, TEXT, index_all
-from ..service.service_house import House, answers_with
+from ..service.service_house import House, Key, answers_with
 from ..service.test_service_knowledge import DATASET_KEYS, DOCUMENT_KEYS, SEGMENT_KEYS
 from .console_house import Browser
 
@@ -306,6 +307,43 @@ async def test_keys_and_the_switch_of_the_api(owner: Browser, house: House) -> N
         await owner.ok("POST", "/datasets/api-keys")
     too_many = await owner("POST", "/datasets/api-keys")
     assert (too_many.status_code, too_many.json()["code"]) == (400, "max_keys_exceeded")
+
+
+async def test_a_key_of_one_knowledge_base_opens_no_other(owner: Browser, house: House) -> None:
+    mine = (await begun(owner, house))["dataset"]["id"]
+    other = (await owner.ok("POST", "/datasets", {"name": "Other"}, status=201))["id"]
+    of_all = await owner.ok("POST", "/datasets/api-keys")
+    made = await owner.ok("POST", f"/datasets/{mine}/api-keys", status=201)
+    assert (made["token"][:3], made["type"], len(made["token"])) == ("ds-", "dataset", 27)
+    (listed,) = (await owner.ok("GET", f"/datasets/{mine}/api-keys"))["data"]
+    assert (listed["id"], listed["token"]) == (made["id"], f"ds-********{made['token'][-4:]}")
+    assert [item["id"] for item in (await owner.ok("GET", "/datasets/api-keys"))["data"]] == [of_all["id"]]
+    assert (await owner.ok("GET", f"/datasets/{other}/api-keys"))["data"] == []
+
+    key = Key(house.web, made["token"])
+    assert (await key("GET", f"/datasets/{mine}")).status_code == 200
+    assert (await key("GET", f"/datasets/{mine}/documents")).json()["total"] == 1
+    assert [item["id"] for item in (await key("GET", "/datasets")).json()["data"]] == [mine]
+    for path in (f"/datasets/{other}", f"/datasets/{other}/documents", f"/datasets/{uuid.uuid4()}"):
+        answer = await key("GET", path)
+        assert (answer.status_code, answer.json()["message"]) == (404, "Dataset not found."), path
+    for method, path, body in (
+        ("POST", "/datasets", {"name": "New"}),
+        ("GET", "/datasets/tags", None),
+        ("POST", "/datasets/tags/binding", {"tag_ids": [str(uuid.uuid4())], "target_id": other}),
+        ("GET", "/workspaces/current/models/model-types/text-embedding", None),
+    ):
+        assert (await key(method, path, body)).status_code == 403, path
+
+    # A key is deleted where it belongs, and goes with its knowledge base.
+    for path in (f"/datasets/{other}/api-keys/{made['id']}", f"/datasets/api-keys/{made['id']}"):
+        assert (await owner("DELETE", path)).status_code == 404, path
+    second = await owner.ok("POST", f"/datasets/{mine}/api-keys", status=201)
+    await owner.ok("DELETE", f"/datasets/{mine}/api-keys/{second['id']}", status=204)
+    assert (await Key(house.web, second["token"])("GET", f"/datasets/{mine}")).status_code == 401
+    await owner.ok("DELETE", f"/datasets/{mine}", status=204)
+    assert await house.workspace.api_keys.list("dataset", dataset_id=mine) == []
+    assert [item.id for item in await house.workspace.api_keys.list("dataset")] == [of_all["id"]]
 
 
 @pytest.mark.parametrize("kind", ["knowledge", "app"])

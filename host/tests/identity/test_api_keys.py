@@ -55,6 +55,10 @@ async def test_a_key_is_for_one_thing(sqlite_database: Database, new_tenant: New
         await keys.create("app")
     with pytest.raises(BadInput):
         await keys.create("dataset", await new_app(sqlite_database, tenant))
+    with pytest.raises(BadInput):
+        await keys.create("app", await new_app(sqlite_database, tenant), new_id())
+    with pytest.raises(NotFound):
+        await keys.create("dataset", dataset_id=new_id())
 
 
 async def test_another_workspace_is_out_of_reach(

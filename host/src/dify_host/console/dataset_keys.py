@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from dify_kernel.errors import NotImplementedYet
 from litestar import Controller, delete, get, post
 from litestar.params import FromPath, FromQuery
 
 from dify_host.console.apps import key_view
 from dify_host.console.shapes import base_url
 from dify_host.http.callers import Call, platform_of
-from dify_host.http.console_callers import ADMINS, DATASET_WRITERS, MEMBERS, ConsoleAccount
+from dify_host.http.console_callers import ADMINS, DATASET_WRITERS, MEMBERS, WRITERS, ConsoleAccount
 from dify_host.knowledge.access import Person
 from dify_host.knowledge.errors import InvalidAction
 from dify_host.knowledge.rules import ProcessRule
@@ -22,7 +21,7 @@ __all__ = ["DatasetKeyController", "KnowledgeSettingController"]
 
 
 class DatasetKeyController(Controller):
-    """Routes of keys: of the workspace, and whether one knowledge base is open to them."""
+    """Routes of keys: of the workspace, of one knowledge base, and whether that is open to them."""
 
     path = "/datasets"
 
@@ -56,15 +55,19 @@ class DatasetKeyController(Controller):
 
     @get("/{dataset_id:uuid}/api-keys", opt=MEMBERS)
     async def of_one(self, dataset_id: IdInPath, caller: ConsoleAccount) -> dict[str, Any]:
-        """Keys of one knowledge base alone: there are none, every key is the workspace's."""
-        return {"data": []}
+        """Keys that open this knowledge base alone, by their last four characters."""
+        found = await caller.workspace.api_keys.list("dataset", dataset_id=str(dataset_id))
+        return {"data": [key_view(item) for item in found]}
 
-    @post("/{dataset_id:uuid}/api-keys", status_code=201, opt=DATASET_WRITERS)
+    @post("/{dataset_id:uuid}/api-keys", status_code=201, opt=WRITERS)
     async def create_of_one(self, dataset_id: IdInPath, caller: ConsoleAccount) -> dict[str, Any]:
-        """Make a key of one knowledge base alone."""
-        raise NotImplementedYet(
-            "A key for one knowledge base alone cannot be made.", hint="Make one of the workspace: /datasets/api-keys."
-        )
+        """Make a key that opens this knowledge base alone; this one answer shows it."""
+        return key_view(await caller.workspace.api_keys.create("dataset", dataset_id=str(dataset_id)))
+
+    @delete("/{dataset_id:uuid}/api-keys/{api_key_id:uuid}", status_code=204, opt=ADMINS)
+    async def remove_of_one(self, dataset_id: IdInPath, api_key_id: IdInPath, caller: ConsoleAccount) -> None:
+        """Delete a key of this knowledge base; it is refused within two seconds."""
+        await caller.workspace.api_keys.delete(str(api_key_id), type="dataset", dataset_id=str(dataset_id))
 
 
 class KnowledgeSettingController(Controller):

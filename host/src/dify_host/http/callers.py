@@ -24,6 +24,7 @@ from dify_host.runs.recorder import Creator
 from dify_host.workspace import Workspace
 
 __all__ = [
+    "OF_ONE",
     "PUBLIC",
     "AppCaller",
     "AppKey",
@@ -56,6 +57,9 @@ PUBLIC: Final = frozenset(
     )
 )
 
+#: What routes without a knowledge base in their path say in `opt` when a key of one may call them.
+OF_ONE: Final[dict[str, Any]] = {"key_of_one": True}
+
 _INVALID = "Access token is invalid"
 
 Connection = ASGIConnection[Any, Any, Any, Any]
@@ -85,11 +89,15 @@ class AppCaller(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DatasetCaller(msgspec.Struct, frozen=True, kw_only=True):
-    """A call with a knowledge key; it reaches every knowledge base of its workspace and acts as its owner."""
+    """A call with a knowledge key, which acts as the owner of its workspace.
+
+    It reaches every knowledge base of it, or the one of `dataset_id` alone.
+    """
 
     tenant: Tenant
     workspace: Workspace
     owner_id: str
+    dataset_id: str | None = None
 
 
 Call = Request[Any, Any, Any]
@@ -139,8 +147,11 @@ async def app_route(connection: Connection, _handler: BaseRouteHandler) -> None:
         raise Forbidden("The workspace's status is archived.")
 
 
-async def dataset_route(connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Guard of routes for knowledge keys: the workspace is normal; a knowledge base in the path is open to its API."""
+async def dataset_route(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Guard of routes for knowledge keys: the workspace is normal; a knowledge base in the path is open to its API.
+
+    To the key of one knowledge base all others are not there, and what belongs to the workspace is forbidden.
+    """
     principal = _principal(connection, "dataset")
     workspace = await platform_of(connection).workspace(Tenant(principal.tenant_id))
     standing = await workspace.standing()
@@ -148,7 +159,11 @@ async def dataset_route(connection: Connection, _handler: BaseRouteHandler) -> N
         raise Unauthorized("The workspace is archived, or has no owner.")
     dataset_id = connection.path_params.get("dataset_id")
     if dataset_id is None:
+        if principal.dataset_id is not None and not handler.opt.get("key_of_one"):
+            raise Forbidden("This key is for one knowledge base.", hint="Use a key of the workspace.")
         return
+    if principal.dataset_id not in (None, str(dataset_id)):
+        raise NotFound("Dataset not found.", dataset_id=str(dataset_id))
     try:
         open_to_api = await workspace.datasets.api_enabled(str(dataset_id))
     except NotFound as exc:
@@ -194,7 +209,8 @@ async def app_caller(request: Call) -> AppCaller:
 
 async def dataset_caller(request: Call) -> DatasetCaller:
     """The caller of a knowledge route; Unauthorized for any other key."""
-    tenant = Tenant(_principal(request, "dataset").tenant_id)
+    principal = _principal(request, "dataset")
+    tenant = Tenant(principal.tenant_id)
     workspace = await platform_of(request).workspace(tenant)
     owner_id = (await workspace.standing()).owner_id or ""
-    return DatasetCaller(tenant=tenant, workspace=workspace, owner_id=owner_id)
+    return DatasetCaller(tenant=tenant, workspace=workspace, owner_id=owner_id, dataset_id=principal.dataset_id)

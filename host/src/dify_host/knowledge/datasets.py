@@ -17,6 +17,7 @@ from dify_host.db.engine import Database
 from dify_host.db.repository import Page, to_struct
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
+from dify_host.identity.tables import api_tokens
 from dify_host.knowledge.access import DatasetAccess, Person
 from dify_host.knowledge.dataset_views import DatasetDetail, DatasetViews
 from dify_host.knowledge.errors import DatasetInUse, DatasetNameDuplicate, ProviderNotInitialize
@@ -267,6 +268,7 @@ class DatasetService:
                 await conn.execute(loose.delete().where(loose.c.dataset_id == dataset_id, mine))
             await conn.execute(self._rows.scoped_delete(datasets).where(datasets.c.id == dataset_id))
             await self._tasks.drop(conn, dataset_id=dataset_id)
+            await conn.execute(self._rows.scoped_delete(api_tokens).where(api_tokens.c.dataset_id == dataset_id))
             if dataset.pipeline_id:
                 await PipelinesOfDatasets(self._db, self._rows.tenant).forget(conn, dataset.pipeline_id)
         await self._files.drop_unused(files)

@@ -8,7 +8,7 @@ import msgspec
 from litestar import Controller, delete, get, patch, post
 from litestar.params import FromQuery, JSONBody, QueryParameter
 
-from dify_host.http.callers import DatasetKey
+from dify_host.http.callers import OF_ONE, DatasetKey
 from dify_host.knowledge.access import Person
 from dify_host.knowledge.datasets import DatasetChanges, DatasetDetail, NewDataset
 from dify_host.service.retrieve import RetrievalSettings
@@ -103,7 +103,7 @@ class DatasetController(Controller):
     path = "/datasets"
     tags = ("Knowledge bases",)
 
-    @get("/")
+    @get("/", opt=OF_ONE)
     async def list_datasets(
         self,
         caller: DatasetKey,
@@ -113,14 +113,15 @@ class DatasetController(Controller):
         tag_ids: FromQuery[list[str] | None] = None,
         include_all: FromQuery[bool] = False,
     ) -> dict[str, Any]:
-        """A page of the workspace's knowledge bases, newest first."""
+        """A page of the workspace's knowledge bases, newest first; with a key of one, that one."""
         found = await caller.workspace.datasets.find(
             page=page,
             limit=limit,
             keyword=keyword or "",
             tag_ids=tag_ids or (),
+            ids=None if caller.dataset_id is None else [caller.dataset_id],
             person=Person(account_id=caller.owner_id),
-            include_all=include_all,
+            include_all=include_all or caller.dataset_id is not None,
         )
         return {**page_body(found), "data": [dataset_body(item) for item in found.data]}
 

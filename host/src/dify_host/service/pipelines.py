@@ -14,7 +14,7 @@ from litestar.response import Stream
 
 from dify_host.apps.records import WorkflowRecord
 from dify_host.apps.sharing import node_data
-from dify_host.http.callers import Call, DatasetCaller, DatasetKey, platform_of
+from dify_host.http.callers import OF_ONE, Call, DatasetCaller, DatasetKey, platform_of
 from dify_host.identity.accounts import Accounts
 from dify_host.pipelines.datasources import DatasourceRef
 from dify_host.pipelines.errors import PipelineNotFound, PipelineRunError
@@ -123,7 +123,7 @@ class PipelineUploadController(Controller):
     path = "/datasets/pipeline"
     tags = ("Knowledge pipelines",)
 
-    @post("/file-upload", status_code=201, operation_class=FileForm)
+    @post("/file-upload", status_code=201, operation_class=FileForm, opt=OF_ONE)
     async def upload(self, caller: DatasetKey, request: Call) -> dict[str, Any]:
         """Keep a file: multipart with `file`."""
         form = await one_file(request)

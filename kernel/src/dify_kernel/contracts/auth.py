@@ -29,22 +29,27 @@ class AuthRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """Who calls: an app key, a dataset key, or an account. `tenant_id` is the only workspace it may touch."""
+    """Who calls: an app key, a dataset key, or an account. `tenant_id` is the only workspace it may touch.
+
+    A dataset key with a `dataset_id` may touch that knowledge base alone.
+    """
 
     kind: Literal["app", "dataset", "account"]
     id: str
     tenant_id: str
     app_id: str | None = None
+    dataset_id: str | None = None
     role: str | None = None
 
 
 class ApiKeyRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored key; the key itself is not stored."""
+    """A stored key; the key itself is not stored. A principal made from it has the same `app_id` and `dataset_id`."""
 
     id: str
     type: Literal["app", "dataset"]
     tenant_id: str
     app_id: str | None = None
+    dataset_id: str | None = None
 
 
 class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import msgspec
 import pytest
@@ -82,6 +82,19 @@ class AuthenticatorSuite(ContractSuite, suite=True):
         assert isinstance(principal, Principal)
         assert principal.tenant_id == "tenant-a"
         assert principal.id
+
+    async def test_a_key_opens_no_more_than_it_is_for(self) -> None:
+        """Troubleshooting: give the principal the `app_id` and `dataset_id` of the key's record."""
+        ports = MemoryAuth()
+        enrolled = self.enrol(ports, "tenant-a")
+        for app_id, dataset_id in (("app-a", None), (None, "dataset-a"), (None, None)):
+            kind: Literal["app", "dataset"] = "dataset" if app_id is None else "app"
+            for token, record in ports.keys.items():
+                ports.keys[token] = msgspec.structs.replace(record, type=kind, app_id=app_id, dataset_id=dataset_id)
+            principal = await self.authenticator(ports).authenticate(enrolled.request)
+            assert isinstance(principal, Principal)
+            if ports.keys:
+                assert (principal.kind, principal.app_id, principal.dataset_id) == (kind, app_id, dataset_id)
 
     async def test_is_silent_about_requests_without_credentials(self) -> None:
         """Troubleshooting: return None, so that another authenticator is asked."""

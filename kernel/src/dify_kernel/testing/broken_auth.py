@@ -28,7 +28,13 @@ class HeaderKey(Authenticator):
         record = await self.ports.find_api_key(token)
         if record is None:
             raise Unauthorized("The key is not known.")
-        return Principal(kind=record.type, id=record.id, tenant_id=record.tenant_id, app_id=record.app_id)
+        return Principal(
+            kind=record.type,
+            id=record.id,
+            tenant_id=record.tenant_id,
+            app_id=record.app_id,
+            dataset_id=record.dataset_id,
+        )
 
 
 class HeaderKeySuite(AuthenticatorSuite):
@@ -60,6 +66,14 @@ class _TenantOfItsOwn(HeaderKey):
     async def authenticate(self, request: AuthRequest) -> Principal | None:
         principal = await super().authenticate(request)
         return principal and msgspec.structs.replace(principal, tenant_id="default")
+
+
+class _WidensKeys(HeaderKey):
+    """Lets a key of one knowledge base into all of its workspace."""
+
+    async def authenticate(self, request: AuthRequest) -> Principal | None:
+        principal = await super().authenticate(request)
+        return principal and msgspec.structs.replace(principal, dataset_id=None)
 
 
 class _RefusesStrangers(HeaderKey):
@@ -134,6 +148,7 @@ BROKEN_AUTHENTICATORS: Final[dict[str, tuple[type[HeaderKey], str]]] = {
     "no name": (_NoName, "test_has_a_public_name"),
     "recognises nobody": (_RecognisesNobody, "test_recognises_good_credentials"),
     "tenant of its own": (_TenantOfItsOwn, "test_recognises_good_credentials"),
+    "widens keys": (_WidensKeys, "test_a_key_opens_no_more_than_it_is_for"),
     "refuses strangers": (_RefusesStrangers, "test_is_silent_about_requests_without_credentials"),
     "silent about wrong": (_SilentAboutWrong, "test_refuses_wrong_credentials"),
     "any key": (_AnyKey, "test_refuses_wrong_credentials"),

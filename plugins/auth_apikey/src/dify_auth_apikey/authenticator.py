@@ -31,4 +31,10 @@ class ApiKeyAuthenticator(Authenticator):
         record = await self.ports.find_api_key(token) if len(token) <= _LONGEST_KEY else None
         if record is None:
             raise Unauthorized("Access token is invalid")
-        return Principal(kind=record.type, id=record.id, tenant_id=record.tenant_id, app_id=record.app_id)
+        return Principal(
+            kind=record.type,
+            id=record.id,
+            tenant_id=record.tenant_id,
+            app_id=record.app_id,
+            dataset_id=record.dataset_id,
+        )

@@ -58,6 +58,7 @@ def api_tokens() -> None:
         sa.Column("id", types.Id(), nullable=False),
         sa.Column("tenant_id", types.Id(), nullable=False),
         sa.Column("app_id", types.Id(), nullable=True),
+        sa.Column("dataset_id", types.Id(), nullable=True),
         sa.Column("type", sa.String(length=16), nullable=False),
         sa.Column("token", sa.String(length=64), nullable=False),
         sa.Column("token_hint", sa.String(length=4), nullable=False),
@@ -67,6 +68,7 @@ def api_tokens() -> None:
         sa.UniqueConstraint("token", name=op.f("uq_api_tokens_token")),
     )
     op.create_index(op.f("ix_api_tokens_app_id_type"), "api_tokens", ["app_id", "type"], unique=False)
+    op.create_index(op.f("ix_api_tokens_dataset_id"), "api_tokens", ["dataset_id"], unique=False)
     op.create_index(op.f("ix_api_tokens_tenant_id_type"), "api_tokens", ["tenant_id", "type"], unique=False)
 
 
