@@ -32,6 +32,9 @@ class OceanbaseStore(TextVectorStore):
 
     name = "OceanBase"
     prefix = "OCEANBASE_VECTOR_"
+    versioned = "OceanBase"
+    asks_version = "SELECT @@version_comment"
+    supported = ">=4.3.5,<5"
     dialect = OceanbaseDialect()
     #: The engine gives a statement ten seconds; a large knowledge base takes longer to delete.
     session = (

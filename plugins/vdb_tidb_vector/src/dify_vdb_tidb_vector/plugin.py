@@ -1,0 +1,17 @@
+"""Offers the vector store `tidb_vector`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dify_kernel.hookspecs import hookimpl
+
+from dify_vdb_tidb_vector.settings import TidbVectorSettings
+from dify_vdb_tidb_vector.store import TidbVectorStore
+
+__all__ = ["register_vector_stores"]
+
+
+@hookimpl
+def register_vector_stores(register: Callable[..., None]) -> None:
+    register("tidb_vector", TidbVectorSettings, TidbVectorStore, prefix="TIDB_VECTOR_")
