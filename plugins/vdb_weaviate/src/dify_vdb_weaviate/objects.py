@@ -126,7 +126,7 @@ def to_record(result: Any) -> Record:
     vector = result.metadata.vector_bytes
     return Record(
         id=result.metadata.id,
-        text=values_of(result)["text"],
+        text=values_of(result).get("text", ""),
         vector=list(struct.unpack(f"<{len(vector) // 4}f", vector)),
         metadata=metadata_of(result),
     )
@@ -134,4 +134,4 @@ def to_record(result: Any) -> Record:
 
 def to_hit(result: Any, score: float) -> Hit:
     """A found record."""
-    return Hit(id=result.metadata.id, text=values_of(result)["text"], score=score, metadata=metadata_of(result))
+    return Hit(id=result.metadata.id, text=values_of(result).get("text", ""), score=score, metadata=metadata_of(result))

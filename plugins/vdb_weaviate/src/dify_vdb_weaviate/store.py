@@ -351,10 +351,12 @@ class WeaviateVectorStore(VectorStore):
         """Delete what satisfies a condition: the server does so many at a time."""
         while True:
             answer = await self._on(space, partition, "BatchDelete", {"filters": where})
-            if answer is None or answer.matches <= answer.successful:
+            if answer is None:
                 return
-            if answer.failed or not answer.successful:
-                raise VectorStoreError(f"Weaviate did not delete {answer.failed} of {answer.matches} records.")
+            if answer.failed or (answer.matches and not answer.successful):
+                raise VectorStoreError(f"Weaviate deleted {answer.successful} of {answer.matches} records alone.")
+            if answer.matches <= answer.successful:
+                return
 
     async def _on(self, space: Space, partition: str, method: str, asked: dict[str, Any]) -> Any:
         """Call for a tenant; None when there is no such tenant or collection."""
