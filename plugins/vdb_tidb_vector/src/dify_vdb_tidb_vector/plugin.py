@@ -1,4 +1,4 @@
-"""Offers the vector store `tidb_vector`."""
+"""Offers the vector store `tidb_vector`, with a hyphen, too."""
 
 from __future__ import annotations
 
@@ -14,4 +14,5 @@ __all__ = ["register_vector_stores"]
 
 @hookimpl
 def register_vector_stores(register: Callable[..., None]) -> None:
-    register("tidb_vector", TidbVectorSettings, TidbVectorStore, prefix="TIDB_VECTOR_")
+    for name in ("tidb_vector", "tidb-vector"):
+        register(name, TidbVectorSettings, TidbVectorStore, prefix="TIDB_VECTOR_")
