@@ -100,3 +100,21 @@ async def test_a_file_whose_metadata_stood_beside_the_vectors_is_brought_along(s
     assert sorted(hit.metadata["page"] for hit in hits) == list(range(5, 20))
     await seed(store, record(99, page=99))
     assert await store.count(SPACE, P) == 21
+
+
+async def test_a_file_whose_codes_stood_beside_the_metadata_is_brought_along(large, settings):
+    store, vectors = large
+    before = await store.search(WIDE, P, vectors[5], top_k=20)
+    await store.close()
+    db = apsw.Connection(str(settings.path))
+    db.execute(
+        "ALTER TABLE facts ADD COLUMN code BLOB;"
+        "UPDATE facts SET code = (SELECT code FROM codes WHERE codes.key = facts.key);"
+        "DROP TABLE codes"
+    )
+    db.close()
+    await store.open()
+    assert await store.search(WIDE, P, vectors[5], top_k=20) == before
+    await store.upsert(WIDE, P, [Record(id=id_of("new"), text="new", vector=vectors[5])])
+    assert len(await store.search(WIDE, P, vectors[5], top_k=20)) == 20
+    await store.close()

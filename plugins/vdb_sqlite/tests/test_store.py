@@ -91,7 +91,7 @@ async def test_partitions_are_rows_not_tables(store, settings):
     for i in range(300):
         await store.upsert(SPACE, f"knowledge base {i}", [record(i)])
     assert inside(settings.path, "SELECT count(*) FROM partitions") == 300
-    assert inside(settings.path, "SELECT count(*) FROM sqlite_schema WHERE type = 'table'") < 12
+    assert inside(settings.path, "SELECT count(*) FROM sqlite_schema WHERE type = 'table'") < 13
 
 
 async def test_deleting_leaves_nothing_behind(store, settings):
@@ -100,7 +100,7 @@ async def test_deleting_leaves_nothing_behind(store, settings):
     assert await store.count(SPACE, P) == 500
     await store.drop(SPACE)
     await store.close()
-    for table in ("vectors", "facts", "texts", "terms", "partitions", "spaces"):
+    for table in ("vectors", "facts", "codes", "texts", "terms", "partitions", "spaces"):
         assert inside(settings.path, f"SELECT count(*) FROM {table}") == 0, table
 
 

@@ -77,7 +77,6 @@ def levels_of(db: apsw.Connection, first: int, last: int) -> bytes | None:
 def encode_all(db: apsw.Connection, levels: bytes, first: int, last: int) -> None:
     """Write the codes of all records of a partition."""
     db.execute(
-        f"UPDATE facts SET code = (SELECT {code_of('vector')} FROM vectors WHERE vectors.key = facts.key)"  # noqa: S608
-        " WHERE key BETWEEN ? AND ?",
+        f"REPLACE INTO codes SELECT key, {code_of('vector')} FROM vectors WHERE key BETWEEN ? AND ?",  # noqa: S608
         (*bound_for(levels), first, last),
     )

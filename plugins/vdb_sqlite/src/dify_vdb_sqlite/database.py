@@ -1,6 +1,6 @@
 """The file: its tables, its connections, and its errors in the contract's words.
 
-One row of a partition has one key in all four tables: the partition's number in the upper half, a number that only
+One row of a partition has one key in all its tables: the partition's number in the upper half, a number that only
 grows in the lower. A partition is therefore one contiguous range, and ten thousand of them are still as many tables.
 """
 
@@ -31,7 +31,8 @@ CREATE TABLE IF NOT EXISTS partitions (
   levels BLOB,
   UNIQUE (space_id, name));
 CREATE TABLE IF NOT EXISTS vectors (key INTEGER PRIMARY KEY, vector BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS facts (key INTEGER PRIMARY KEY, code BLOB, metadata BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS facts (key INTEGER PRIMARY KEY, metadata BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS codes (key INTEGER PRIMARY KEY, code BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS texts (
   key INTEGER PRIMARY KEY, partition_id INTEGER NOT NULL, id TEXT NOT NULL, text TEXT NOT NULL,
   UNIQUE (partition_id, id));
@@ -42,6 +43,12 @@ CREATE VIRTUAL TABLE IF NOT EXISTS terms USING fts5 (words, content='', contentl
 _MOVE_METADATA = """
 INSERT INTO facts (key, metadata) SELECT key, metadata FROM vectors;
 ALTER TABLE vectors DROP COLUMN metadata;
+"""
+
+#: The same for codes, which stood beside the metadata: a pass over them reads nothing else now.
+_MOVE_CODES = """
+INSERT INTO codes (key, code) SELECT key, code FROM facts WHERE code IS NOT NULL;
+ALTER TABLE facts DROP COLUMN code;
 """
 
 
@@ -64,6 +71,8 @@ class Database:
             db.execute(_SCHEMA)
             if any(column[1] == "metadata" for column in db.execute("PRAGMA table_info(vectors)")):
                 db.execute(_MOVE_METADATA)
+            if any(column[1] == "code" for column in db.execute("PRAGMA table_info(facts)")):
+                db.execute(_MOVE_CODES)
             if all(column[1] != "levels" for column in db.execute("PRAGMA table_info(partitions)")):
                 db.execute("ALTER TABLE partitions ADD COLUMN levels BLOB")
 

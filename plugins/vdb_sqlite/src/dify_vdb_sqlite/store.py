@@ -261,14 +261,15 @@ def _put(db: apsw.Connection, partition: int, levels: bytes | None, records: Seq
     db.executemany(
         "REPLACE INTO vectors VALUES (?, ?)", [(key, vector) for (key, _), vector in zip(records, vectors, strict=True)]
     )
-    code = code_of("?") if levels else "NULL"
     db.executemany(
-        f"REPLACE INTO facts VALUES (?, {code}, jsonb(?))",  # noqa: S608
-        [
-            (key, *(bound_for(levels, vector) if levels else ()), msgspec.json.encode(item.metadata).decode())
-            for (key, item), vector in zip(records, vectors, strict=True)
-        ],
+        "REPLACE INTO facts VALUES (?, jsonb(?))",
+        [(key, msgspec.json.encode(item.metadata).decode()) for key, item in records],
     )
+    if levels:
+        db.executemany(
+            f"REPLACE INTO codes VALUES (?, {code_of('?')})",  # noqa: S608
+            [(key, *bound_for(levels, vector)) for (key, _), vector in zip(records, vectors, strict=True)],
+        )
     words = [(key, to_words(partition, item.text)) for key, item in records]
     db.executemany("REPLACE INTO terms (rowid, words) VALUES (?, ?)", words)
 
@@ -297,6 +298,7 @@ def _remove(db: apsw.Connection, keys: list[int]) -> None:
     db.execute("DELETE FROM terms WHERE rowid IN (SELECT value FROM json_each(?))", chosen)
     db.execute("DELETE FROM vectors WHERE key IN (SELECT value FROM json_each(?))", chosen)
     db.execute("DELETE FROM facts WHERE key IN (SELECT value FROM json_each(?))", chosen)
+    db.execute("DELETE FROM codes WHERE key IN (SELECT value FROM json_each(?))", chosen)
     db.execute("DELETE FROM texts WHERE key IN (SELECT value FROM json_each(?))", chosen)
 
 
@@ -308,15 +310,14 @@ def _nearest(
 ) -> list[tuple[int, float]]:
     """Keys and scores, best first."""
     condition, values = to_sql(filter)
-    source, bound = "vectors", [*_range(partition), *values]
-    if filter is not None:
-        source = "vectors JOIN facts USING (key)"
+    facts = "" if filter is None else " JOIN facts USING (key)"
+    source, bound = f"vectors{facts}", [*_range(partition), *values]
     found = _rows(db, "SELECT levels, next FROM partitions WHERE id = ? AND levels IS NOT NULL", partition)
     if found:
         ((levels, records),) = found
         ((code,),) = _rows(db, f"SELECT {code_of('?')}", *bound_for(levels, vector))
         source = (
-            "(SELECT key FROM facts"  # noqa: S608
+            f"(SELECT key FROM codes{facts}"  # noqa: S608
             f" WHERE key BETWEEN ? AND ? AND {condition}"
             " ORDER BY vec_distance_hamming(vec_bit(code), vec_bit(?)), key LIMIT ?) JOIN vectors USING (key)"
         )
