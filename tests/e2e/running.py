@@ -54,13 +54,16 @@ class Place:
         cache = str(ROOT / ".pytest_cache" / "bytecode")
         self.env = {**kept, "PYTHONPYCACHEPREFIX": cache, "DIFY_DATA": str(self.data), "LOG_LEVEL": "warning"}
         self.env |= settings
+        self.seconds = 120.0  # until a command is given up
 
     def call(self, *words: str, **settings: str) -> Done:
         """Run a command to its end, whatever that is."""
         command = [sys.executable, "-m", "dify_host.cli.main", *words]
         env = {**self.env, **settings}
         return Done(
-            subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=120, check=False)
+            subprocess.run(
+                command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=self.seconds, check=False
+            )
         )
 
     def dify(self, *words: str) -> dict[str, Any]:
