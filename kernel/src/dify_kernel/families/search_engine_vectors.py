@@ -155,8 +155,8 @@ class SearchEngineStore(VectorStore):
         if status >= 400:
             raise self._fault(status, answer)
         told = answer.get("version", {}) if isinstance(answer, dict) else {}
-        name = told.get("distribution", "elasticsearch")
-        return EngineVersion(name=str(name), version=str(told.get("number", "")), supported=self.supported)
+        name = self.engine.partition(" ")[0]
+        return EngineVersion(name=name, version=str(told.get("number", "")), supported=self.supported)
 
     # -- spaces ------------------------------------------------------------------------------------------------
 
