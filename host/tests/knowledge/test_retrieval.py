@@ -130,6 +130,21 @@ async def test_a_rerank_model_has_the_last_word_and_its_failure_is_told(house: H
         await ask(house, dataset.id, "office hours", **options)
 
 
+@pytest.mark.parametrize("method", ["semantic_search", "full_text_search", "hybrid_search"])
+async def test_a_rerank_model_chooses_from_more_than_is_shown(house: House, method: str) -> None:
+    dataset = await house.dataset()
+    best = "Who looks for the kitchen finds it, as a rule, behind the second door of the hall, and it closes at eight."
+    await house.add(dataset.id, "\n".join([*(f"Kitchen {n}." for n in range(20)), best]), process_rule=custom_rule(200))
+    chosen = {"reranking_provider_name": "fake", "reranking_model_name": "r"}
+    options: dict[str, Any] = {"search_method": method, "reranking_enable": True, "reranking_model": chosen}
+    found = await ask(house, dataset.id, "kitchen closes hall", top_k=1, **options)
+    assert texts(found) == [best]
+    await house.add(dataset.id, "\n".join(f"Kitchen of the hall {n}." for n in range(60)), "more")
+    await ask(house, dataset.id, "kitchen closes hall", top_k=1, **options)
+    assert len(await ask(house, dataset.id, "kitchen closes hall", top_k=40, **options)) == 40
+    assert [len(given) for given in house.models.reranked[1:]] == [30, 40]
+
+
 class Plain(MemoryVectorStore):
     """A store without full text."""
 

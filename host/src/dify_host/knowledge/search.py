@@ -33,6 +33,8 @@ _Pair = tuple[Segment, Document]
 _WIDEST = 1024
 #: How many candidates weights choose from: the rarity of words is taken over them, and a handful says little of it.
 _WEIGHED = 100
+#: How many candidates a rerank model chooses from. Many servers of such models take 32 texts a call, and each costs.
+_RERANKED = 30
 _LONG_LIST = 1000
 
 
@@ -152,8 +154,9 @@ class Searcher:
             return []  # nothing was embedded yet
         store = await self._stores.ready(index.store, index.space)
         ask = self._asking(dataset, store, index.space, model, filter)
-        weighs = model.search_method == "hybrid_search" and model.reranker is None and model.weighting is not None
-        wanted = max(model.top_k, _WEIGHED) if weighs else model.top_k
+        reranks = model.reranker is not None
+        weighs = model.search_method == "hybrid_search" and not reranks and model.weighting is not None
+        most = wanted = max(model.top_k, _RERANKED if reranks else _WEIGHED if weighs else 0)
         while True:
             hits = await ask(wanted)
             found = await self._candidates(dataset, hits, full_text=model.search_method == "full_text_search")
@@ -161,6 +164,8 @@ class Searcher:
             if len(found) >= model.top_k or len(hits) < wanted or wanted >= _WIDEST:
                 break
             wanted = min(wanted * 4, _WIDEST)
+        if reranks:
+            return found[:most]
         return await self.with_vector_scores(dataset, found) if weighs else found
 
     def _asking(
