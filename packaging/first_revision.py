@@ -34,6 +34,7 @@ from dify_host.db.catalog import metadata
 __all__ = ["main"]
 
 _FOLDER = Path(migrate.__file__).parent / "migrations" / "first"
+_OF_DOCUMENTS = ("child_chunks", "document", "embeddings", "segment_")
 _OPTIONS = {"render_as_batch": False, "sqlalchemy_module_prefix": "sa.", "alembic_module_prefix": "op."}
 _HEAD = '''"""The first tables of {what}, as the first revision makes them."""
 
@@ -69,13 +70,15 @@ def _groups() -> dict[str, tuple[str, list[sa.Table]]]:
     """File -> what it holds, in words and in tables; tables in the order of their modules."""
     of_runs = [table for table in _tables(runs) if table.name.startswith("workflow_")]
     others = [table for table in _tables(runs) if table not in of_runs]
+    pieces = [table for table in _tables(knowledge) if table.name.startswith(_OF_DOCUMENTS)]
     in_order = sorted([*of_runs, *_tables(human)], key=lambda table: table.name)
     return {
         "identity": ("accounts, workspaces, members, end users and keys", _tables(identity)),
         "apps": ("apps, workflows, sites and tags", _tables(apps)),
         "conversations": ("conversations and messages", others),
         "runs": ("workflow runs, their log, their forms, and the outbox", [*in_order, outbox.outbox]),
-        "knowledge": ("knowledge bases", _tables(knowledge)),
+        "knowledge": ("knowledge bases", [table for table in _tables(knowledge) if table not in pieces]),
+        "documents": ("documents and what they are cut into", pieces),
         "pipelines": ("knowledge pipelines", _tables(pipelines)),
         "settings": (
             "files, models, tools and data sources",
