@@ -82,12 +82,12 @@ class TextDialect(Dialect):
     def read_vector(self, value: Any) -> list[float]:
         return msgspec.json.decode(value, type=list[float])
 
-    def word(self, partition_id: str, term: str) -> int:
+    def word(self, partition_id: str, term: str) -> str:
         digest = hashlib.blake2b(f"{partition_id}\0{term}".encode(errors="replace"), digest_size=8).digest()
-        return _FIRST + int.from_bytes(digest, "big") % (_LAST - _FIRST)
+        return str(_FIRST + int.from_bytes(digest, "big") % (_LAST - _FIRST))
 
     def words(self, words: Iterable[Any]) -> str:
-        return " ".join(map(str, words))
+        return " ".join(words)
 
     def tokens(self, tokens: Iterable[str]) -> str:
         return msgspec.json.encode(list(tokens)).decode()
@@ -97,11 +97,11 @@ class TextDialect(Dialect):
             return self.words_text, []
         held = self.words_text
         counts = [f"(CHAR_LENGTH({held}) - CHAR_LENGTH(REPLACE({held}, %s, ''))) DIV {WIDTH}"] * len(words)
-        return f"CONCAT_WS(' ', {', '.join(counts)})", [str(word) for word in words]
+        return f"CONCAT_WS(' ', {', '.join(counts)})", list(words)
 
     def held(self, value: Any, words: Sequence[Any]) -> Iterable[Any]:
         if len(words) > _FEW:
-            return map(int, _WORD.findall(value))
+            return _WORD.findall(value)
         return [word for word, count in zip(words, value.split(), strict=True) for _ in range(int(count))]
 
     def among(self, ids: Sequence[str]) -> Condition:

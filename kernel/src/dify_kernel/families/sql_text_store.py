@@ -88,28 +88,37 @@ class TextVectorStore(SqlVectorStore):
 
 
 class _Connections:
-    """The client's pool as the family uses it: a connection that saw an error is closed, with all it held."""
+    """The client's pool as the family uses it."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
 
-    @contextlib.asynccontextmanager
-    async def connection(self) -> AsyncIterator[_Connection]:
-        try:
-            raw = await self._pool.acquire()
-        except RuntimeError as exc:
-            raise StoreUnavailable("The vector store is not open.", hint="Call open first.") from exc
-        try:
-            yield _Connection(raw)
-        except BaseException:
-            raw.close()
-            raise
-        finally:
-            await self._pool.release(raw)
+    def connection(self) -> _Lent:
+        return _Lent(self._pool)
 
     async def close(self) -> None:
         self._pool.terminate()
         await self._pool.wait_closed()
+
+
+class _Lent:
+    """A connection of the pool; one that saw an error is closed, with all it held."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self._raw: Any = None
+
+    async def __aenter__(self) -> _Connection:
+        try:
+            self._raw = await self._pool.acquire()
+        except RuntimeError as exc:
+            raise StoreUnavailable("The vector store is not open.", hint="Call open first.") from exc
+        return _Connection(self._raw)
+
+    async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: object) -> None:
+        if kind is not None:
+            self._raw.close()
+        await self._pool.release(self._raw)
 
 
 class _Connection:

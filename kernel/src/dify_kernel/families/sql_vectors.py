@@ -9,6 +9,7 @@ and writing into them builds no graph. Where an index finds too few, because of 
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import logging
 import uuid
@@ -62,6 +63,7 @@ BATCH = 500
 PAGE = 2_000
 _OFTEN = 1_000
 _PAUSES = (0.05, 0.5)
+_METADATA = msgspec.json.Decoder(Metadata)
 _logger = logging.getLogger(__name__)
 
 
@@ -473,6 +475,7 @@ def partition_key(partition: str) -> str:
     return str(uuid.UUID(bytes=hashlib.blake2b(partition.encode(), digest_size=16).digest()))
 
 
+@functools.lru_cache(maxsize=256)
 def _table(space: Space) -> str:
     return native_name(space.name, prefix="dify_", limit=50)
 
@@ -483,4 +486,4 @@ def _index(table: str, key: str) -> str:
 
 def _metadata(value: Any) -> Metadata:
     """Metadata from a column that a client may have decoded already."""
-    return value if isinstance(value, dict) else msgspec.json.decode(value, type=Metadata)
+    return value if isinstance(value, dict) else _METADATA.decode(value)

@@ -27,7 +27,7 @@ class TidbDialect(TextDialect):
         return f"INDEX {table}_words ((CAST(words AS UNSIGNED ARRAY)))"
 
     def words(self, words: Iterable[Any]) -> str:
-        return f"[{','.join(map(str, words))}]"
+        return f"[{','.join(words)}]"
 
     def sharing(self, words: Sequence[Any]) -> Condition:
         return "JSON_OVERLAPS(words, %s)", [self.words(words)]
