@@ -42,6 +42,7 @@ from dify_host.identity.tenant_keys import TenantKeys
 from dify_host.identity.workspaces import Members
 from dify_host.jobs.embedded import redis_url
 from dify_host.knowledge.datasets import DefaultEmbedding
+from dify_host.knowledge.emptying import Emptier
 from dify_host.knowledge.extract.convert import Converter
 from dify_host.knowledge.extract.extractor import Extractor
 from dify_host.knowledge.indexing import Indexer
@@ -51,7 +52,7 @@ from dify_host.knowledge.recording import Asker, RetrievalLog
 from dify_host.knowledge.segment_import import SegmentImporter
 from dify_host.knowledge.services import Knowledge
 from dify_host.knowledge.settings import KnowledgeSettings
-from dify_host.knowledge.tasks import IMPORT, INDEX, REBUILD, RETIRE, SWITCH
+from dify_host.knowledge.tasks import EMPTY, IMPORT, INDEX, REBUILD, RETIRE, SWITCH
 from dify_host.knowledge.turns import TurnRunner
 from dify_host.knowledge.vectors import VectorStores
 from dify_host.models.runtime import ModelRuntime, ProviderPool
@@ -225,6 +226,7 @@ class Platform:
             REBUILD: rebuilder.document,
             SWITCH: rebuilder.switch,
             RETIRE: rebuilder.retire,
+            EMPTY: Emptier(self.db, self.vectors, self.models_of).task,
             IMPORT: SegmentImporter(self.db, self.storage, self.vectors, self.models_of, self.redis).task,
         }
         return TurnRunner(self.db, handlers, slots=slots)

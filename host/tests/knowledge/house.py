@@ -15,6 +15,7 @@ from dify_host.db.types import new_id
 from dify_host.db.writer import BatchWriter
 from dify_host.knowledge.datasets import DatasetDetail, NewDataset
 from dify_host.knowledge.documents import DocumentOptions, DocumentText
+from dify_host.knowledge.emptying import Emptier
 from dify_host.knowledge.indexing import Indexer
 from dify_host.knowledge.patience import Patience
 from dify_host.knowledge.rebuild import Rebuilder
@@ -24,7 +25,7 @@ from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.rules import ProcessRule, read_rule
 from dify_host.knowledge.services import Knowledge
 from dify_host.knowledge.tables import datasets, knowledge_tasks
-from dify_host.knowledge.tasks import ACTOR, INDEX, QUEUE, REBUILD, RETIRE, SWITCH
+from dify_host.knowledge.tasks import ACTOR, EMPTY, INDEX, QUEUE, REBUILD, RETIRE, SWITCH
 from dify_host.knowledge.turns import Handler, TurnRunner
 from dify_host.knowledge.vectors import VectorStores
 from dify_kernel.contracts.model import ModelInfo, ModelType
@@ -97,6 +98,7 @@ class House:
             REBUILD: rebuilder.document,
             SWITCH: rebuilder.switch,
             RETIRE: rebuilder.retire,
+            EMPTY: Emptier(db, stores, lambda tenant: self.models).task,
         }
         self.handlers: dict[str, Handler] = handlers
         self.turn_seconds = turn_seconds

@@ -115,7 +115,9 @@ class NotionController(Controller):
         items = notion_items(data.notion_info_list)
         estimates = caller.workspace.knowledge.estimates
         found: dict[str, Any] = shown(
-            await estimates.items(NOTION_IMPORT, items, data.process_rule.read(), data.doc_form)
+            await estimates.items(
+                NOTION_IMPORT, items, data.process_rule.read(), data.doc_form, language=data.doc_language
+            )
         )
         return found
 

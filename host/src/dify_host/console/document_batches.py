@@ -41,8 +41,10 @@ class EstimateController(Controller):
         estimates = caller.workspace.knowledge.estimates
         chosen, rule = data.info_list, data.process_rule.read()
         if chosen.data_source_type == UPLOAD_FILE:
-            made = await estimates.files(chosen.file_ids, rule, data.doc_form)
+            made = await estimates.files(chosen.file_ids, rule, data.doc_form, language=data.doc_language)
         else:
-            made = await estimates.items(chosen.data_source_type, chosen.items, rule, data.doc_form)
+            made = await estimates.items(
+                chosen.data_source_type, chosen.items, rule, data.doc_form, language=data.doc_language
+            )
         found: dict[str, Any] = shown(made)
         return found

@@ -20,6 +20,7 @@ from dify_host.db.types import new_id
 from dify_host.identity.tables import api_tokens
 from dify_host.knowledge.access import DatasetAccess, Person
 from dify_host.knowledge.dataset_views import DatasetDetail, DatasetViews
+from dify_host.knowledge.emptying import empty_later
 from dify_host.knowledge.errors import DatasetInUse, DatasetNameDuplicate, ProviderNotInitialize
 from dify_host.knowledge.external import ExternalInfo, ExternalKnowledge, read_external_retrieval
 from dify_host.knowledge.index_writer import IndexWriter
@@ -38,6 +39,7 @@ from dify_host.knowledge.tables import (
     dataset_process_rules,
     dataset_queries,
     datasets,
+    document_questions,
     document_segments,
     documents,
     external_knowledge_bindings,
@@ -235,7 +237,10 @@ class DatasetService:
         return await self.get(dataset_id)
 
     async def delete(self, dataset_id: str) -> None:
-        """Delete it with all it holds; DatasetInUse while an app uses it. A repetition finishes what failed."""
+        """Delete it with all it holds; DatasetInUse while an app uses it. Work on its documents stops at the next step.
+
+        A repetition finishes what failed.
+        """
         async with self._db.read() as conn:
             dataset = await self._rows.dataset(conn, dataset_id)
             if await self._links.app_counts(conn, [dataset_id]):
@@ -245,17 +250,22 @@ class DatasetService:
                     dataset_id=dataset_id,
                 )
             retired = await self._rebuild.retired(conn, dataset)
+            held = await self._tasks.in_hand(conn, dataset_id=dataset_id)
         await self._writer.remove_dataset(dataset)
         for place in retired:
             await self._writer.remove_place(place)
         async with self._db.write() as conn:
-            held = self._rows.scoped_select(documents, documents.c.file_id).where(documents.c.dataset_id == dataset_id)
-            files = list((await conn.execute(held)).scalars())
+            # As it is now: a worker may have begun an index of it meanwhile, and begins none from here on.
+            dataset = await self._rows.dataset(conn, dataset_id, lock=True)
+            source = self._rows.scoped_select(documents, documents.c.file_id)
+            locked = source.where(documents.c.dataset_id == dataset_id).with_for_update()
+            files = list((await conn.execute(locked)).scalars())
             inside = sa.select(documents.c.id).where(documents.c.dataset_id == dataset_id)
             for table in (segment_attachment_bindings, child_chunks):
                 await conn.execute(self._rows.scoped_delete(table).where(table.c.document_id.in_(inside)))
             for table in (
                 document_segments,
+                document_questions,
                 documents,
                 dataset_metadata_bindings,
                 dataset_metadatas,
@@ -267,7 +277,7 @@ class DatasetService:
                 mine = self._rows.reached_through(loose.c.dataset_id, root=datasets)
                 await conn.execute(loose.delete().where(loose.c.dataset_id == dataset_id, mine))
             await conn.execute(self._rows.scoped_delete(datasets).where(datasets.c.id == dataset_id))
-            await self._tasks.drop(conn, dataset_id=dataset_id)
+            await empty_later(conn, self._tasks, dataset, retired, held=held)
             await conn.execute(self._rows.scoped_delete(api_tokens).where(api_tokens.c.dataset_id == dataset_id))
             if dataset.pipeline_id:
                 await PipelinesOfDatasets(self._db, self._rows.tenant).forget(conn, dataset.pipeline_id)

@@ -21,7 +21,7 @@ from dify_host.knowledge.patience import Patience, patiently
 from dify_host.knowledge.records import ChildChunk, Dataset, Document, Segment
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.segment_change import SegmentChange
-from dify_host.knowledge.tables import document_segments, documents
+from dify_host.knowledge.tables import document_questions, document_segments, documents
 
 __all__ = ["DocumentRun", "Stopped"]
 
@@ -43,6 +43,7 @@ class DocumentRun:
         self._writer = writer
         self._document = document
         self._patience = patience or Patience()
+        self._dataset: Dataset | None = None  # as it was seen last
 
     async def replace(self, dataset: Dataset, chunks: Sequence[Chunk], expected: Sequence[str], **values: Any) -> None:
         """Put the chunks in the place of the document's segments; from the expected states it gets to `indexing`.
@@ -56,6 +57,8 @@ class DocumentRun:
 
         def written(conn: sa.Connection) -> Dataset:
             self._advanced(conn, expected, "indexing", **values)
+            mine = document_questions.c.document_id == self._document.id
+            conn.execute(self._rows.scoped_delete(document_questions).where(mine))
             current = self._rows.dataset_now(conn, dataset.id)
             # What stays must be in the new index too, whichever of the two runs comes first.
             change.write(conn, self._rows, again=current.serving is not None)
@@ -77,6 +80,7 @@ class DocumentRun:
             begun = True
             waiting = [segment.id for segment in segments if segment.status != "indexing"]
             dataset = await self._db.run_write(partial(self._begun, dataset.id, waiting))
+            self._dataset = dataset
             await self._writer.write(dataset, segments)
         return True
 
@@ -109,6 +113,14 @@ class DocumentRun:
         )
         async with self._db.write() as conn:
             await conn.execute(change)
+
+    async def forget(self) -> None:
+        """Take out of the index what this run wrote for a document, or a dataset, that was deleted meanwhile."""
+        async with self._db.read() as conn:
+            found = await self._rows.datasets(conn, [self._document.dataset_id])
+        # A dataset that is gone had the index that this run knew; its own removal cannot see what came after it.
+        for dataset in found or ([self._dataset] if self._dataset else []):
+            await self._writer.remove_document(dataset, self._document.id)
 
     # -- rows --------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from dify_host.knowledge.document_views import (
     DocumentViews,
     IndexingStatus,
 )
+from dify_host.knowledge.emptying import forget_later
 from dify_host.knowledge.errors import (
     ArchivedDocumentImmutable,
     DocumentIndexing,
@@ -47,6 +48,7 @@ from dify_host.knowledge.tables import (
     dataset_metadata_bindings,
     dataset_process_rules,
     datasets,
+    document_questions,
     document_segments,
     documents,
     segment_attachment_bindings,
@@ -57,6 +59,15 @@ from dify_host.pipelines.of_datasets import PipelinesOfDatasets
 __all__ = ["DocumentCreated", "DocumentOptions", "DocumentService", "DocumentText", "new_batch"]
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+
+
+_OF_DOCUMENT = (
+    segment_attachment_bindings,
+    child_chunks,
+    document_segments,
+    document_questions,
+    dataset_metadata_bindings,
+)
 
 
 class DocumentOptions(msgspec.Struct, kw_only=True):
@@ -288,7 +299,7 @@ class DocumentService:
         async with self._db.read() as conn:
             found = [await self._rows.document(conn, dataset_id, item) for item in dict.fromkeys(document_ids)]
         for document in found:
-            _refuse_busy(document)
+            _refuse_archived(document)
         for document in found:
             await self.delete(dataset_id, document.id)
 
@@ -302,17 +313,22 @@ class DocumentService:
             return (await self._views.views(conn, [await self._rows.document(conn, dataset_id, document_id)]))[0]
 
     async def delete(self, dataset_id: str, document_id: str) -> None:
-        """Delete a document with its segments and file; DocumentIndexing while a job works on it."""
+        """Delete a document with its segments and file; work on it stops at its next step.
+
+        ArchivedDocumentImmutable for an archived one.
+        """
         async with self._db.read() as conn:
             dataset = await self._rows.dataset(conn, dataset_id)
             document = await self._rows.document(conn, dataset_id, document_id)
-        _refuse_busy(document)
+            held = await self._tasks.in_hand(conn, target_id=document_id)
+        _refuse_archived(document)
         await self._writer.remove_document(dataset, document_id)
         async with self._db.write() as conn:
-            for table in (segment_attachment_bindings, child_chunks, document_segments, dataset_metadata_bindings):
-                await conn.execute(self._rows.scoped_delete(table).where(table.c.document_id == document_id))
+            # The row goes first: who writes beside this has locked it, and is waited for.
             await conn.execute(self._rows.scoped_delete(documents).where(documents.c.id == document_id))
-            await self._tasks.drop(conn, target_id=document_id)
+            for table in _OF_DOCUMENT:
+                await conn.execute(self._rows.scoped_delete(table).where(table.c.document_id == document_id))
+            await forget_later(conn, self._tasks, dataset_id, document_id, held=held)
         await self._files.drop_unused([document.file_id])
 
     # -- inside ------------------------------------------------------------------------------------------------
@@ -457,14 +473,6 @@ class DocumentService:
 
 def _uploaded(upload_id: str, name: str) -> SourceItem:
     return SourceItem(name=name, info={"upload_file_id": upload_id}, upload_id=upload_id)
-
-
-def _refuse_busy(document: Document) -> None:
-    _refuse_archived(document)
-    if document.display_status == "indexing":
-        raise DocumentIndexing(
-            "Cannot delete document during indexing.", hint="Wait, or pause it first.", document_id=document.id
-        )
 
 
 def _refuse_archived(document: Document) -> None:

@@ -107,7 +107,8 @@ class IndexWriter:
             current = self._repository.dataset_now(conn, dataset.id, lock=True)
             if current.same_place(dataset):
                 if dataset.indexing_technique != "high_quality":
-                    self.write_words(conn, dataset, segments)
+                    there = {item.id for item in self._repository.by_id(conn, [item.id for item in segments])}
+                    self.write_words(conn, dataset, [item for item in segments if item.id in there])
                 self._settle(conn, segments, failed)
             return current
 

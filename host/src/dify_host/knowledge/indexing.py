@@ -27,9 +27,11 @@ from dify_host.db.types import utc_now
 from dify_host.knowledge.chunk import chunk_texts
 from dify_host.knowledge.clean import clean
 from dify_host.knowledge.document_run import DocumentRun, Stopped
+from dify_host.knowledge.emptying import forget_missing
 from dify_host.knowledge.errors import DatasetNotFound, DocumentNotFound, ExtractionFailed
 from dify_host.knowledge.extract.extractor import Extractor
 from dify_host.knowledge.index_writer import IndexWriter
+from dify_host.knowledge.kept_questions import KeptQuestions
 from dify_host.knowledge.links import Links
 from dify_host.knowledge.patience import Patience, Told
 from dify_host.knowledge.questions import Questions
@@ -114,13 +116,21 @@ class Indexer:
             await run.fail(f"{type(exc).__name__}: {exc}")
             raise
         final = await self._load(document_id)
-        if self._notify and final and final.indexing_status in ("completed", "error"):
+        if final is None:
+            await run.forget()
+        elif self._notify and final.indexing_status in ("completed", "error"):
             self._notify(final.tenant_id, final.dataset_id, final.id, final.indexing_status)
         return True
 
     async def task(self, task: Task, until: float) -> bool:
-        """Do the task of a document: the handler of its purpose for `TurnRunner`."""
-        told = partial(Tasks(self._db, Tenant(task.tenant_id)).note, task.purpose, task.target_id)
+        """Do the task of a document: the handler of its purpose for `TurnRunner`. One that is gone leaves its index."""
+        tenant = Tenant(task.tenant_id)
+        told = partial(Tasks(self._db, tenant).note, task.purpose, task.target_id)
+        if await self._load(task.target_id) is None:
+            rows = KnowledgeRepository(self._db, tenant)
+            writer = IndexWriter(rows, self._stores, self._models(tenant))
+            await forget_missing(rows, writer, task.dataset_id, task.target_id)
+            return True
         return await self.run(task.target_id, until=until, told=told)
 
     async def _load(self, document_id: str) -> Document | None:
@@ -149,7 +159,6 @@ class _Run(DocumentRun):
         self._storage = storage
         self._extractor = extractor
         self._links = Links(rows.db, rows.tenant)
-        self._dataset: Dataset | None = None
 
     async def work(self, until: float) -> bool:
         """Do what is left to do; False when the time is up before."""
@@ -166,15 +175,6 @@ class _Run(DocumentRun):
             return False
         await self.finish()
         return True
-
-    async def forget(self) -> None:
-        """Take out of the index what this run wrote for a document, or a dataset, that was deleted meanwhile."""
-        async with self._db.read() as conn:
-            found = await self._rows.datasets(conn, [self._document.dataset_id])
-        # A dataset that is gone had the index that this run knew; its own removal cannot see what came after it.
-        for dataset in found or [self._dataset] if self._dataset else found:
-            if dataset is not None:
-                await self._writer.remove_document(dataset, self._document.id)
 
     # -- the steps ---------------------------------------------------------------------------------------------
 
@@ -205,7 +205,7 @@ class _Run(DocumentRun):
                     hint="Change its indexing technique.",
                     document_id=self._document.id,
                 )
-            chunks = await self._questions.of(chunks)
+            chunks = await self._questions.of(chunks, KeptQuestions(self._rows, self._document))
         await self.replace(dataset, chunks, ("splitting",), splitting_completed_at=utc_now(), **more)
         return True
 

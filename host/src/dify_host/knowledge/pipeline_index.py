@@ -13,12 +13,20 @@ from typing import Any
 from dify_kernel.contracts.ports import IndexChunk, IndexedDocument, Indexing
 from dify_kernel.errors import BadInput, DifyError, PlatformUnavailable
 from dify_kernel.graph.values import FileTransfer
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dify_host.db.types import utc_now
 from dify_host.knowledge.chunk import Chunk
 from dify_host.knowledge.datasets import DatasetService
 from dify_host.knowledge.document_run import DocumentRun, Stopped
-from dify_host.knowledge.errors import ArchivedDocumentImmutable, DocumentIndexing, DocumentNotFound, InvalidAction
+from dify_host.knowledge.emptying import forget_missing
+from dify_host.knowledge.errors import (
+    ArchivedDocumentImmutable,
+    DatasetNotFound,
+    DocumentIndexing,
+    DocumentNotFound,
+    InvalidAction,
+)
 from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.links import Links
 from dify_host.knowledge.records import Dataset, Document
@@ -49,7 +57,10 @@ class PipelineIndexer:
         """
         async with self._rows.db.read() as conn:
             dataset = await self._rows.dataset(conn, request.dataset_id)
-            document = await self._rows.document(conn, request.dataset_id, request.document_id)
+            document = await self._document(conn, request)
+        if document is None:  # an earlier process that was at it may have left something
+            await forget_missing(self._rows, self._writer, dataset.id, request.document_id)
+            raise DocumentNotFound("Document not found.", document_id=request.document_id)
         _check(request, dataset, document)
         dataset = await self._initialised(dataset, request)
         _check_technique(request, dataset)
@@ -59,7 +70,11 @@ class PipelineIndexer:
             await run.replace(dataset, chunks, _ANY_STATE, **_began(request, document))
             await run.index(dataset)
             await run.finish()
-        except Stopped as exc:
+        except (Stopped, DatasetNotFound, DocumentNotFound) as exc:
+            async with self._rows.db.read() as conn:
+                gone = await self._document(conn, request) is None
+            if gone:
+                await run.forget()
             raise DocumentIndexing(
                 f"Indexing {document.name} was stopped: it was paused or deleted meanwhile.", document_id=document.id
             ) from exc
@@ -69,6 +84,12 @@ class PipelineIndexer:
             await run.fail(str(exc))
             raise
         return await self._result(dataset, document)
+
+    async def _document(self, conn: AsyncConnection, request: Indexing) -> Document | None:
+        try:
+            return await self._rows.document(conn, request.dataset_id, request.document_id)
+        except (DatasetNotFound, DocumentNotFound):
+            return None
 
     async def _result(self, dataset: Dataset, document: Document) -> IndexedDocument:
         async with self._rows.db.read() as conn:

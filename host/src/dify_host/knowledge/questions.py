@@ -1,4 +1,4 @@
-"""Turns chunks into questions and their answers, by the workspace's default model."""
+"""Turns chunks into questions and their answers, by the workspace's default model; each text is paid for once."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import asyncio
 import logging
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from dify_kernel.contracts.model import LLMRequest, PromptMessage
 from dify_kernel.contracts.ports import ModelsPort
 from dify_kernel.errors import BadInput
 
-from dify_host.knowledge.chunk import Chunk
+from dify_host.knowledge.chunk import Chunk, text_hash
 from dify_host.knowledge.patience import Patience, Told, patiently
 from dify_host.knowledge.side_by_side import side_by_side
 
-__all__ = ["Questions", "read_pairs"]
+__all__ = ["Kept", "Pairs", "Questions", "read_pairs"]
+
+Pairs = list[tuple[str, str]]
+"""Questions, each with its answer."""
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +36,20 @@ _PAIR: Final = re.compile(
 )
 
 
-def read_pairs(answer: str) -> list[tuple[str, str]]:
+def read_pairs(answer: str) -> Pairs:
     """The pairs of `Q1: … A1: …` in an answer, in order; a pair without a question or an answer is left out."""
     found = [(question.strip(" \t\r\n*"), reply.strip(" \t\r\n*")) for _, question, reply in _PAIR.findall(answer)]
     return [(question, reply) for question, reply in found if question and reply]
+
+
+class Kept(Protocol):
+    """Keeps what was written of the texts of a document, by their hashes, until its segments are there."""
+
+    async def known(self) -> dict[str, Pairs]:
+        """What was written in earlier runs."""
+
+    async def keep(self, key: str, pairs: Pairs) -> None:
+        """Keep the pairs of one text; raises when the document needs them no more."""
 
 
 class Questions:
@@ -51,13 +64,18 @@ class Questions:
         self._told = told
         self._free = asyncio.Semaphore(_AT_ONCE)
 
-    async def of(self, chunks: Sequence[Chunk]) -> list[Chunk]:
+    async def of(self, chunks: Sequence[Chunk], kept: Kept | None = None) -> list[Chunk]:
         """A chunk for each pair, in the order of the texts they are from: the question, and its answer.
 
-        Attachments stay with the first pair of their text. A text that the model finds nothing in gives none, which is
-        logged; BadInput when no text gives any, ProviderTokenNotInitError without a default model.
+        A text whose pairs are kept is not asked about; neither is one that is there twice. Attachments stay with the
+        first pair of their text. A text that the model finds nothing in gives none, which is logged; BadInput when no
+        text gives any, ProviderTokenNotInitError without a default model.
         """
-        answers = await side_by_side([self._ask(chunk.content) for chunk in chunks])
+        written = await kept.known() if kept is not None else {}
+        texts = [text for text in dict.fromkeys(chunk.content for chunk in chunks) if self.key(text) not in written]
+        asked = await side_by_side([self._written(text, kept) for text in texts])
+        written = written | {self.key(text): pairs for text, pairs in zip(texts, asked, strict=True)}
+        answers = [written[self.key(chunk.content)] for chunk in chunks]
         found: list[Chunk] = []
         silent = 0
         for chunk, pairs in zip(chunks, answers, strict=True):
@@ -74,14 +92,24 @@ class Questions:
             log.warning("%d of %d texts gave no questions.", silent, len(chunks))
         return found
 
-    async def _ask(self, text: str) -> list[tuple[str, str]]:
+    def key(self, text: str) -> str:
+        """What the pairs of a text are kept by: the text, and the language in which they are."""
+        return text_hash(f"{self._language}\n{text}")
+
+    async def pairs(self, text: str) -> Pairs:
         """The pairs of one text; what cannot be read is asked for once more."""
         for _ in range(2):
-            async with self._free:
-                answer = await patiently(lambda: self._answer(text), self._patience, self._told)
-            if pairs := read_pairs(answer):
-                return pairs
+            answer = await patiently(lambda: self._answer(text), self._patience, self._told)
+            if found := read_pairs(answer):
+                return found
         return []
+
+    async def _written(self, text: str, kept: Kept | None) -> Pairs:
+        async with self._free:
+            pairs = await self.pairs(text)
+            if kept is not None and pairs:
+                await kept.keep(self.key(text), pairs)
+            return pairs
 
     async def _answer(self, text: str) -> str:
         messages = [

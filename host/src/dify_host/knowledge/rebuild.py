@@ -22,6 +22,7 @@ from dify_host.db.engine import Database
 from dify_host.db.repository import to_struct
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
+from dify_host.knowledge.emptying import forget_missing
 from dify_host.knowledge.errors import DatasetNotFound
 from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.move_check import MoveCheck
@@ -135,6 +136,7 @@ class Rebuilder:
                     return True
                 segments = await self._segments(rows, conn, task, after, await writer.batch_size(dataset))
             if not segments:
+                await forget_missing(rows, writer, task.dataset_id, task.target_id)
                 return True
             changed = await writer.copy(dataset, segments)
             while changed:

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
-from dify_host.knowledge.errors import UnsupportedFileType
+from dify_host.knowledge.errors import DocumentNotFound, UnsupportedFileType
 from dify_host.knowledge.extract.text import decode
 from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.links import Links
@@ -129,7 +129,10 @@ class SegmentImporter:
         rows = KnowledgeRepository(self._db, tenant)
         wish = task.payload or {}
         async with self._db.read() as conn:
-            document = await rows.document(conn, task.dataset_id, wish["document_id"])
+            try:
+                document = await rows.document(conn, task.dataset_id, wish["document_id"])
+            except DocumentNotFound:  # nobody can ask how it ended
+                return True
             upload = await Links(self._db, tenant).upload(conn, wish["upload_file_id"])
         found = read_rows(await self._storage.load(upload.key), document.doc_form)
         writer = IndexWriter(rows, self._stores, self._models(tenant), patience=self._patience)

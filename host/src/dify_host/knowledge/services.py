@@ -88,7 +88,7 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     def estimates(self) -> Estimates:
         """What indexing would make of files."""
         links, extractor = Links(self.db, self.tenant), self.extractor or Extractor()
-        return Estimates(self._rows, links, self.storage, extractor, self.settings, self.remote)
+        return Estimates(self._rows, links, self.storage, extractor, self.settings, self.models, self.remote)
 
     @property
     def document_sync(self) -> DocumentSync:

@@ -25,6 +25,7 @@ from dify_host.db.schema import (
 __all__ = [
     "child_chunks",
     "dataset_collection_bindings",
+    "dataset_imports",
     "dataset_keyword_tables",
     "dataset_keywords",
     "dataset_metadata_bindings",
@@ -33,6 +34,7 @@ __all__ = [
     "dataset_process_rules",
     "dataset_queries",
     "datasets",
+    "document_questions",
     "document_segments",
     "documents",
     "embeddings",
@@ -152,6 +154,31 @@ document_segments = table(
     index("document_id", "position"),
     index("dataset_id", "status"),
     index("index_node_id", "dataset_id"),
+)
+
+# Imports of knowledge bases that are under way, by the id that the knowledge base will have.
+dataset_imports = table(
+    "dataset_imports",
+    ref("tenant_id"),
+    json_text("dataset", null=False),
+    json_text("files", null=False),
+    ref("token"),
+    moment("looked_at"),
+    index("looked_at"),
+    updated=False,
+)
+
+# What a model wrote of the texts of a document in question-and-answer form, until its segments are there.
+document_questions = table(
+    "document_questions",
+    ref("tenant_id"),
+    ref("dataset_id"),
+    ref("document_id"),
+    string("text_hash", 64),
+    json_text("pairs", null=False),
+    unique("document_id", "text_hash"),
+    index("dataset_id"),
+    updated=False,
 )
 
 child_chunks = table(

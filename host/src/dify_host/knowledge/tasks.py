@@ -23,13 +23,25 @@ from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id, utc_now
 from dify_host.knowledge.tables import knowledge_tasks, knowledge_turns
 
-__all__ = ["ACTOR", "IMPORT", "INDEX", "QUEUE", "REBUILD", "RETIRE", "SWITCH", "Task", "Tasks", "wake_lost_turns"]
+__all__ = [
+    "ACTOR",
+    "EMPTY",
+    "IMPORT",
+    "INDEX",
+    "QUEUE",
+    "REBUILD",
+    "RETIRE",
+    "SWITCH",
+    "Task",
+    "Tasks",
+    "wake_lost_turns",
+]
 
 ACTOR = "index_documents"
 QUEUE = "dataset"
 #: Purposes: bring a document to its end; put it into a new index, let searches ask that one when all are in it, forget
-#: the old one; read segments from a file.
-INDEX, REBUILD, SWITCH, RETIRE, IMPORT = "index", "rebuild", "switch", "retire", "import"
+#: the old one; read segments from a file; empty what a deleted dataset had.
+INDEX, REBUILD, SWITCH, RETIRE, IMPORT, EMPTY = "index", "rebuild", "switch", "retire", "import", "empty"
 
 #: A slot at work says so every minute; one that is silent for longer has lost its job.
 SILENT = timedelta(minutes=5)
@@ -103,12 +115,27 @@ class Tasks(TenantRepository):
         for turn in resting[: len(target_ids)]:
             await self._start(conn, turn.slot, turn.turn + 1)
 
-    async def drop(self, conn: AsyncConnection, *, purpose: str | None = None, **where: str) -> None:
-        """Forget tasks of a dataset or target: drop(conn, dataset_id=…) or drop(conn, target_id=…)."""
+    async def drop(
+        self, conn: AsyncConnection, *, purpose: str | None = None, waiting: bool = False, **where: str
+    ) -> None:
+        """Forget tasks of a dataset or target: drop(conn, dataset_id=…) or drop(conn, target_id=…).
+
+        With `waiting`, those that a worker has in hand stay.
+        """
         conditions = [knowledge_tasks.c[name] == value for name, value in where.items()]
         if purpose is not None:
             conditions.append(knowledge_tasks.c.purpose == purpose)
+        if waiting:
+            conditions.append(knowledge_tasks.c.slot.is_(None))
         await conn.execute(self.scoped_delete(knowledge_tasks).where(*conditions))
+
+    async def in_hand(self, conn: AsyncConnection, *, but: str = "", **where: str) -> bool:
+        """Whether a worker has a task of a dataset or target in hand, except the one with the id `but`."""
+        conditions = [knowledge_tasks.c[name] == value for name, value in where.items()]
+        query = self.scoped_select(knowledge_tasks, knowledge_tasks.c.id).where(
+            *conditions, knowledge_tasks.c.slot.is_not(None)
+        )
+        return any(found != but for found in (await conn.execute(query)).scalars())
 
     async def of(self, conn: AsyncConnection, purpose: str, target_ids: list[str]) -> dict[str, Task]:
         """The open tasks of these targets, by target."""

@@ -29,6 +29,22 @@ def dataset_collection_bindings() -> None:
     )
 
 
+def dataset_imports() -> None:
+    """Create `dataset_imports`."""
+    create_table(
+        "dataset_imports",
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("tenant_id", types.Id(), nullable=False),
+        sa.Column("dataset", types.JsonText(), nullable=False),
+        sa.Column("files", types.JsonText(), nullable=False),
+        sa.Column("token", types.Id(), nullable=False),
+        sa.Column("looked_at", types.Moment(), nullable=True),
+        sa.Column("created_at", types.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_dataset_imports_looked_at"), "dataset_imports", ["looked_at"], unique=False)
+
+
 def dataset_keyword_tables() -> None:
     """Create `dataset_keyword_tables`."""
     create_table(
@@ -291,6 +307,7 @@ def knowledge_turns() -> None:
 
 TABLES = (
     dataset_collection_bindings,
+    dataset_imports,
     dataset_keyword_tables,
     dataset_keywords,
     dataset_metadata_bindings,
