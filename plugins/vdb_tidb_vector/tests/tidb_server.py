@@ -193,12 +193,13 @@ def fitted(table, name, value):
 
 def delete(node):
     table, where = table_of(node.this), node.args.get("where")
-    if where is None or {key for key, value in node.args.items() if value} != {"this", "where"}:
+    if where is None or {key for key, value in node.args.items() if value} - {"this", "where", "limit"}:
         raise unknown(node)
-    holds = compiled(where.this, table.columns)
+    holds, limit = compiled(where.this, table.columns), node.args.get("limit")
+    most = compiled(limit.expression, {})({}) if limit else None
 
     def write():
-        for key in [key for key, row in table.rows.items() if holds(row)]:
+        for key in [key for key, row in table.rows.items() if holds(row)][:most]:
             del table.rows[key]
 
     return write

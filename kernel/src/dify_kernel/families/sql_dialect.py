@@ -60,6 +60,8 @@ class Dialect(ABC):
     prepare: Sequence[str] = ()
     #: The cosine distance of the column to one bound vector.
     distance: str
+    #: How many records one statement deletes, in an engine that is slow with them or bounds a transaction; 0: all.
+    deleted_at_once = 0
     #: Vectors that a nearest-neighbour index takes are at most this long; 0: the engine has none.
     indexed_dimension = 0
 

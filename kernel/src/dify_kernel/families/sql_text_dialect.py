@@ -40,6 +40,7 @@ class TextDialect(Dialect):
     made with its indexes by one statement, and its dimension is read from its definition.
     """
 
+    deleted_at_once = 1_000
     #: The type of the column of a vector, without its dimension.
     vector_type = "VECTOR"
     #: The type of `words`, and `words` as a text.

@@ -169,7 +169,7 @@ class SqlVectorStore(VectorStore):
             return
         table, key = _table(space), partition_key(partition)
         where = await self._where(table, key, filter, ids=known)
-        await self._rows(f"DELETE FROM {table} WHERE {where[0]}", where[1], read=False)  # noqa: S608 - see sql_dialect
+        await self._delete(table, where)
         if ids is None and filter is None:
             await self._drop_index(table, key)
 
@@ -377,6 +377,15 @@ class SqlVectorStore(VectorStore):
         return Record(
             id=str(id), text=text or "", vector=self.dialect.read_vector(vector), metadata=_metadata(metadata)
         )
+
+    async def _delete(self, table: str, where: Condition) -> None:
+        sql, most = f"DELETE FROM {table} WHERE {where[0]}", self.dialect.deleted_at_once  # noqa: S608 - see sql_dialect
+        if not most:
+            await self._rows(sql, where[1], read=False)
+            return
+        left = f"SELECT 1 FROM {table} WHERE {where[0]} LIMIT 1"  # noqa: S608 - see sql_dialect
+        while await self._rows(left, where[1]):
+            await self._rows(f"{sql} LIMIT {most}", where[1], read=False)
 
     # -- the index of a large partition ------------------------------------------------------------------------
 
