@@ -1,7 +1,7 @@
 """Every command of the workspace. Sessions over packages are built from the folder list, never a hand-kept matrix.
 
 `nox -s lint types tests` is what a change must pass; `live` runs real servers and models, `bench` prints ratios,
-`wheels` installs the smallest bundle from built wheels into an empty environment and runs an app there.
+`wheels` installs the smallest bundle from built wheels into an empty environment, runs an app there, and adds stores.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def contract(session: nox.Session, plugin: str) -> None:
 
 @nox.session
 def wheels(session: nox.Session) -> None:
-    """Build every wheel; import each plugin with only what it declares; run an app on the smallest bundle."""
+    """Build every wheel; import each plugin with what it declares; run an app on the smallest bundle; try stores."""
     work = Path(tempfile.mkdtemp(prefix="dify-wheels-"))
     try:
         session.run("uv", "build", "--all-packages", "--wheel", "-q", "-o", str(work / "dist"), external=True)
@@ -95,6 +95,8 @@ def wheels(session: nox.Session) -> None:
             external=True,
             env={**os.environ, "DIFY_DATA": str(work / "data")},
         )
+        stores = ("pytest", "tests/wheels/stores.py", "-q", "-p", "no:xdist", "-p", "no:cacheprovider")
+        uv(session, *stores, groups=("test", "live"), DIFY_BUILT=str(work / "built.txt"))
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

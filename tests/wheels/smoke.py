@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 DIFY = str(Path(sys.executable).with_name("dify"))
-START_SECONDS = 60
+START_SECONDS = 180
 STOP_SECONDS = 60
 
 
@@ -31,7 +31,7 @@ def main(examples: Path) -> None:
     port = free_port()
     with running(port) as url:
         command = [DIFY, "app", "import", str(examples / "order-workflow.yml"), "--publish", "--key", "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS)
         if done.returncode:
             sys.exit(f"The app was not imported:\n{done.stdout}{done.stderr}")
         key = json.loads(done.stdout.splitlines()[-1])["api_key"]
