@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -91,6 +92,23 @@ def _redis(folder: Path) -> Iterator[Variables]:
         yield {"REDIS_VECTOR_HOST": "127.0.0.1", "REDIS_VECTOR_PORT": str(server.port)}
 
 
+@contextmanager
+def _oceanbase(folder: Path) -> Iterator[Variables]:
+    engine = Path(__file__).parents[2] / "plugins" / "vdb_oceanbase" / "tests" / "engine.py"
+    driver = pytest.importorskip("pymysql", reason="the wheel pylibseekdb is not installed")
+    socket = str(folder / "data" / "run" / "sql.sock")
+    user = {"user": "dify", "password": "password-of-the-tests", "database": "vectors"}
+
+    def command(it: Server) -> list[str]:
+        return [sys.executable, str(engine), str(it.folder / "data")]
+
+    def ready(it: Server) -> None:
+        driver.connect(unix_socket=socket, **user).close()
+
+    with Server(command, folder=folder, ready=ready, env={"TELEMETRY_ENABLED": "false"}, seconds=120):
+        yield {f"OCEANBASE_VECTOR_{name.upper()}": value for name, value in {**user, "host": socket}.items()}
+
+
 _ENGINES: dict[str, Callable[[Path], AbstractContextManager[Variables]]] = {
     "sqlite": _sqlite,
     "qdrant": _qdrant,
@@ -98,6 +116,7 @@ _ENGINES: dict[str, Callable[[Path], AbstractContextManager[Variables]]] = {
     "milvus": _milvus,
     "lancedb": _lancedb,
     "chroma": _chroma,
+    "oceanbase": _oceanbase,
     "redis": _redis,
 }
 
