@@ -97,6 +97,11 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
         str, Doc("Command that writes doc and ppt anew as {format}, from {input} into {folder}, or says their text.")
     ] = ""
     upload_file_extension_blacklist: Annotated[list[str], Doc("Extensions that are refused.")] = []
+    annotation_import_file_size_limit: Annotated[int, Doc("MB of a file of annotations.", ge=1)] = 2
+    annotation_import_max_records: Annotated[int, Doc("Annotations of one file at most.", ge=1)] = 10_000
+    annotation_import_min_records: Annotated[int, Doc("Annotations of one file at least.", ge=1)] = 1
+    annotation_import_rate_limit_per_minute: Annotated[int, Doc("Imports of a workspace in a minute.", ge=1)] = 5
+    annotation_import_rate_limit_per_hour: Annotated[int, Doc("Imports of a workspace in an hour.", ge=1)] = 20
     request_body_max_size: Annotated[int, Doc("Bytes of a JSON body.", ge=1024)] = 10 * 1024 * 1024
 
     app_max_execution_time: Annotated[float, Doc("Seconds of an app run.", gt=0)] = 1200

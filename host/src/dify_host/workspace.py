@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dify_kernel.contracts.model import ModelType
 
+from dify_host.annotations.imports import AnnotationImports
 from dify_host.annotations.replies import AnnotationReplies
 from dify_host.annotations.service import AnnotationService
 from dify_host.apps.repository import AppRepository
@@ -35,6 +36,7 @@ from dify_host.knowledge.services import Knowledge
 from dify_host.models.providers import ProviderService
 from dify_host.models.runtime import ModelRuntime
 from dify_host.net.crypto import TenantCipher
+from dify_host.net.limits import RateLimiter
 from dify_host.pipelines.datasources import Datasources
 from dify_host.pipelines.repository import PipelineRepository
 from dify_host.pipelines.runner import PipelineRunner
@@ -170,6 +172,12 @@ class Workspace:
     def annotations(self) -> AnnotationService:
         """Annotations of apps."""
         return self._platform.annotations_of(self.tenant)
+
+    @cached_property
+    def annotation_imports(self) -> AnnotationImports:
+        """Annotations from files."""
+        redis, settings = self._platform.redis, self._platform.settings
+        return AnnotationImports(self.annotations, redis=redis, limiter=RateLimiter(redis), settings=settings)
 
     @cached_property
     def annotation_replies(self) -> AnnotationReplies:

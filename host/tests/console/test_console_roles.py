@@ -48,6 +48,22 @@ TABLE: Final[list[tuple[str, str, set[str]]]] = [
     ("GET", f"{APP}/api-keys", MEMBER),
     ("POST", f"{APP}/api-keys", EDITOR),
     ("DELETE", f"{APP}/api-keys/{{api_key_id}}", ADMIN),
+    *(
+        (method, f"{APP}/{path}", EDITOR)
+        for method, path in (
+            *((method, "annotations") for method in ("GET", "POST", "DELETE")),
+            *((method, "annotations/{annotation_id}") for method in ("POST", "DELETE")),
+            ("GET", "annotations/export"),
+            ("GET", "annotations/{annotation_id}/hit-histories"),
+            ("POST", "annotations/batch-import"),
+            ("GET", "annotations/batch-import-status/{job_id}"),
+            ("GET", "annotation-setting"),
+            ("POST", "annotation-settings/{annotation_setting_id}"),
+            ("POST", "annotation-reply/{action}"),
+            ("GET", "annotation-reply/{action}/status/{job_id}"),
+        )
+    ),
+    ("GET", f"{APP}/annotations/count", MEMBER),
     ("GET", DRAFT, EDITOR),
     ("POST", DRAFT, EDITOR),
     ("POST", f"{DRAFT}/run", EDITOR),
@@ -104,6 +120,12 @@ BODIES: Final[dict[str, Any]] = {
     f"{APP}/site-enable": {"enable_site": False},
     f"{APP}/api-enable": {"enable_api": False},
     f"{APP}/trace": {"enabled": False},
+    f"{APP}/annotation-settings/{{annotation_setting_id}}": {"score_threshold": 0.5},
+    f"{APP}/annotation-reply/{{action}}": {
+        "score_threshold": 0.5,
+        "embedding_provider_name": "openai",
+        "embedding_model_name": "scripted-embedding",
+    },
     f"{APP}/workflow-runs/{{run_id}}/forms/{{form_id}}": {"action": "yes"},
     "/apps/imports": {"mode": "yaml-content", "yaml_content": "kind: app"},
     DRAFT: {"graph": {}, "features": {}},

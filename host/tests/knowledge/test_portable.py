@@ -10,21 +10,32 @@ import signal
 import sys
 import zipfile
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from dify_host.db.engine import Database
+from dify_host.db.types import utc_now
 from dify_host.files.tables import upload_files
 from dify_host.knowledge.documents import DocumentText
-from dify_host.knowledge.errors import DatasetNameDuplicate, ProviderNotInitialize
+from dify_host.knowledge.errors import DatasetNameDuplicate, ImportCutOff, ProviderNotInitialize
+from dify_host.knowledge.import_marks import SILENT, take_back_cut_off
 from dify_host.knowledge.portable import Importer
 from dify_host.knowledge.portable_format import PortableFileRefused
 from dify_host.knowledge.portable_write import Exporter
+from dify_host.knowledge.records import IndexStruct
 from dify_host.knowledge.retrieval import Asker
 from dify_host.knowledge.segments import SegmentChanges
-from dify_host.knowledge.tables import datasets, document_segments, documents
+from dify_host.knowledge.tables import (
+    child_chunks,
+    dataset_imports,
+    dataset_metadata_bindings,
+    datasets,
+    document_segments,
+    documents,
+)
 from dify_kernel.errors import InvokeBadRequestError
 from dify_kernel.registry import Registry
 
@@ -211,6 +222,72 @@ async def test_a_killed_import_is_not_seen_and_is_done_again(
         assert await shown(other, made.id) == await shown(house, dataset_id)
         assert await answers(other, made.id) == await answers(house, dataset_id)
         assert (await counted(other))["documents"] == 4
+
+
+@pytest.mark.skipif("sqlite" not in Registry().names("vdb"), reason="needs a store that survives the process")
+async def test_what_a_killed_import_has_left_is_taken_back(
+    sqlite_database: Database, sqlite_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "base.zip"
+    async with embedded_stores(Registry(), tmp_path) as stores:
+        house, other = House(sqlite_database, stores), House(sqlite_database, stores)
+        dataset_id = await filled(house)
+        await exporter(house).run(dataset_id, path)
+        await other.storage.open()
+        before = await everything(other)
+        arguments = (sqlite_url, str(tmp_path / "vectors.db"), other.tenant.id, str(path), "1")
+        process = await asyncio.create_subprocess_exec(sys.executable, str(SCRIPT), *arguments)
+        assert await process.wait() == -signal.SIGKILL
+        left = await everything(other)
+        assert all(left[name] > before[name] for name in ("documents", "document_segments", "upload_files", "records"))
+        assert await take_back_cut_off(other.db, other.storage, stores) == 0  # it may be at work yet
+        assert await everything(other) == left
+        async with other.db.write() as conn:
+            await conn.execute(dataset_imports.update().values(looked_at=utc_now() - SILENT - timedelta(minutes=1)))
+        assert await take_back_cut_off(other.db, other.storage, stores) == 1
+        assert await everything(other) == before
+        assert await take_back_cut_off(other.db, other.storage, stores) == 0
+        assert await answers(house, dataset_id)
+
+
+async def everything(house: House) -> dict[str, int]:
+    """How many rows and records the installation holds, by table."""
+    counts = {}
+    tables = (documents, document_segments, child_chunks, upload_files, dataset_imports, dataset_metadata_bindings)
+    async with house.db.read() as conn:
+        for table in tables:
+            counts[table.name] = (await conn.execute(sa.select(sa.func.count()).select_from(table))).scalar_one()
+        spaces = (await conn.execute(sa.select(document_segments.c.dataset_id).distinct())).scalars().all()
+        value = (await conn.execute(sa.select(datasets.c.index_struct))).scalars().first()
+    index = IndexStruct.read(value)
+    assert index is not None
+    assert index.space is not None
+    store = await house.stores.open(index.store)
+    counts["records"] = sum([await store.count(index.space, dataset_id) for dataset_id in spaces])
+    return counts
+
+
+async def test_an_import_that_was_taken_back_does_not_appear(house: House, other: House, tmp_path: Path) -> None:
+    path = tmp_path / "base.zip"
+    await exporter(house).run(await filled(house), path)
+    before = await counted(other)
+    store: Any = await other.stores.open(other.stores.default)
+    upsert = store.upsert
+
+    async def slow(*args: Any) -> None:
+        async with other.db.write() as conn:
+            await conn.execute(dataset_imports.update().values(looked_at=utc_now() - SILENT - timedelta(minutes=1)))
+        assert await take_back_cut_off(other.db, other.storage, other.stores) == 1
+        await upsert(*args)
+
+    store.upsert = slow
+    with pytest.raises(ImportCutOff):
+        await importer(other).run(path, other.user)
+    store.upsert = upsert
+    assert (await other.datasets.find()).total == 0
+    made = await importer(other).run(path, other.user)
+    assert (await counted(other))["documents"] > before["documents"]
+    assert made.name
 
 
 # -- hostile files -------------------------------------------------------------------------------------------------

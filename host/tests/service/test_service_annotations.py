@@ -18,13 +18,14 @@ SWITCH = {
     "embedding_model_name": "scripted-embedding",
 }
 ITEM = {"id", "question", "answer", "hit_count", "created_at"}
+ANNOTATION_JOBS = ("index_annotation", "index_annotations", "import_annotations", "annotation_reply")
 MODES = ("chat", "advanced-chat")
 
 
 async def do_jobs(house: House) -> None:
     """Do the waiting jobs of annotations, as a worker would."""
     async with house.platform.db.write() as conn:
-        mine = outbox.c.actor.in_(("index_annotation", "annotation_reply"))
+        mine = outbox.c.actor.in_(ANNOTATION_JOBS)
         rows = (await conn.execute(sa.select(outbox).where(mine).order_by(outbox.c.id))).all()
         await conn.execute(outbox.delete().where(mine))
     for row in rows:

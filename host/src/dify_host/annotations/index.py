@@ -48,11 +48,11 @@ class AnnotationIndex:
         store = await self._stores.ready(setting.index.store, space)
         await store.upsert(space, setting.app_id, records)
 
-    async def remove(self, setting: ReplySetting, annotation_id: str) -> None:
-        """Take one annotation out."""
-        if setting.index.space is not None:
+    async def remove(self, setting: ReplySetting, annotation_ids: Sequence[str]) -> None:
+        """Take annotations out."""
+        if setting.index.space is not None and annotation_ids:
             store = await self._stores.ready(setting.index.store, setting.index.space)
-            await store.delete(setting.index.space, setting.app_id, ids=[annotation_id])
+            await store.delete(setting.index.space, setting.app_id, ids=list(annotation_ids))
 
     async def clear(self, index: IndexStruct, app_id: str) -> None:
         """Take all annotations of an app out of an index."""

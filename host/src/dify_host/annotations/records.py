@@ -9,7 +9,7 @@ import msgspec
 
 from dify_host.knowledge.records import IndexStruct
 
-__all__ = ["Annotation", "Match", "ReplyJob", "ReplySetting"]
+__all__ = ["Annotation", "Hit", "Match", "ReplyJob", "ReplySetting"]
 
 
 class Annotation(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +22,18 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True):
     hit_count: int
     account_id: str
     created_at: datetime
+
+
+class Hit(msgspec.Struct, frozen=True, kw_only=True):
+    """A question that an annotation answered, with its texts as they were then; `source` is api or console."""
+
+    id: str
+    source: str
+    score: float
+    question: str
+    created_at: datetime
+    annotation_question: str | None
+    annotation_content: str | None
 
 
 class ReplySetting(msgspec.Struct, frozen=True, kw_only=True):

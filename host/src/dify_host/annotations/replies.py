@@ -11,7 +11,7 @@ from typing import Final, Literal
 import msgspec
 import redis.asyncio as redis
 import sqlalchemy as sa
-from dify_kernel.errors import BadInput, DifyError
+from dify_kernel.errors import BadInput, DifyError, NotFound
 
 from dify_host.annotations.index import AnnotationIndex
 from dify_host.annotations.records import ReplyJob, ReplySetting
@@ -123,6 +123,15 @@ class AnnotationReplies:
         setting = await self._repository.setting(app_id)
         if setting is not None:
             await self._fill(setting)
+
+    async def set_threshold(self, app_id: str, setting_id: str, threshold: float, account_id: str) -> None:
+        """From which similarity on the app answers with its annotations; NotFound when it does not, or by another."""
+        owned = self._repository.reached_through(settings.c.app_id, root=apps)
+        change = settings.update().where(settings.c.app_id == app_id, settings.c.id == setting_id, owned)
+        values = {"score_threshold": threshold, "updated_user_id": account_id, "updated_at": utc_now()}
+        async with self._db.write() as conn:
+            if (await conn.execute(change.values(values))).rowcount == 0:
+                raise NotFound("App annotation not found", app_id=app_id)
 
     async def _fill(self, setting: ReplySetting) -> None:
         last_id = None

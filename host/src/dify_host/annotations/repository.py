@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import sqlalchemy as sa
 from dify_kernel.errors import NotFound
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dify_host.annotations.records import Annotation, ReplySetting
+from dify_host.annotations.records import Annotation, Hit, ReplySetting
 from dify_host.apps.tables import app_annotation_settings, apps
 from dify_host.db.repository import Page, TenantRepository, fetch_page, to_struct
 from dify_host.identity.tables import accounts
 from dify_host.knowledge.records import IndexStruct
 from dify_host.knowledge.tables import dataset_collection_bindings
-from dify_host.runs.tables import app_annotation_hit_histories, message_annotations
+from dify_host.runs.tables import app_annotation_hit_histories, message_annotations, messages
 
 __all__ = ["AnnotationRepository"]
+
+_GROUP: Final = 500
 
 table = message_annotations
 settings = app_annotation_settings
@@ -77,6 +80,39 @@ class AnnotationRepository(TenantRepository):
         hits = app_annotation_hit_histories
         await conn.execute(hits.delete().where(hits.c.annotation_id == annotation_id, hits.c.app_id == app_id))
         await conn.execute(table.delete().where(table.c.id == annotation_id, self._of(app_id)))
+
+    async def delete_all(self, conn: AsyncConnection, app_id: str, annotation_ids: Sequence[str] | None) -> list[str]:
+        """Remove those of the ids that are the app's, or all with None; returns which."""
+        query = sa.select(table.c.id).where(self._of(app_id)).order_by(table.c.id)
+        if annotation_ids is not None:
+            query = query.where(table.c.id.in_(annotation_ids))
+        gone = list((await conn.execute(query.with_for_update(of=table))).scalars())
+        hits = app_annotation_hit_histories
+        for start in range(0, len(gone), _GROUP):
+            group = gone[start : start + _GROUP]
+            await conn.execute(hits.delete().where(hits.c.annotation_id.in_(group), hits.c.app_id == app_id))
+            await conn.execute(table.delete().where(table.c.id.in_(group), self._of(app_id)))
+        return gone
+
+    async def hits(self, app_id: str, annotation_id: str, *, page: int, limit: int) -> Page[Hit]:
+        """The uses of an annotation, newest first; NotFound."""
+        hits = app_annotation_hit_histories
+        query = sa.select(hits).where(hits.c.annotation_id == annotation_id, hits.c.app_id == app_id)
+        async with self.db.read() as conn:
+            await self.get(conn, app_id, annotation_id)
+            newest = query.order_by(hits.c.created_at.desc(), hits.c.id.desc())
+            return await fetch_page(conn, newest, Hit, page=page, limit=limit)
+
+    async def message(self, app_id: str, message_id: str) -> tuple[str, str, str | None]:
+        """What a message of the app asked, its conversation, and the id of its annotation; NotFound."""
+        mine = messages.c.app_id == app_id, self.reached_through(messages.c.app_id, root=apps)
+        query = sa.select(messages.c.query, messages.c.conversation_id).where(messages.c.id == message_id, *mine)
+        present = sa.select(table.c.id).where(table.c.message_id == message_id, self._of(app_id)).limit(1)
+        async with self.db.read() as conn:
+            row = (await conn.execute(query)).one_or_none()
+            if row is None:
+                raise NotFound("Message Not Exists.", message_id=message_id)
+            return row.query, row.conversation_id, (await conn.execute(present)).scalar_one_or_none()
 
     async def author(self, account_id: str) -> str:
         """The name of who wrote an annotation; empty when the account is gone."""

@@ -5,6 +5,11 @@ from __future__ import annotations
 from litestar.types import ControllerRouterHandler
 
 from dify_host.console.account import AccountController, WorkspaceController
+from dify_host.console.annotations import (
+    AnnotationController,
+    AnnotationImportController,
+    AnnotationReplyController,
+)
 from dify_host.console.app_texts import AppTextController
 from dify_host.console.apps import ApiKeyController, AppController
 from dify_host.console.draft_runs import DraftRunController
@@ -40,6 +45,9 @@ def console_routes() -> list[ControllerRouterHandler]:
         AppController,
         ApiKeyController,
         AppTextController,
+        AnnotationController,
+        AnnotationImportController,
+        AnnotationReplyController,
         WorkflowController,
         DraftRunController,
         DraftTriggerController,

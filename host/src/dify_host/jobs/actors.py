@@ -23,6 +23,7 @@ from dify_host.human.rows import DELIVER_FORM, MAIL_QUEUE, RESUME_RUN
 from dify_host.human.rows import QUEUE as RESUME_QUEUE
 from dify_host.jobs.broker import JobBroker
 from dify_host.knowledge.cached_vectors import forget_embeddings
+from dify_host.knowledge.import_marks import take_back_cut_off
 from dify_host.knowledge.tasks import ACTOR as INDEX_DOCUMENTS
 from dify_host.knowledge.tasks import QUEUE as KNOWLEDGE_QUEUE
 from dify_host.knowledge.tasks import wake_lost_turns
@@ -76,6 +77,16 @@ async def index_annotation(platform: Platform, tenant_id: str, app_id: str, anno
     await platform.annotations_of(Tenant(tenant_id)).index(app_id, annotation_id)
 
 
+async def index_annotations(platform: Platform, tenant_id: str, app_id: str, annotation_ids: list[str]) -> None:
+    """The same for several."""
+    await platform.annotations_of(Tenant(tenant_id)).index_many(app_id, annotation_ids)
+
+
+async def import_annotations(platform: Platform, tenant_id: str, app_id: str, job_id: str, after: str) -> None:
+    """Bring annotations that came from a file into the index."""
+    await (await platform.workspace(Tenant(tenant_id))).annotation_imports.run(app_id, job_id, after)
+
+
 async def annotation_reply(
     platform: Platform,
     tenant_id: str,
@@ -107,6 +118,11 @@ async def clean_runs(platform: Platform) -> None:
 async def sweep_payloads(platform: Platform) -> None:
     """Delete large values in the storage whose runs are gone."""
     await sweep(platform.db, platform.storage)
+
+
+async def take_back_imports(platform: Platform) -> None:
+    """Take out what imports of knowledge bases have left that were cut off and not begun anew."""
+    await take_back_cut_off(platform.db, platform.storage, platform.vectors)
 
 
 async def clean_embeddings(platform: Platform) -> None:
@@ -181,10 +197,13 @@ ACTORS: dict[str, Actor] = {
         Actor(name=INDEX_DOCUMENTS, queue=KNOWLEDGE_QUEUE, time_limit=120 * _MINUTE, run=index_documents),
         Actor(name="wake_knowledge", queue="schedule_poller", time_limit=10 * _MINUTE, run=wake_knowledge),
         Actor(name="index_annotation", queue="dataset", time_limit=10 * _MINUTE, run=index_annotation),
+        Actor(name="index_annotations", queue="dataset", time_limit=30 * _MINUTE, run=index_annotations),
+        Actor(name="import_annotations", queue="dataset", time_limit=60 * _MINUTE, run=import_annotations),
         Actor(name="annotation_reply", queue="dataset", time_limit=60 * _MINUTE, run=annotation_reply),
         Actor(name="delete_app", queue="app_deletion", time_limit=60 * _MINUTE, run=delete_app),
         Actor(name="clean_runs", queue="retention", time_limit=180 * _MINUTE, run=clean_runs),
         Actor(name="sweep_payloads", queue="retention", time_limit=180 * _MINUTE, run=sweep_payloads),
+        Actor(name="take_back_imports", queue="retention", time_limit=180 * _MINUTE, run=take_back_imports),
         Actor(name="clean_embeddings", queue="dataset", time_limit=60 * _MINUTE, run=clean_embeddings),
         Actor(name=RUN_TRIGGER, queue=TRIGGER_QUEUE, time_limit=24 * 60 * _MINUTE, run=run_trigger),
         Actor(name=RUN_PIPELINE, queue=PIPELINE_QUEUE, time_limit=24 * 60 * _MINUTE, run=run_pipeline),

@@ -79,6 +79,7 @@ TICKS: tuple[Tick, ...] = (
     Tick(actor="wake_knowledge", every=timedelta(minutes=1)),
     Tick(actor="purge_outbox", every=_HOUR),
     Tick(actor="clean_runs", every=_DAY, at=2 * _HOUR, enabled=lambda settings: settings.workflow_log_cleanup_enabled),
+    Tick(actor="take_back_imports", every=_DAY, at=5 * _HOUR),
     Tick(actor="sweep_payloads", every=_DAY, at=4 * _HOUR),
     Tick(
         actor="clean_embeddings",

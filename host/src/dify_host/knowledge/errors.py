@@ -17,6 +17,7 @@ __all__ = [
     "ExternalKnowledgeFailed",
     "ExtractionFailed",
     "FullTextNotSupported",
+    "ImportCutOff",
     "InvalidAction",
     "MoveNotVerified",
     "ProviderNotInitialize",
@@ -59,6 +60,12 @@ class MoveNotVerified(DifyError):
     """Another vector store does not hold or find the same as the one that a knowledge base is moved from."""
 
     code = "move_not_verified"
+
+
+class ImportCutOff(Conflict):
+    """Another process has taken an import over, or taken back what it wrote."""
+
+    code = "import_cut_off"
 
 
 class ProviderNotInitialize(BadInput):

@@ -1,8 +1,8 @@
 """Makes a knowledge base of a file that was exported, here or elsewhere.
 
-The row of the knowledge base is written last: what an import that was cut off has left is seen by nobody, and the same
-import finds it again, as its ids are made of the file's. Vectors come from the file when the base keeps their model;
-otherwise its documents are given to the indexing job.
+The row of the knowledge base is written last: what an import that was cut off has left is seen by nobody. The same
+import finds it again, as its ids are made of the file's; without one a daily job takes it out. Vectors come from the
+file when the base keeps their model; otherwise its documents are given to the indexing job.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from dify_host.db.engine import Database
 from dify_host.db.statements import put_many
 from dify_host.db.tenant import Tenant
 from dify_host.knowledge.chunk import text_hash
-from dify_host.knowledge.errors import DatasetNameDuplicate, ProviderNotInitialize
+from dify_host.knowledge.errors import DatasetNameDuplicate, ImportCutOff, ProviderNotInitialize
+from dify_host.knowledge.import_marks import ImportMark, take_back
 from dify_host.knowledge.index_writer import IndexWriter, Node, record_of
 from dify_host.knowledge.links import Links
 from dify_host.knowledge.portable_format import (
@@ -44,7 +45,6 @@ from dify_host.knowledge.settings import KnowledgeSettings
 from dify_host.knowledge.spaces import bind_collection
 from dify_host.knowledge.tables import (
     child_chunks,
-    dataset_keywords,
     dataset_metadata_bindings,
     dataset_metadatas,
     dataset_process_rules,
@@ -59,7 +59,6 @@ from dify_host.knowledge.vectors import VectorStores
 __all__ = ["Imported", "Importer"]
 
 _IDS: Final = uuid.UUID("5f1d3a52-6a1b-4d0e-9a53-0c0f4f7f3c11")
-_SCOPED: Final = (segment_attachment_bindings, child_chunks, document_segments, documents, dataset_metadata_bindings)
 _ENDED: Final = ("completed", "error")
 Progress = Callable[[int, int], None]
 Model = tuple[str, str]
@@ -120,6 +119,8 @@ class Importer:
             await work.forget()  # of an import that was cut off
             try:
                 return await work.run(progress)
+            except ImportCutOff:
+                raise  # what is there is another's now
             except BaseException:
                 await work.forget()
                 raise
@@ -208,13 +209,16 @@ class _Import:
         """Write everything, the row of the knowledge base last."""
         dataset = await self._dataset()
         parts = self._archive.parts
-        await self._files()
+        mark = ImportMark(self._rows, dataset, self._uploads)
+        await mark.set()
+        await self._files(mark)
         for done, part in enumerate(parts):
+            await mark.alive()
             if progress is not None:
                 progress(done, len(parts))
             nodes = await self._rows.db.run_write(partial(self._part, part, dataset))
             await self._vectors(part, dataset, nodes)
-        await self._appear(dataset)
+        await self._appear(dataset, mark)
         return Imported(
             id=dataset.id,
             name=dataset.name,
@@ -225,31 +229,14 @@ class _Import:
 
     async def forget(self) -> None:
         """Take out what was written, unless the knowledge base is there."""
-        mine = self._target.id
-        async with self._rows.db.write() as conn:
-            present = self._rows.scoped_select(datasets, datasets.c.id).where(datasets.c.id == mine)
-            if (await conn.execute(present)).one_or_none() is not None:
-                return
-            for table in _SCOPED:
-                await conn.execute(self._rows.scoped_delete(table).where(table.c.dataset_id == mine))
-            await conn.execute(dataset_keywords.delete().where(dataset_keywords.c.dataset_id == mine))
-            files = [self._target.of(id) for id in sorted(self._held["files"])]
-            gone = [upload for group in _groups(files) for upload in await self._links.uploads(conn, group)]
-            for group in _groups(files):
-                await self._links.drop_uploads(conn, group)
-        for upload in gone:
-            await self._house.storage.delete(upload.key)
-        if self._dimension and self._model:
-            index = await self._index()
-            if index is not None and index.space is not None:
-                store = await self._house.stores.ready(index.store, index.space)
-                await store.delete(index.space, mine)
+        house = self._house
+        await take_back(self._rows, house.storage, house.stores, await self._dataset(), self._uploads)
+
+    @property
+    def _uploads(self) -> list[str]:
+        return [self._target.of(id) for id in sorted(self._held["files"])]
 
     # -- the row -----------------------------------------------------------------------------------------------
-
-    async def _index(self) -> IndexStruct | None:
-        _, index = await self._bound()
-        return index
 
     async def _bound(self) -> tuple[str | None, IndexStruct | None]:
         if self._model is None:
@@ -295,7 +282,7 @@ class _Import:
             updated_at=now,
         )
 
-    async def _appear(self, dataset: Dataset) -> None:
+    async def _appear(self, dataset: Dataset, mark: ImportMark) -> None:
         """Write the row, and what hangs on it alone; ask for the indexing of what is not indexed."""
         new = self._target
         rules = [
@@ -317,6 +304,7 @@ class _Import:
         row.pop("created_at"), row.pop("updated_at")
         async with self._rows.db.write() as conn:
             await self._house.refuse_duplicate(conn, dataset.name)
+            await mark.done(conn)
             await conn.execute(self._rows.scoped_insert(datasets, row))
             await conn.run_sync(put_many, dataset_process_rules, rules)
             await conn.run_sync(put_many, dataset_metadatas, fields)
@@ -437,9 +425,10 @@ class _Import:
         for group in self._archive.vectors(part):
             await store.upsert(index.space, dataset.id, [record_of(nodes[id], vector) for id, vector in group])
 
-    async def _files(self) -> None:
+    async def _files(self, mark: ImportMark) -> None:
         """The bytes first, then the row: bytes without a row are harmless."""
         for row in self._archive.files():
+            await mark.alive()
             id = self._target.of(row.id)
             key = f"upload_files/{self._rows.tenant.id}/{id}" + (f".{row.extension}" if row.extension else "")
             await self._house.storage.save(key, _async(self._archive.file(row.id)))
@@ -452,8 +441,3 @@ class _Import:
 async def _async(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     for piece in pieces:
         yield piece
-
-
-def _groups(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), 500):
-        yield ids[start : start + 500]

@@ -14,7 +14,7 @@ from dify_host.http.callers import AppCaller, AppKey
 from dify_host.runs.conversations import unix
 from dify_host.service.shapes import IdInPath, PageNumber
 
-__all__ = ["AnnotationController"]
+__all__ = ["AnnotationController", "AnnotationItem", "ReplyBody", "StartedJob", "Threshold", "annotation_item"]
 
 PageSize = Annotated[int, QueryParameter(ge=1, le=100)]
 Threshold = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -76,7 +76,7 @@ class AnnotationController(Controller):
         """The annotations of the app; `keyword` finds a part of a question or answer."""
         found = await caller.workspace.annotations.page(caller.app_id, page=page, limit=limit, keyword=keyword)
         return AnnotationPage(
-            data=[_item(annotation) for annotation in found.data],
+            data=[annotation_item(annotation) for annotation in found.data],
             has_more=found.has_more,
             limit=found.limit,
             total=found.total,
@@ -88,7 +88,7 @@ class AnnotationController(Controller):
         """Write an annotation."""
         author = await _author(caller)
         made = await caller.workspace.annotations.create(caller.app_id, data.question, data.answer, account_id=author)
-        return _item(made)
+        return annotation_item(made)
 
     @put("/annotations/{annotation_id:uuid}")
     async def update(self, annotation_id: IdInPath, data: JSONBody[AnnotationBody], caller: AppKey) -> AnnotationItem:
@@ -96,7 +96,7 @@ class AnnotationController(Controller):
         changed = await caller.workspace.annotations.update(
             caller.app_id, str(annotation_id), data.question, data.answer
         )
-        return _item(changed)
+        return annotation_item(changed)
 
     @delete("/annotations/{annotation_id:uuid}")
     async def remove(self, annotation_id: IdInPath, caller: AppKey) -> None:
@@ -121,7 +121,8 @@ class AnnotationController(Controller):
         return await caller.workspace.annotation_replies.status(caller.app_id, action, str(job_id))
 
 
-def _item(annotation: Annotation) -> AnnotationItem:
+def annotation_item(annotation: Annotation) -> AnnotationItem:
+    """An annotation as the APIs show it."""
     return AnnotationItem(
         id=annotation.id,
         question=annotation.question,
