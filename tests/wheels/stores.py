@@ -47,5 +47,5 @@ def test_a_store_works_by_its_name_alone(store: str, tmp_path: Path) -> None:
         assert checks["vector store"]["ok"], checks["vector store"]
         assert checks["vector store"]["found"].startswith(f"{store}: ")
         assert checks["plugins"]["ok"], checks["plugins"]
-        installed = {item["name"] for item in dify("plugins")[-1]["plugins"] if item["kind"] == "vdb"}
-        assert installed == {BUNDLED, store}
+        installed = {item["distribution"] for item in dify("plugins")[-1]["plugins"] if item["kind"] == "vdb"}
+        assert installed == {f"dify-vdb-{BUNDLED}", f"dify-vdb-{store}"}
