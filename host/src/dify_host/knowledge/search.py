@@ -33,7 +33,7 @@ _Pair = tuple[Segment, Document]
 _WIDEST = 1024
 #: How many candidates weights choose from: the rarity of words is taken over them, and a handful says little of it.
 _WEIGHED = 100
-#: How many candidates a rerank model chooses from. Many servers of such models take 32 texts a call, and each costs.
+#: How many candidates a rerank model chooses from. Servers of such models may take only 32 texts a call; each costs.
 _RERANKED = 30
 _LONG_LIST = 1000
 
