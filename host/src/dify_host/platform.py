@@ -451,6 +451,7 @@ class Platform:
             http=self.http,
             keys=self.tenant_keys,
             extractor=self.indexer.extractor,
+            sign=self.files_of(tenant).signed_url,
             remote=self.datasources.documents(tenant),
         )
 

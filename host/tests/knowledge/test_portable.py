@@ -19,9 +19,10 @@ import sqlalchemy as sa
 from dify_host.db.engine import Database
 from dify_host.db.types import utc_now
 from dify_host.files.tables import upload_files
-from dify_host.knowledge.documents import DocumentText
+from dify_host.knowledge.documents import DocumentOptions, DocumentText
 from dify_host.knowledge.errors import DatasetNameDuplicate, ImportCutOff, ProviderNotInitialize
 from dify_host.knowledge.import_marks import SILENT, take_back_cut_off
+from dify_host.knowledge.pictures import pictures_in
 from dify_host.knowledge.portable import Importer
 from dify_host.knowledge.portable_format import PortableFileRefused
 from dify_host.knowledge.portable_write import Exporter
@@ -40,6 +41,8 @@ from dify_kernel.errors import InvokeBadRequestError
 from dify_kernel.registry import Registry
 
 from .house import MODEL, House, custom_rule, embedded_stores
+from .test_indexing import upload
+from .test_pictures import docx, png
 
 SCRIPT = Path(__file__).with_name("import_run.py")
 TEXTS = {"a": "tea is green\ncoffee is black", "b": "milk is white\nwater is clear", "c": "wine is red\nbeer is brown"}
@@ -180,6 +183,24 @@ async def test_files_go_along_or_stay(any_house: House, other: House, tmp_path: 
     bare = await importer(other).run(path, other.user, name="Bare")
     assert (await counted(other))["objects"] == 3
     assert await answers(other, bare.id) == await answers(house, dataset_id)
+
+
+async def test_pictures_in_documents_are_found_where_they_come(any_house: House, other: House, tmp_path: Path) -> None:
+    house, path = any_house, tmp_path / "base.zip"
+    dataset = await house.dataset()
+    options = DocumentOptions(process_rule=custom_rule(separator="Color", max_tokens=500))
+    file_id = await upload(house, "colors.docx", docx(1, 2))
+    await house.documents.create_by_file(dataset.id, file_id, options, house.user)
+    await house.work()
+    await exporter(house).run(dataset.id, path)
+    made = await importer(other).run(path, other.user)
+    (document,) = (await other.documents.find(made.id)).data
+    for segment in (await other.segments.find(made.id, document.id)).data:
+        (attached,) = segment.attachments
+        assert pictures_in(segment.content) == [attached["id"]]
+        async with other.db.read() as conn:
+            key = sa.select(upload_files.c.key).where(upload_files.c.id == attached["id"])
+            assert await other.storage.load((await conn.execute(key)).scalar_one()) in (png(1), png(2))
 
 
 async def test_an_import_that_fails_takes_back_what_it_wrote(any_house: House, other: House, tmp_path: Path) -> None:

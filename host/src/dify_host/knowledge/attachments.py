@@ -13,9 +13,10 @@ from dify_host.knowledge.links import Links
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.tables import segment_attachment_bindings as bindings
 
-__all__ = ["Attachments"]
+__all__ = ["MOST_ATTACHMENTS", "Attachments"]
 
-_MOST: Final = 10
+#: How many a segment may have.
+MOST_ATTACHMENTS: Final = 10
 
 
 class Attachments:
@@ -30,8 +31,8 @@ class Attachments:
     ) -> None:
         """Make these the attachments of a segment; BadInput for more than ten, NotFound for what was not uploaded."""
         wanted = list(dict.fromkeys(ids))
-        if len(wanted) > _MOST:
-            raise BadInput(f"A segment may have {_MOST} attachments.", segment_id=segment_id)
+        if len(wanted) > MOST_ATTACHMENTS:
+            raise BadInput(f"A segment may have {MOST_ATTACHMENTS} attachments.", segment_id=segment_id)
         known = {upload.id for upload in await self._links.uploads(conn, wanted)} if wanted else set()
         if missing := [attachment for attachment in wanted if attachment not in known]:
             raise NotFound("File not found.", hint="Upload it first.", upload_file_id=missing[0])
@@ -44,7 +45,7 @@ class Attachments:
     async def shown(self, conn: AsyncConnection, segment_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
         """The attachments by segment, in the order in which they were bound; a segment without any is absent.
 
-        `source_url` is empty: links are signed by who answers the request.
+        `source_url` is empty.
         """
         query = self._rows.scoped_select(bindings, bindings.c.segment_id, bindings.c.attachment_id)
         bound = (await conn.execute(query.where(bindings.c.segment_id.in_(segment_ids)).order_by(bindings.c.id))).all()

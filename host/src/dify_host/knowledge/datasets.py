@@ -25,6 +25,7 @@ from dify_host.knowledge.errors import DatasetInUse, DatasetNameDuplicate, Provi
 from dify_host.knowledge.external import ExternalInfo, ExternalKnowledge, read_external_retrieval
 from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.links import Links
+from dify_host.knowledge.pictures import DocumentPictures
 from dify_host.knowledge.rebuild import Rebuild
 from dify_host.knowledge.records import Dataset
 from dify_host.knowledge.repository import KnowledgeRepository
@@ -117,6 +118,7 @@ class DatasetService:
         self._views = DatasetViews(self._rows, self._links, models)
         self.access = DatasetAccess(self._rows, self._links)
         self._files = SourceFiles(db, tenant, storage)
+        self._pictures = DocumentPictures(db, tenant, storage)
         self._writer = IndexWriter(self._rows, stores, models)
         self._tasks = Tasks(db, tenant, slots=self._settings.tenant_isolated_task_concurrency)
         self._rebuild = Rebuild(self._rows, self._tasks)
@@ -282,6 +284,7 @@ class DatasetService:
             if dataset.pipeline_id:
                 await PipelinesOfDatasets(self._db, self._rows.tenant).forget(conn, dataset.pipeline_id)
         await self._files.drop_unused(files)
+        await self._pictures.drop(dataset_id)
 
     async def technique_values(
         self,

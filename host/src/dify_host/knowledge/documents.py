@@ -36,6 +36,7 @@ from dify_host.knowledge.errors import (
 from dify_host.knowledge.extract.formats import extension_of
 from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.links import Links
+from dify_host.knowledge.pictures import DocumentPictures
 from dify_host.knowledge.pipeline_documents import CREATED_FROM, SourceItem
 from dify_host.knowledge.records import Dataset, Document
 from dify_host.knowledge.remote import UPLOAD_FILE
@@ -128,6 +129,7 @@ class DocumentService:
         self._rows = KnowledgeRepository(db, tenant)
         self._links = Links(db, tenant)
         self._files = SourceFiles(db, tenant, storage)
+        self._pictures = DocumentPictures(db, tenant, storage)
         self._tasks = Tasks(db, tenant, slots=self._settings.tenant_isolated_task_concurrency)
         self._views = DocumentViews(self._rows, self._links)
 
@@ -330,6 +332,7 @@ class DocumentService:
                 await conn.execute(self._rows.scoped_delete(table).where(table.c.document_id == document_id))
             await forget_later(conn, self._tasks, dataset_id, document_id, held=held)
         await self._files.drop_unused([document.file_id])
+        await self._pictures.drop(dataset_id, document_id)
 
     # -- inside ------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from dify_host.db.errors import DatabaseError
 from dify_host.db.repository import to_struct
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import utc_now
+from dify_host.knowledge.attachments import MOST_ATTACHMENTS
 from dify_host.knowledge.chunk import chunk_texts
 from dify_host.knowledge.clean import clean
 from dify_host.knowledge.document_run import DocumentRun, Stopped
@@ -34,6 +35,7 @@ from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.kept_questions import KeptQuestions
 from dify_host.knowledge.links import Links
 from dify_host.knowledge.patience import Patience, Told
+from dify_host.knowledge.pictures import DocumentPictures, pictures_in
 from dify_host.knowledge.questions import Questions
 from dify_host.knowledge.records import Dataset, Document
 from dify_host.knowledge.remote import RemoteDocuments, is_remote
@@ -130,6 +132,7 @@ class Indexer:
             rows = KnowledgeRepository(self._db, tenant)
             writer = IndexWriter(rows, self._stores, self._models(tenant))
             await forget_missing(rows, writer, task.dataset_id, task.target_id)
+            await DocumentPictures(self._db, tenant, self._storage).drop(task.dataset_id, task.target_id)
             return True
         return await self.run(task.target_id, until=until, told=told)
 
@@ -159,6 +162,8 @@ class _Run(DocumentRun):
         self._storage = storage
         self._extractor = extractor
         self._links = Links(rows.db, rows.tenant)
+        self._pictures = DocumentPictures(rows.db, rows.tenant, storage)
+        self._shown: set[str] = set()
 
     async def work(self, until: float) -> bool:
         """Do what is left to do; False when the time is up before."""
@@ -176,6 +181,11 @@ class _Run(DocumentRun):
         await self.finish()
         return True
 
+    async def forget(self) -> None:
+        """Take out what this run wrote for a document, or a dataset, that was deleted meanwhile; its pictures, too."""
+        await super().forget()
+        await self._pictures.drop(self._document.dataset_id, self._document.id)
+
     # -- the steps ---------------------------------------------------------------------------------------------
 
     async def _prepare(self, dataset: Dataset, rule: ProcessRule) -> bool:
@@ -192,6 +202,8 @@ class _Run(DocumentRun):
         cleaned = await asyncio.to_thread(lambda: [clean(text, rule.effective) for text in texts])
         await self.advance(("cleaning",), "splitting", cleaning_completed_at=utc_now())
         chunks = await asyncio.to_thread(chunk_texts, cleaned, rule, self._document.doc_form)
+        for chunk in chunks:
+            chunk.attachments = [id for id in pictures_in(chunk.content) if id in self._shown][:MOST_ATTACHMENTS]
         if not chunks:
             raise ExtractionFailed(
                 "No text was found in the document.",
@@ -221,7 +233,7 @@ class _Run(DocumentRun):
         return None if fetched is None else ([fetched.text], {"data_source_info": fetched.info})
 
     async def _extract(self) -> list[str]:
-        """The texts of the uploaded file."""
+        """The texts of the uploaded file, with links to its pictures."""
         info = self._document.data_source_info or {}
         upload_id = info.get("upload_file_id")
         if self._document.data_source_type != "upload_file" or not upload_id:
@@ -232,4 +244,6 @@ class _Run(DocumentRun):
         async with self._db.read() as conn:
             upload = await self._links.upload(conn, upload_id)
         data = await self.patiently(lambda: self._storage.load(upload.key))
-        return [item.text for item in await self._extractor.extract(data, f"file.{upload.extension}")]
+        texts, pictures = await self._extractor.illustrated(data, f"file.{upload.extension}")
+        linked, self._shown = await self.patiently(lambda: self._pictures.keep(self._document, texts, pictures))
+        return linked

@@ -29,6 +29,7 @@ from dify_host.knowledge.errors import DatasetNameDuplicate, ImportCutOff, Provi
 from dify_host.knowledge.import_marks import ImportMark, take_back
 from dify_host.knowledge.index_writer import IndexWriter, Node, record_of
 from dify_host.knowledge.links import Links
+from dify_host.knowledge.pictures import signed
 from dify_host.knowledge.portable_format import (
     Attachment,
     BaseFile,
@@ -204,6 +205,8 @@ class _Import:
         same = embedding is not None and model == (embedding.provider, embedding.model)
         self._dimension = embedding.dimension if embedding is not None and same else 0
         self._to_index: list[str] = []
+        # Links in texts to files that come along.
+        self._places = {id: f"/files/{target.of(id)}/file-preview" for id in held["files"]}
 
     async def run(self, progress: Progress | None) -> Imported:
         """Write everything, the row of the knowledge base last."""
@@ -381,6 +384,7 @@ class _Import:
         values = msgspec.structs.asdict(row) | {
             "id": self._target.of(row.id),
             "document_id": self._target.of(row.document_id),
+            "content": signed(row.content, self._places),
             "index_node_id": node,
             "status": "waiting" if waiting else row.status,
             "disabled_by": self._user_id if row.disabled_at else None,
@@ -394,6 +398,7 @@ class _Import:
             "id": self._target.of(row.id),
             "document_id": self._target.of(row.document_id),
             "segment_id": self._target.of(row.segment_id),
+            "content": signed(row.content, self._places),
             "index_node_id": self._target.of(row.index_node_id or row.id),
             **self._mine,
         }
@@ -411,7 +416,7 @@ class _Import:
 
     def _node(self, row: SegmentRow | Child, segment: Segment) -> Node:
         hash = row.index_node_hash or text_hash(row.content)
-        return Node(self._target.of(row.index_node_id or row.id), row.content, hash, segment)
+        return Node(self._target.of(row.index_node_id or row.id), signed(row.content, self._places), hash, segment)
 
     @property
     def _mine(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from dify_host.db.tenant import Tenant
 from dify_host.knowledge.external import ExternalKnowledge, read_external_retrieval
 from dify_host.knowledge.links import Links
 from dify_host.knowledge.metadata import Conditions, read_conditions
+from dify_host.knowledge.pictures import linked_pictures
 from dify_host.knowledge.pipeline_index import PipelineIndexer
 from dify_host.knowledge.ranking import (
     Candidate,
@@ -44,7 +45,7 @@ log = logging.getLogger(__name__)
 
 
 class KnowledgeRuntime:
-    """The knowledge port of one tenant; `asker` is whose run it is."""
+    """The knowledge port of one tenant; `asker` is whose run it is, and `sign` gives the address of a file."""
 
     def __init__(
         self,
@@ -56,8 +57,10 @@ class KnowledgeRuntime:
         indexer: PipelineIndexer,
         external: ExternalKnowledge | None = None,
         log: RetrievalLog | None = None,
+        sign: Callable[[str], str] | None = None,
     ) -> None:
         self._log = log
+        self._sign = sign
         self._rows = KnowledgeRepository(db, tenant)
         self._links = Links(db, tenant)
         self._stores = stores
@@ -90,11 +93,20 @@ class KnowledgeRuntime:
         ids = [dataset.id for dataset in asked]
         await record_retrieval(self._log, self._rows, ids, query, found, self._asker)
         names = {dataset.id: dataset.name for dataset in asked}
+        await self._link_pictures(found)
         return [_piece(candidate, names, position) for position, candidate in enumerate(found, 1)]
 
     async def index(self, request: Indexing) -> IndexedDocument:
         """Put the chunks of a document into its knowledge base; the document keeps what went wrong."""
         return await self._indexer.index(request)
+
+    async def _link_pictures(self, found: Sequence[Piece]) -> None:
+        """Let pictures in the texts have addresses for a while, so that an answer can show them."""
+        if self._sign is not None:
+            inner = {piece.segment.id: piece.segment for piece in found if isinstance(piece, Candidate)}
+            texts = {segment_id: segment.content for segment_id, segment in inner.items()}
+            for segment_id, text in (await linked_pictures(self._rows, self._sign, texts)).items():
+                inner[segment_id].content = text
 
     # -- several datasets ------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from dify_host.knowledge.attachments import Attachments
 from dify_host.knowledge.chunk import cut_children, estimate_tokens, text_hash
 from dify_host.knowledge.errors import SegmentNotFound
 from dify_host.knowledge.index_writer import IndexWriter
+from dify_host.knowledge.pictures import signed
 from dify_host.knowledge.records import ChildChunk, Dataset, Document, Segment
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.rules import Rules
@@ -117,11 +118,21 @@ def segment_view(segment: Segment, children: Sequence[ChildChunk] = ()) -> Segme
 
 
 class SegmentService:
-    """The segments of one tenant's documents; what it changes is in the index when the call returns."""
+    """The segments of one tenant's documents; what it changes is in the index when the call returns.
+
+    `sign` gives the address at which a file can be had, for attachments and for links to them in the text.
+    """
 
     def __init__(
-        self, db: Database, tenant: Tenant, writer: IndexWriter, *, settings: KnowledgeSettings | None = None
+        self,
+        db: Database,
+        tenant: Tenant,
+        writer: IndexWriter,
+        *,
+        settings: KnowledgeSettings | None = None,
+        sign: Callable[[str], str] | None = None,
     ) -> None:
+        self._sign = sign
         self._db = db
         self._writer = writer
         self._settings = settings or KnowledgeSettings()
@@ -379,6 +390,10 @@ class SegmentService:
         views = [segment_view(segment, children.get(segment.id, ())) for segment in segments]
         for view in views:
             view.attachments = attached.get(view.id, [])
+            if self._sign is not None and view.attachments:
+                links = {item["id"]: self._sign(item["id"]) for item in view.attachments}
+                view.attachments = [{**item, "source_url": links[item["id"]]} for item in view.attachments]
+                view.sign_content = signed(view.content, links)
         return views
 
     async def _by_id(self, conn: AsyncConnection, ids: Sequence[str]) -> list[Segment]:

@@ -57,6 +57,7 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     remote: RemoteDocuments | None = None
     redis: Redis | None = None
     log: RetrievalLog | None = None
+    sign: Callable[[str], str] | None = None
 
     @property
     def datasets(self) -> DatasetService:
@@ -104,7 +105,7 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def segments(self) -> SegmentService:
         """Segments and child chunks."""
-        return SegmentService(self.db, self.tenant, self._writer, settings=self.settings)
+        return SegmentService(self.db, self.tenant, self._writer, settings=self.settings, sign=self.sign)
 
     @property
     def segment_import(self) -> SegmentImport:
@@ -143,7 +144,8 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     def runtime(self, asker: Asker) -> KnowledgeRuntime:
         """The knowledge port of a run."""
         indexer = PipelineIndexer(KnowledgeRepository(self.db, self.tenant), self._writer, self.datasets)
-        return KnowledgeRuntime(self.db, self.tenant, self.stores, self.models, asker, indexer, self._asked, self.log)
+        parts = self.db, self.tenant, self.stores, self.models, asker, indexer, self._asked, self.log
+        return KnowledgeRuntime(*parts, sign=self.sign)
 
     @property
     def _asked(self) -> ExternalKnowledge | None:

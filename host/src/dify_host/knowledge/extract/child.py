@@ -9,7 +9,8 @@ import msgspec
 from dify_kernel.child import serve
 from dify_kernel.errors import DifyError
 
-from dify_host.knowledge.extract.formats import reader_of
+from dify_host.knowledge.extract.formats import read
+from dify_host.knowledge.extract.pictures import Picture, Pictures
 from dify_host.knowledge.extract.sniff import check_content
 from dify_host.knowledge.extract.text import Text
 
@@ -23,25 +24,26 @@ PARSERS = (
 
 
 class Answer(msgspec.Struct, omit_defaults=True):
-    """What the process says: the texts, or why there are none."""
+    """What the process says: the texts with the pictures that their markers name, or why there are none."""
 
     texts: list[Text] = []
+    pictures: list[Picture] = []
     error: str = ""
     hint: str = ""
     code: str = ""
 
 
 def main(data: bytes, arguments: Sequence[str]) -> bytes:
-    """Read the bytes as a document of the extension that is the only argument."""
-    (extension,) = arguments
-    return msgspec.msgpack.encode(_answer(data, extension))
+    """Read the bytes as a document of the extension that is the first argument; the second is `pictures` or absent."""
+    extension, *wanted = arguments
+    return msgspec.msgpack.encode(_answer(data, extension, Pictures() if wanted == ["pictures"] else None))
 
 
-def _answer(data: bytes, extension: str) -> Answer:
+def _answer(data: bytes, extension: str, pictures: Pictures | None) -> Answer:
     try:
         check_content(data, extension)
-        texts = reader_of(extension)(data)
-        return Answer(texts=[Text(text=_well_formed(item.text), metadata=item.metadata) for item in texts])
+        texts = [Text(text=_well_formed(item.text), metadata=item.metadata) for item in read(data, extension, pictures)]
+        return Answer(texts=texts, pictures=list(pictures.found.values()) if pictures is not None else [])
     except DifyError as exc:
         return Answer(error=exc.message, hint=exc.hint, code=exc.code)
     except MemoryError:

@@ -12,6 +12,7 @@ from dify_host.knowledge.errors import ExtractionFailed, UnsupportedFileType
 from dify_host.knowledge.extract.child import Answer
 from dify_host.knowledge.extract.convert import CONVERTED, Converter, needs_converter
 from dify_host.knowledge.extract.formats import EXTENSIONS, PLAIN, extension_of
+from dify_host.knowledge.extract.pictures import Picture
 from dify_host.knowledge.extract.sniff import ARCHIVES, check_content
 from dify_host.knowledge.extract.text import Text, encoding_of
 
@@ -55,6 +56,14 @@ class Extractor:
 
         Raises UnsupportedFileType, TooLarge or ExtractionFailed. Cancelling kills the reading process.
         """
+        return (await self._answer(data, filename, [])).texts
+
+    async def illustrated(self, data: bytes, filename: str) -> tuple[list[Text], list[Picture]]:
+        """The same with the pictures of the document, whose places in the texts their markers hold."""
+        answer = await self._answer(data, filename, ["pictures"])
+        return answer.texts, answer.pictures
+
+    async def _answer(self, data: bytes, filename: str, wanted: list[str]) -> Answer:
         extension = extension_of(filename)
         if len(data) > self.limits.max_input:
             raise TooLarge(f"The document has {len(data)} bytes, more than {self.limits.max_input}.", file=filename)
@@ -68,9 +77,10 @@ class Extractor:
                 raise
         if extension in PLAIN and encoding_of(data) in ("", "utf-8-sig"):
             with contextlib.suppress(UnicodeDecodeError):  # another encoding: guessing it is for the process
-                return [Text(text=data.decode("utf-8-sig").replace("\r\n", "\n"))]
+                return Answer(texts=[Text(text=data.decode("utf-8-sig").replace("\r\n", "\n"))])
         try:
-            answer = _read(await self._children.run("dify_host.knowledge.extract.child", [extension], data))
+            arguments = [extension, *wanted]
+            answer = _read(await self._children.run("dify_host.knowledge.extract.child", arguments, data))
         except ChildFailed as exc:
             raise ExtractionFailed(
                 f"The document could not be read: {exc.message}", hint="Split it into smaller files.", file=filename
@@ -78,7 +88,7 @@ class Extractor:
         if answer.error:
             kind = UnsupportedFileType if answer.code == UnsupportedFileType.code else ExtractionFailed
             raise kind(answer.error, hint=answer.hint, file=filename)
-        return answer.texts
+        return answer
 
 
 def _read(output: bytes) -> Answer:

@@ -15,6 +15,7 @@ from dify_host.knowledge.extract.mail import read_eml, read_msg
 from dify_host.knowledge.extract.markdown import read_markdown
 from dify_host.knowledge.extract.opendocument import read_ods, read_odt
 from dify_host.knowledge.extract.pdf import read_pdf
+from dify_host.knowledge.extract.pictures import Pictures
 from dify_host.knowledge.extract.pptx import read_pptx
 from dify_host.knowledge.extract.rtf import read_rtf
 from dify_host.knowledge.extract.text import Text, read_text
@@ -22,7 +23,7 @@ from dify_host.knowledge.extract.xls import read_xls
 from dify_host.knowledge.extract.xlsx import read_xlsx
 from dify_host.knowledge.extract.xml_elements import read_xml
 
-__all__ = ["EXTENSIONS", "PLAIN", "extension_of", "reader_of"]
+__all__ = ["EXTENSIONS", "PLAIN", "extension_of", "read", "reader_of"]
 
 Reader = Callable[[bytes], list[Text]]
 
@@ -52,6 +53,9 @@ _READERS: dict[str, Reader] = {
     "rtf": read_rtf,
 }
 
+#: Those that read the pictures of a document, too.
+_PICTURED: dict[str, Callable[[bytes, Pictures], list[Text]]] = {"docx": read_docx, "pptx": read_pptx, "pdf": read_pdf}
+
 #: The extensions of documents, without the dot; those of `CONVERTED` need a converter.
 EXTENSIONS = (*_READERS, *CONVERTED)
 
@@ -76,3 +80,11 @@ def reader_of(extension: str) -> Reader:
     if extension in CONVERTED:
         raise UnsupportedFileType(f"Files of type {extension} need a converter.", hint="Save them in the new format.")
     return _READERS[extension]
+
+
+def read(data: bytes, extension: str, pictures: Pictures | None = None) -> list[Text]:
+    """Read a document; `pictures` takes those of the formats in which they are found."""
+    reader = reader_of(extension)
+    if pictures is not None and extension in _PICTURED:
+        return _PICTURED[extension](data, pictures)
+    return reader(data)

@@ -1,20 +1,24 @@
-"""Reads PDF: one text a page, ruled tables as Markdown."""
+"""Reads PDF: one text a page, ruled tables as Markdown, its photographs below."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from dify_host.knowledge.errors import ExtractionFailed
 from dify_host.knowledge.extract.pdf_tables import page_text
+from dify_host.knowledge.extract.pictures import Pictures
 from dify_host.knowledge.extract.text import Text
 
 __all__ = ["read_pdf"]
 
 #: How deep in drawings that hold drawings a picture is looked for.
 _DEPTH = 3
+#: Pixels of a side that a picture has at least: less is an ornament.
+_LEAST = 32
 
 
-def read_pdf(data: bytes) -> list[Text]:
+def read_pdf(data: bytes, pictures: Pictures | None = None) -> list[Text]:
     """Read the pages in order; the metadata has the page's number, from 1, and `scanned` for a picture without text.
 
     ExtractionFailed when the document has a password, or when no page has text and at least one is a picture.
@@ -28,7 +32,7 @@ def read_pdf(data: bytes) -> list[Text]:
             raise ExtractionFailed("The PDF is protected with a password.", hint="Save it without a password.") from exc
         raise ExtractionFailed(f"The PDF cannot be opened: {exc}.", hint="Check that it is whole.") from exc
     try:
-        texts = [_read_page(document, number) for number in range(len(document))]
+        texts = [_read_page(document, number, pictures) for number in range(len(document))]
     finally:
         document.close()
     scanned = sum(1 for text in texts if text.metadata.get("scanned"))
@@ -40,7 +44,7 @@ def read_pdf(data: bytes) -> list[Text]:
     return texts
 
 
-def _read_page(document: Any, number: int) -> Text:
+def _read_page(document: Any, number: int, pictures: Pictures | None) -> Text:
     import pypdfium2
 
     try:
@@ -55,6 +59,8 @@ def _read_page(document: Any, number: int) -> Text:
         text = page_text(page, content).replace("\r\n", "\n")
         if not text.strip() and _has_picture(page):
             metadata["scanned"] = True
+        elif pictures is not None:
+            text = "\n".join([text, *_photographs(page, pictures)])
         return Text(text=text, metadata=metadata)
     finally:
         content.close()
@@ -66,3 +72,14 @@ def _has_picture(page: Any) -> bool:
 
     pictures = page.get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_IMAGE], max_depth=_DEPTH)
     return next(pictures, None) is not None
+
+
+def _photographs(page: Any, pictures: Pictures) -> Iterator[str]:
+    """What stands for the pictures of a page that lie in the file as JPEG; others would have to be drawn."""
+    import pypdfium2
+
+    for item in page.get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_IMAGE], max_depth=_DEPTH):
+        if item.get_filters() == ["DCTDecode"] and min(item.get_px_size()) >= _LEAST:
+            shown = pictures.add(bytes(item.get_data()))
+            if shown:
+                yield shown
