@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from dify_host.cli.scaffold import KINDS, folder_name, scaffold
+from dify_host.cli.scaffold import KINDS, folder_name, next_command, scaffold
 from dify_kernel.errors import BadInput, Conflict
 
 NAME = "acme-two"
@@ -87,6 +88,66 @@ def test_a_new_plugin_is_found_by_name_once_its_wheel_is_installed(packages: dic
     env = {**os.environ, "PYTHONPATH": installed}
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [f"dify-vdb-{NAME}", "dify_vdb_acme_two.store"]
+
+
+def test_the_next_command_installs_the_kernel_of_this_checkout_too(tmp_path: Path) -> None:
+    """Nothing else offers it: without its folder pip would look on the index in vain."""
+    words = shlex.split(next_command(tmp_path / "my plugins" / "vdb_acme"))
+    assert words[:3] == ["cd", str(tmp_path / "my plugins" / "vdb_acme"), "&&"]
+    kernel = Path(words[words.index("-e") + 1])
+    assert (kernel / "pyproject.toml").read_text("utf-8").splitlines()[1] == 'name = "dify-kernel"'
+    assert words[-4:] == ["-e", ".[testing]", "&&", "pytest"]
+
+
+_STAGES = '''
+"""The eight methods over another engine, and the rest as the template has it."""
+import pytest_asyncio
+from dify_kernel.contracts.vector import VectorStore
+from dify_kernel.testing.memory_vector import MemoryVectorStore
+from dify_kernel.testing.vector import VectorStoreSuite
+from dify_vdb_acme_two.store import AcmeTwoStore
+
+KEEP = ("open", "close", "create", "drop", "upsert", "delete", "get", "scan")
+FIND = ("count", "search", "full_text", "hybrid")
+
+
+def kept(name):
+    async def call(self, *args, **kwargs):
+        return await getattr(self.engine, name)(*args, **kwargs)
+    return call
+
+
+class Base(VectorStore):
+    capabilities = AcmeTwoStore.capabilities
+
+    def __init__(self):
+        self.engine = MemoryVectorStore()
+
+
+methods = {name: kept(name) for name in KEEP} | {name: AcmeTwoStore.__dict__[name] for name in FIND}
+Store = type(Base)("Store", (Base,), methods)
+
+
+class TestStages(VectorStoreSuite):
+    @pytest_asyncio.fixture
+    async def store(self):
+        store = Store()
+        await store.open()
+        yield store
+        await store.close()
+'''
+
+
+def test_a_new_vector_store_finds_what_another_engine_keeps(packages: dict[str, Path]) -> None:
+    """Once the methods that keep records are an engine's, those that find them are right as they are written."""
+    tests = packages["vdb"] / "tests" / "test_stages.py"
+    tests.write_text(_STAGES, "utf-8")
+    env = {**os.environ, "PYTHONPATH": str(packages["vdb"] / "src")}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not large", str(tests)]
+    done = subprocess.run(command, cwd=packages["vdb"], env=env, capture_output=True, text=True, check=False)
+    tests.unlink()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from dify_kernel.errors import PluginError, PluginNotFound
 from dify_kernel.proof import proofs_of, summary
 
 from dify_host.cli.call import Call, takes_call
-from dify_host.cli.scaffold import KINDS, folder_name, scaffold
+from dify_host.cli.scaffold import KINDS, folder_name, next_command, scaffold
 
 if TYPE_CHECKING:
     import msgspec
@@ -81,7 +81,7 @@ def new(call: Call, kind: str, name: str, into: Path) -> None:
     """Start a plugin: a folder with a package that installs, loads and passes the tests of its contract."""
     files = scaffold(kind, name, into)
     folder = into / folder_name(kind, name)
-    call.out.done(f"{folder} is written. Next: cd {folder} && pip install -e '.[testing]' && pytest")
+    call.out.done(f"{folder} is written. Next: {next_command(folder)}")
     call.out.result({"folder": str(folder), "files": [str(path) for path in files], "kind": kind, "name": name})
 
 

@@ -7,14 +7,19 @@ tools of this repository from taking one for a program. A folder named `module` 
 from __future__ import annotations
 
 import re
+import shlex
+from importlib.metadata import distribution
 from pathlib import Path
 from string import Template
 from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
+import msgspec
 from dify_kernel.contracts import GROUPS
 from dify_kernel.errors import BadInput, Conflict
 
-__all__ = ["KINDS", "folder_name", "scaffold"]
+__all__ = ["KINDS", "folder_name", "next_command", "scaffold"]
 
 #: The kinds of plugins that can be written.
 KINDS: Final = tuple(GROUPS)
@@ -56,6 +61,26 @@ def scaffold(kind: str, name: str, folder: Path) -> list[Path]:
 def folder_name(kind: str, name: str) -> str:
     """The folder of a plugin's package: `vdb_my_store`."""
     return f"{kind}_{name.replace('-', '_')}"
+
+
+def next_command(folder: Path) -> str:
+    """What to type next, in a virtual environment: installs the new package and runs its tests."""
+    return f"cd {shlex.quote(str(folder))} && pip install {_kernel()}-e '.[testing]' && pytest"
+
+
+def _kernel() -> str:
+    """The kernel's folder, for pip, where it runs from a checkout: pip may find it nowhere else."""
+    said = distribution("dify-kernel").read_text("direct_url.json")
+    origin = msgspec.json.decode(said, type=_Origin) if said else _Origin()
+    editable = origin.dir_info.get("editable") is True
+    return f"-e {shlex.quote(url2pathname(urlsplit(origin.url).path))} " if editable else ""
+
+
+class _Origin(msgspec.Struct):
+    """From where a distribution was installed; its installer wrote it."""
+
+    url: str = ""
+    dir_info: dict[str, bool] = {}
 
 
 def _words(kind: str, name: str) -> dict[str, str]:

@@ -52,7 +52,7 @@ class BackendSuite(ContractSuite):
             state(request.node.user_properties, proof, type(self).__name__, len(tests))
 
     def test_the_written_proof_agrees(self, request: pytest.FixtureRequest, proof: Proof | None) -> None:
-        """Troubleshooting: `proof.json` is of another run; `nox -s live` writes it anew."""
+        """Troubleshooting: `proof.json` is of another run; `pytest -m proof --write-proof` writes it anew."""
         written = {proven.suite: proven.kind for proven in read_proofs(module_folder(request.path))}
         if not request.config.getoption("--write-proof"):
             stated = proof.kind if proof is not None else None
