@@ -73,6 +73,11 @@ def _lancedb(folder: Path) -> Iterator[Variables]:
 @contextmanager
 def _chroma(folder: Path) -> Iterator[Variables]:
     def command(it: Server) -> list[str]:
+@contextmanager
+def _duckdb(folder: Path) -> Iterator[Variables]:
+    yield {"DUCKDB_PATH": str(folder / "vectors.duckdb")}
+
+
         return [program("chroma"), "run", "--host", "127.0.0.1", "--port", str(it.port), "--path", str(it.folder)]
 
     with Server(command, folder=folder, seconds=120) as server:
@@ -118,6 +123,7 @@ _ENGINES: dict[str, Callable[[Path], AbstractContextManager[Variables]]] = {
     "chroma": _chroma,
     "oceanbase": _oceanbase,
     "redis": _redis,
+    "duckdb": _duckdb,
 }
 
 
