@@ -71,13 +71,13 @@ def _lancedb(folder: Path) -> Iterator[Variables]:
 
 
 @contextmanager
-def _chroma(folder: Path) -> Iterator[Variables]:
-    def command(it: Server) -> list[str]:
-@contextmanager
 def _duckdb(folder: Path) -> Iterator[Variables]:
     yield {"DUCKDB_PATH": str(folder / "vectors.duckdb")}
 
 
+@contextmanager
+def _chroma(folder: Path) -> Iterator[Variables]:
+    def command(it: Server) -> list[str]:
         return [program("chroma"), "run", "--host", "127.0.0.1", "--port", str(it.port), "--path", str(it.folder)]
 
     with Server(command, folder=folder, seconds=120) as server:
@@ -120,10 +120,10 @@ _ENGINES: dict[str, Callable[[Path], AbstractContextManager[Variables]]] = {
     "pgvector": _pgvector,
     "milvus": _milvus,
     "lancedb": _lancedb,
+    "duckdb": _duckdb,
     "chroma": _chroma,
     "oceanbase": _oceanbase,
     "redis": _redis,
-    "duckdb": _duckdb,
 }
 
 
