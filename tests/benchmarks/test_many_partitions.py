@@ -7,6 +7,7 @@ so of each the least p95 of several rounds counts.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from pathlib import Path
@@ -86,6 +87,8 @@ async def compared(store: VectorStore, kind: str) -> tuple[float, float]:
 
 @pytest.mark.parametrize("name", ["sqlite", "qdrant", "pgvector", "milvus"])
 async def test_a_search_among_two_thousand_partitions(name: str, tmp_path: Path) -> None:
+    if name == "milvus" and not os.environ.get("DIFY_TEST_MILVUS_URI"):
+        pytest.skip("DIFY_TEST_MILVUS_URI names no server, and the engine in a file passes over every record it has")
     async with opened(name, tmp_path) as store:
         for space in (ONE, MANY):
             await store.drop(space)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -64,6 +65,8 @@ MOST = 16_384
 IDS, READ = 1_000, 200
 """Ids in an expression, and records in an answer, which has to bear 200 of the longest texts."""
 LONGEST_PAGE = 5_000
+UNSORTED = 2_000
+"""Records after which the engine in a file sorts what it has: until then each search goes through them anew."""
 WORDED = 500
 """Records that the engine finds by words, of which the best are ranked here."""
 
@@ -78,6 +81,7 @@ class MilvusVectorStore(VectorStore):
         self._opened: Any = None
         self._threads: Blocking | None = None
         self._vendor: Any = None
+        self._unsorted: Counter[str] = Counter()
         self._worded: dict[str, bool] = {}
         self._opening = asyncio.Lock()
 
@@ -157,6 +161,11 @@ class MilvusVectorStore(VectorStore):
                 del row["words"]
             if await self._on(space, "upsert", None, data=rows) is None:
                 raise InvalidQuery(f"Space {space.name} was not created.", hint="Call create first.")
+        if self._settings.local:
+            self._unsorted[space.name] += len(kept)
+            if self._unsorted[space.name] >= UNSORTED:
+                self._unsorted[space.name] = 0
+                await self._on(space, "flush", None)
 
     async def delete(
         self,
