@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 import struct
@@ -91,6 +92,18 @@ async def test_pictures_are_read_with_their_places(name: str, data: bytes, count
     assert "![image]" not in "".join(item.text for item in plain)  # for nodes it is the words alone
     bare = re.sub(r"!\[image\]\(picture:[0-9a-f]{64}\)", "", text)
     assert bare.split() == "\n".join(item.text for item in plain).split()
+
+
+async def test_a_picture_that_is_written_out_in_markdown_is_no_text() -> None:
+    written = base64.b64encode(png(3)).decode()
+    source = f"# One\nSee ![a wheel](data:image/png;base64,{written}) and ![](data:image/svg+xml;base64,PHN2Zz4=) it.\n"
+    code = f"```\n![x](data:image/png;base64,{written})\n```"
+    broken = "\n![odd](data:image/png;base64,A)"
+    texts, (picture,) = await Extractor().illustrated((source + code + broken).encode(), "a.md")
+    assert picture.data == png(3)
+    assert [item.text for item in texts] == [f"One\nSee a wheel {marker(picture.digest)} and  it.\n{code}\nodd"]
+    (plain,) = await Extractor().extract(source.encode(), "a.md")
+    assert plain.text == "One\nSee a wheel and  it."
 
 
 async def test_ornaments_and_what_is_no_picture_stay_out() -> None:

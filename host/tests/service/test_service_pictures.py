@@ -37,6 +37,9 @@ async def test_the_link_of_a_segment_opens_its_picture(house: House) -> None:
         assert (answer.status_code, answer.content) == (200, png(9))
     unsigned = await house.web.get(f"/files/{attached['id']}/file-preview")
     assert unsigned.status_code in (400, 403)
+    hit = (await key("POST", f"/datasets/{dataset}/retrieve", {"query": "Color"})).json()["records"][0]["segment"]
+    (shown,) = re.findall(r"!\[image\]\((\S+)\)", hit["sign_content"])
+    assert (await house.web.get(shown)).content == png(9)
     runtime = house.workspace.knowledge.runtime(Asker(user_id=house.owner_id))
     (piece,) = await runtime.retrieve(Retrieval(dataset_ids=[dataset], query="Color"))
     (found,) = re.findall(r"!\[image\]\((\S+)\)", piece["content"])  # what a model says of it can be shown

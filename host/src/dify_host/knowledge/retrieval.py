@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from dify_host.knowledge.external_call import ExternalHit
 from dify_host.knowledge.found_rows import FoundRows
 from dify_host.knowledge.links import Links
 from dify_host.knowledge.metadata import read_conditions
+from dify_host.knowledge.pictures import linked_pictures
 from dify_host.knowledge.ranking import Candidate, Piece, read_retrieval_model
 from dify_host.knowledge.recording import Asker, RetrievalLog
 from dify_host.knowledge.records import Dataset
@@ -62,7 +63,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Retriever:
-    """Asks the knowledge bases of one tenant, one at a time."""
+    """Asks the knowledge bases of one tenant, one at a time; `sign` gives the address of a file."""
 
     def __init__(
         self,
@@ -72,8 +73,10 @@ class Retriever:
         models: ModelsPort,
         external: ExternalKnowledge | None = None,
         log: RetrievalLog | None = None,
+        sign: Callable[[str], str] | None = None,
     ) -> None:
         self._log = log
+        self._sign = sign
         self._rows = KnowledgeRepository(db, tenant)
         self._links = Links(db, tenant)
         self._stores = stores
@@ -99,7 +102,13 @@ class Retriever:
             log.warning("%s", images_ignored(dataset.name, len(attachment_ids)))
         found = await self._search(dataset, self._searcher(query), retrieval_model)
         await record_retrieval(self._log, self._rows, [dataset_id], query, found, asker)
-        return [_shown(candidate) for candidate in found]
+        shown = [_shown(candidate) for candidate in found]
+        if self._sign is not None:
+            texts = {item.segment.id: item.segment.content for item in shown}
+            linked = await linked_pictures(self._rows, self._sign, texts)
+            for item in shown:
+                item.segment.sign_content = linked.get(item.segment.id, item.segment.content)
+        return shown
 
     async def compare(
         self, dataset_id: str, query: str, settings: Sequence[dict[str, Any] | None]

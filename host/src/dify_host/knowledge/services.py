@@ -134,7 +134,7 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def retriever(self) -> Retriever:
         """Retrieval from one knowledge base, for the API and hit testing."""
-        return Retriever(self.db, self.tenant, self.stores, self.models, self._asked, self.log)
+        return Retriever(self.db, self.tenant, self.stores, self.models, self._asked, self.log, self.sign)
 
     async def recorded(self) -> None:
         """Return when all questions so far are in the database, for people who look at them next."""

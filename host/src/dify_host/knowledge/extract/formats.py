@@ -54,7 +54,12 @@ _READERS: dict[str, Reader] = {
 }
 
 #: Those that read the pictures of a document, too.
-_PICTURED: dict[str, Callable[[bytes, Pictures], list[Text]]] = {"docx": read_docx, "pptx": read_pptx, "pdf": read_pdf}
+_PICTURED: dict[str, Callable[[bytes, Pictures], list[Text]]] = {
+    "docx": read_docx,
+    "pptx": read_pptx,
+    "pdf": read_pdf,
+    **dict.fromkeys(("md", "markdown", "mdx"), read_markdown),
+}
 
 #: The extensions of documents, without the dot; those of `CONVERTED` need a converter.
 EXTENSIONS = (*_READERS, *CONVERTED)

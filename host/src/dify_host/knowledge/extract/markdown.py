@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import contextlib
 import re
 from collections.abc import Iterator
+from functools import partial
 
+from dify_host.knowledge.extract.pictures import Pictures
 from dify_host.knowledge.extract.text import Text, decode
 
 __all__ = ["read_markdown"]
@@ -12,15 +17,28 @@ __all__ = ["read_markdown"]
 _HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t]+(?P<title>.*?))?[ \t]*#*$")
 _FENCE = re.compile(r" {0,3}(?P<fence>`{3,}|~{3,})")
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|<!--[^<>]*-->")
+#: A picture that is written out in the text.
+_DATA = re.compile(r"!\[(?P<title>[^\]\n]{0,500})\]\(<?data:image/[\w.+-]{1,40};base64,(?P<data>[A-Za-z0-9+/=]*)>?\)")
 
 
-def read_markdown(data: bytes) -> list[Text]:
-    """Read the sections in order, each as its heading and what is below; HTML tags outside code are removed."""
-    texts = ("\n".join(lines).strip() for lines in _sections(decode(data).splitlines()))
+def read_markdown(data: bytes, pictures: Pictures | None = None) -> list[Text]:
+    """Read the sections in order, each as its heading and what is below; HTML tags outside code are removed.
+
+    Of a picture that is written out in the text its title stays, and its place.
+    """
+    texts = ("\n".join(lines).strip() for lines in _sections(decode(data).splitlines(), pictures))
     return [Text(text=text) for text in texts if text]
 
 
-def _sections(lines: list[str]) -> Iterator[list[str]]:
+def _shown(found: re.Match[str], pictures: Pictures | None) -> str:
+    place = ""
+    if pictures is not None:
+        with contextlib.suppress(binascii.Error):
+            place = pictures.add(base64.b64decode(found["data"]))
+    return f"{found['title']} {place}".strip()
+
+
+def _sections(lines: list[str], pictures: Pictures | None) -> Iterator[list[str]]:
     section: list[str] = []
     fence = ""
     for line in lines:
@@ -36,5 +54,7 @@ def _sections(lines: list[str]) -> Iterator[list[str]]:
             yield section
             section = [_TAG.sub("", heading["title"] or "")]
         else:
+            if "](data:" in line or "](<data:" in line:
+                line = _DATA.sub(partial(_shown, pictures=pictures), line)
             section.append(_TAG.sub("", line))
     yield section
