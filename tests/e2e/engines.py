@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -52,7 +51,9 @@ class Engine(NamedTuple):
 
 @contextmanager
 def _sqlite(folder: Path) -> Iterator[Engine]:
-    yield Engine(f"SQLite {sqlite3.sqlite_version}, embedded", {"SQLITE_VEC_PATH": str(folder / "vectors.db")})
+    apsw = pytest.importorskip("apsw", reason="the wheel apsw is not installed")
+    title = f"SQLite {apsw.sqlite_lib_version()} with {_wheel('sqlite-vec')}, embedded"
+    yield Engine(title, {"SQLITE_VEC_PATH": str(folder / "vectors.db")})
 
 
 @contextmanager
@@ -63,6 +64,11 @@ def _qdrant(folder: Path) -> Iterator[Engine]:
 @contextmanager
 def _lancedb(folder: Path) -> Iterator[Engine]:
     yield Engine(f"{_wheel('lancedb')}, embedded", {"LANCEDB_URI": str(folder)})
+
+
+@contextmanager
+def _duckdb(folder: Path) -> Iterator[Engine]:
+    yield Engine(f"{_wheel('duckdb')}, embedded", {"DUCKDB_PATH": str(folder / "vectors.duckdb")})
 
 
 @contextmanager
@@ -163,6 +169,7 @@ _ENGINES: dict[str, Callable[[Path], AbstractContextManager[Engine]]] = {
     "elasticsearch": _elasticsearch,
     "redis": _redis,
     "oceanbase": _oceanbase,
+    "duckdb": _duckdb,
 }
 #: The stores whose engine can be had.
 STORES = tuple(_ENGINES)
