@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dify_kernel.errors import StoreUnavailable, VectorStoreError
-from filelock import FileLock, Timeout
 
 from dify_vdb_duckdb.settings import DuckdbSettings
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+    from filelock import FileLock
 
 __all__ = ["Database"]
 
@@ -38,7 +38,7 @@ class Database:
 
     def __init__(self, settings: DuckdbSettings) -> None:
         self._settings = settings
-        self._turn = FileLock(f"{settings.path}.lock", thread_local=False)
+        self._turn: FileLock | None = None
         self._state = threading.Condition()
         self._writing = threading.Lock()
         self._connection: DuckDBPyConnection | None = None
@@ -134,19 +134,27 @@ class Database:
         try:
             connection.close()
         finally:
-            self._turn.release()
+            self._give_back()
             if over:
                 time.sleep(_YIELD)
             self._state.notify_all()
 
+    def _give_back(self) -> None:
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.release()
+
     def _opened(self) -> DuckDBPyConnection:
         import duckdb
+        from filelock import FileLock, Timeout
 
         path: Path = self._settings.path
         wait = self._settings.duckdb_wait
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._turn.acquire(timeout=wait, poll_interval=_POLL, cancel_check=lambda: self._closing)
+            turn = FileLock(f"{path}.lock", thread_local=False)
+            turn.acquire(timeout=wait, poll_interval=_POLL, cancel_check=lambda: self._closing)
+            self._turn = turn
         except Timeout as exc:
             if self._closing:
                 raise StoreUnavailable("The vector store was closed.", hint="Open it again.") from exc
@@ -171,11 +179,11 @@ class Database:
                 },
             )
         except duckdb.IOException as exc:
-            self._turn.release()
+            self._give_back()
             raise StoreUnavailable(
                 f"{path} cannot be opened: {exc}",
                 hint="Check that it is a file of DuckDB, and that no other program has it open.",
             ) from exc
         except duckdb.Error as exc:
-            self._turn.release()
+            self._give_back()
             raise VectorStoreError(f"{path} cannot be opened: {exc}") from exc
