@@ -73,6 +73,14 @@ def driver_url(url: str) -> tuple[Dialect, URL]:
     return dialect, parsed.set(drivername=driver)
 
 
+def _threads() -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
+    """Where SQLite is looked into, and where it is written; a thread starts when it is needed."""
+    return (
+        ThreadPoolExecutor(max_workers=_SQLITE_LOOKUPS, thread_name_prefix="sqlite-lookups"),
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-batches"),
+    )
+
+
 class Database:
     """One database and its pool of connections; opens nothing until the first `read` or `write`.
 
@@ -92,8 +100,7 @@ class Database:
         self._turn_owner: asyncio.Task[Any] | None = None
         self._direct: sa.Engine | None = None
         self._lookups: sa.Engine | None = None
-        self._looking = ThreadPoolExecutor(max_workers=_SQLITE_LOOKUPS, thread_name_prefix="sqlite-lookups")
-        self._batches = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-batches")
+        self._looking, self._batches = _threads()
         #: Called after a transaction that wrote jobs to the outbox is committed; tells a relay not to wait.
         self.on_jobs: Callable[[], None] = lambda: None
 
@@ -158,7 +165,11 @@ class Database:
         return str(found) if found else None
 
     async def close(self) -> None:
-        """Close every connection; may be called twice."""
+        """Close every connection and end the threads; may be called twice, and what is used again opens again."""
+        looking, batches = self._looking, self._batches
+        self._looking, self._batches = _threads()
+        for threads in (looking, batches):
+            threads.shutdown(wait=False)  # what one of them still does it ends
         for direct in (self._direct, self._lookups):
             if direct is not None:
                 direct.dispose()
