@@ -142,7 +142,7 @@ class TestWarm:
         (found,) = (
             each
             for each in psutil.Process().children()
-            if "dify_kernel.testing.echo" in each.cmdline() and each.status() != psutil.STATUS_ZOMBIE
+            if each.status() != psutil.STATUS_ZOMBIE and "dify_kernel.testing.echo" in each.cmdline()
         )
         return found
 
