@@ -1,7 +1,4 @@
-"""Annotations from a CSV file: the rows are written at once, all or none; a job brings them into the index.
-
-How far a job is stands in Redis for a day, for whichever process is asked.
-"""
+"""Annotations from a CSV file: the rows are written at once, all or none; a job brings them into the index."""
 
 from __future__ import annotations
 
@@ -9,13 +6,13 @@ import csv
 import io
 import sys
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 import redis.asyncio as redis
-from dify_kernel.errors import BadInput, DifyError
+from dify_kernel.errors import BadInput
 
 from dify_host.annotations.errors import TooManyImports
+from dify_host.annotations.job_notes import JobNotes
 from dify_host.annotations.records import ReplyJob
 from dify_host.annotations.service import AnnotationService
 from dify_host.db.outbox import enqueue
@@ -27,7 +24,6 @@ from dify_host.settings import HostSettings
 
 __all__ = ["AnnotationImports", "read_annotations"]
 
-_KEPT: Final = 86_400  # seconds
 _MEGABYTE: Final = 1024 * 1024
 
 
@@ -85,29 +81,19 @@ class AnnotationImports:
         )
         job_id, after = new_id(), new_id()  # ids that are made later are larger
         job = {"tenant_id": self._service.tenant.id, "app_id": app_id, "job_id": job_id, "after": after}
-        await self._note(app_id, ReplyJob(job_id=job_id, job_status="waiting"))
+        await self._notes(app_id).write(ReplyJob(job_id=job_id, job_status="waiting"))
         async with self._service.writing(app_id, pairs, account_id=account_id) as conn:
             await enqueue(conn, "import_annotations", job, queue="dataset")
         return job_id, len(pairs)
 
     async def status(self, app_id: str, job_id: str) -> ReplyJob:
         """How far a job is; BadInput for an unknown one."""
-        text = await self._redis.get(self._key(app_id, job_id))
-        if text is None:
-            raise BadInput("The job does not exist.", job_id=job_id)
-        return msgspec.json.decode(text, type=ReplyJob)
+        return await self._notes(app_id).read(job_id)
 
     async def run(self, app_id: str, job_id: str, after: str) -> None:
         """The job itself; may run twice. Its error is kept for `status`; one that may pass is raised, to try again."""
-        await self._note(app_id, ReplyJob(job_id=job_id, job_status="processing"))
-        try:
+        async with self._notes(app_id).working(job_id):
             await self._service.index_behind(app_id, after)
-        except DifyError as exc:
-            await self._note(app_id, ReplyJob(job_id=job_id, job_status="error", error_msg=exc.description))
-            if exc.retryable:
-                raise
-        else:
-            await self._note(app_id, ReplyJob(job_id=job_id, job_status="completed"))
 
     async def _count(self) -> None:
         limits: tuple[tuple[str, int, int], ...] = (
@@ -123,8 +109,5 @@ class AnnotationImports:
                     retry_after=round(decision.retry_after),
                 )
 
-    async def _note(self, app_id: str, job: ReplyJob) -> None:
-        await self._redis.set(self._key(app_id, job.job_id), msgspec.json.encode(job), ex=_KEPT)
-
-    def _key(self, app_id: str, job_id: str) -> Any:
-        return f"annotation-import:{self._service.tenant.id}:{app_id}:{job_id}"
+    def _notes(self, app_id: str) -> JobNotes:
+        return JobNotes(self._redis, f"annotation-import:{self._service.tenant.id}:{app_id}")

@@ -1,19 +1,19 @@
 """Switches an app's annotation reply on and off: a job that indexes its annotations, and how far it is.
 
-How far a job is stands in Redis for a day, for whichever process is asked; what it achieved stands in the database.
+What a job achieved stands in the database.
 """
 
 from __future__ import annotations
 
-import logging
 from typing import Final, Literal
 
 import msgspec
 import redis.asyncio as redis
 import sqlalchemy as sa
-from dify_kernel.errors import BadInput, DifyError, NotFound
+from dify_kernel.errors import NotFound
 
 from dify_host.annotations.index import AnnotationIndex
+from dify_host.annotations.job_notes import JobNotes
 from dify_host.annotations.records import ReplyJob, ReplySetting
 from dify_host.annotations.repository import AnnotationRepository, settings
 from dify_host.apps.tables import apps
@@ -28,10 +28,7 @@ from dify_host.models.pool import provider_name
 
 __all__ = ["Action", "AnnotationReplies", "ReplyWish", "forget_annotations"]
 
-log = logging.getLogger(__name__)
-
 Action = Literal["enable", "disable"]
-_KEPT: Final = 86_400  # seconds
 _BUSY: Final = 3_600  # seconds in which a job that is lost holds up the next
 _PAGE: Final = 200
 _PREFIX: Final = "Annotations"
@@ -61,7 +58,7 @@ class AnnotationReplies:
             if running is not None:
                 running_id = running if isinstance(running, str) else running.decode()
                 return ReplyJob(job_id=running_id, job_status="processing")
-        await self._note(app_id, action, ReplyJob(job_id=job_id, job_status="waiting"))
+        await self._notes(app_id, action).write(ReplyJob(job_id=job_id, job_status="waiting"))
         args = {"tenant_id": self._tenant.id, "app_id": app_id, "action": action, "job_id": job_id}
         args |= {"account_id": account_id, "wish": msgspec.to_builtins(wish)}
         async with self._db.write() as conn:
@@ -70,26 +67,16 @@ class AnnotationReplies:
 
     async def status(self, app_id: str, action: Action, job_id: str) -> ReplyJob:
         """How far a job is; BadInput for an unknown one."""
-        text = await self._redis.get(self._key(app_id, action, job_id))
-        if text is None:
-            raise BadInput("The job does not exist.", job_id=job_id)
-        return msgspec.json.decode(text, type=ReplyJob)
+        return await self._notes(app_id, action).read(job_id)
 
     async def run(self, app_id: str, action: Action, wish: ReplyWish, *, account_id: str, job_id: str) -> None:
         """The job itself; may run twice. Its error is kept for `status`; one that may pass is raised, to try again."""
-        await self._note(app_id, action, ReplyJob(job_id=job_id, job_status="processing"))
         try:
-            if action == "enable":
-                await self._enable(app_id, wish, account_id)
-            else:
-                await self._disable(app_id)
-        except DifyError as exc:
-            log.warning("annotation reply of app %s: %s", app_id, exc)
-            await self._note(app_id, action, ReplyJob(job_id=job_id, job_status="error", error_msg=exc.description))
-            if exc.retryable:
-                raise
-        else:
-            await self._note(app_id, action, ReplyJob(job_id=job_id, job_status="completed"))
+            async with self._notes(app_id, action).working(job_id):
+                if action == "enable":
+                    await self._enable(app_id, wish, account_id)
+                else:
+                    await self._disable(app_id)
         finally:
             if await self._redis.get(self._busy(app_id)) == job_id.encode():
                 await self._redis.delete(self._busy(app_id))
@@ -151,11 +138,8 @@ class AnnotationReplies:
     def _app(self, app_id: str) -> sa.Select[tuple[str]]:
         return self._repository.scoped_select(apps, apps.c.id).where(apps.c.id == app_id)
 
-    async def _note(self, app_id: str, action: Action, job: ReplyJob) -> None:
-        await self._redis.set(self._key(app_id, action, job.job_id), msgspec.json.encode(job), ex=_KEPT)
-
-    def _key(self, app_id: str, action: Action, job_id: str) -> str:
-        return f"annotation-reply:{self._tenant.id}:{app_id}:{action}:{job_id}"
+    def _notes(self, app_id: str, action: Action) -> JobNotes:
+        return JobNotes(self._redis, f"annotation-reply:{self._tenant.id}:{app_id}:{action}")
 
     def _busy(self, app_id: str) -> str:
         return f"annotation-reply:{self._tenant.id}:{app_id}"
