@@ -252,13 +252,7 @@ class DuckdbVectorStore(VectorStore):
         threads = self._threads
         if threads is None:
             raise StoreUnavailable("The vector store is not open.", hint="Call open first.")
-        try:
-            return await threads.run(_translated, call)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if self._threads is threads or (task is not None and task.cancelling()):
-                raise
-            raise StoreUnavailable("The vector store was closed.", hint="Open it again.") from None
+        return await threads.run(_translated, call)
 
 
 def _translated(call: Callable[[], T]) -> T | None:

@@ -7,7 +7,6 @@ exactly among those whose codes are nearest. Scores are exact either way.
 from __future__ import annotations
 
 import array
-import asyncio
 import struct
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -171,7 +170,7 @@ class SqliteVectorStore(VectorStore):
             with database.read() as db:
                 return function(db, *arguments)
 
-        return await self._run(threads, read)
+        return await threads.run(read)
 
     async def _write(self, function: Callable[..., T], *arguments: Any) -> T:
         threads, database = self._opened()
@@ -180,16 +179,7 @@ class SqliteVectorStore(VectorStore):
             with database.write() as db:
                 return function(db, *arguments)
 
-        return await self._run(threads, write)
-
-    async def _run(self, threads: Blocking, call: Callable[[], T]) -> T:
-        try:
-            return await threads.run(call)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling() or self._threads is threads:
-                raise
-            raise StoreUnavailable("The vector store was closed before the call began.", hint="Open it.") from None
+        return await threads.run(write)
 
     def _opened(self) -> tuple[Blocking, Database]:
         if self._threads is None or self._database is None:
