@@ -89,7 +89,6 @@ class Engine:
         self.waiting: dict[str, Scope] = {}
         self._sink = sink
         self._log: RunLog = log or NullLog()
-        self._keeps = log is not None
         self._run_limits = run_limits or RunLimits()
         self._seq = self._offset = self._effect = self._durable = 0
         self._steps, self._shown_steps = self.history.steps, self.history.shown_steps
@@ -266,8 +265,7 @@ class Engine:
         self._offset = 0
         if not event.at:
             event.at = time.time()
-        if self._keeps:
-            self._log.append(event)
+        self._log.append(event)
         self._sink(event)
 
     def node_starts(self, node: PlanNode, execution_id: str, scope: Scope) -> NodeStarted:

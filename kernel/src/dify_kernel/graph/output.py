@@ -138,14 +138,13 @@ class Output:
         self._said: dict[int, list[tuple[Selector, str]]] = {index: [] for index in map.speakers}
 
     def edge_taken(self, edge: int) -> None:
-        """An edge was decided in favour; it may make responses certain."""
-        if self.uncertain:
-            target = self._map.plan.edges[edge].target
-            if not self._certain[target]:
-                found = self._map.spread(self._certain, target)
-                self.uncertain -= len(found)
-                self._waiting += found
-                self.news = True
+        """An edge was decided in favour, while responses are uncertain; it may make some of them certain."""
+        target = self._map.plan.edges[edge].target
+        if not self._certain[target]:
+            found = self._map.spread(self._certain, target)
+            self.uncertain -= len(found)
+            self._waiting += found
+            self.news = True
 
     def say(self, container: int, selector: Selector, text: str) -> None:
         """A round of a container said something."""
