@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from dify_host.cli.round_trips import ChecksFailed, check_version, try_storage, try_vector_store
-from dify_kernel.contracts.vector import EngineVersion, Space
+from dify_kernel.contracts.engine_version import EngineVersion
+from dify_kernel.contracts.vector import Space
 from dify_kernel.errors import StorageError, StoreUnauthorized
 from dify_kernel.testing.memory_storage import MemoryStorage
 from dify_kernel.testing.memory_vector import MemoryVectorStore

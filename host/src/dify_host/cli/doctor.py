@@ -15,7 +15,7 @@ from dify_host.cli.call import Call, takes_call
 from dify_host.cli.round_trips import ChecksFailed, check_version, try_storage, try_vector_store
 
 if TYPE_CHECKING:
-    from dify_kernel.contracts.vector import EngineVersion
+    from dify_kernel.contracts.engine_version import EngineVersion
     from dify_kernel.registry import Registry
 
     from dify_host.settings import HostSettings
@@ -123,7 +123,7 @@ async def _database(settings: HostSettings) -> str:
 
 
 async def _database_version(settings: HostSettings) -> EngineVersion:
-    from dify_kernel.contracts.vector import EngineVersion
+    from dify_kernel.contracts.engine_version import EngineVersion
 
     from dify_host.db.engine import Database
 
@@ -140,7 +140,7 @@ async def _database_version(settings: HostSettings) -> EngineVersion:
 
 async def _redis(settings: HostSettings) -> str:
     import redis.asyncio as redis
-    from dify_kernel.contracts.vector import EngineVersion
+    from dify_kernel.contracts.engine_version import EngineVersion
 
     from dify_host.jobs.broker import workers_answer
     from dify_host.jobs.embedded import ensure_running, redis_url

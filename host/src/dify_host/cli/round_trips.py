@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from dify_kernel.errors import DifyError, StorageError, StoreUnauthorized, VectorStoreError
 
 if TYPE_CHECKING:
+    from dify_kernel.contracts.engine_version import EngineVersion
     from dify_kernel.contracts.storage import Storage
-    from dify_kernel.contracts.vector import EngineVersion, VectorStore
+    from dify_kernel.contracts.vector import VectorStore
 
 __all__ = ["ChecksFailed", "check_version", "try_storage", "try_vector_store"]
 

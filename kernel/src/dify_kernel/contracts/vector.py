@@ -7,12 +7,13 @@ store must check and compute the same way is in `vector_rules`.
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import msgspec
+
+from dify_kernel.contracts.engine_version import EngineVersion
 
 __all__ = [
     "MAX_METADATA_BYTES",
@@ -137,21 +138,6 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
     records: list[Record]
     cursor: str | None = None
-
-
-class EngineVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """What answers behind a store. `version` is as the engine says it, empty when it is not there at all; `supported`
-    are the versions that the store is made for, as a specifier set (PEP 440), such as `>=1.9,<3`."""
-
-    name: str
-    version: str
-    supported: str
-
-    @property
-    def release(self) -> str:
-        """The numbers with dots in the version: `2.6.1` of `v2.6.1-rc1`."""
-        found = re.search(r"\d+(?:\.\d+)*", self.version)
-        return found[0] if found else ""
 
 
 class VectorStore(ABC):
