@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 from dify_kernel.testing.server import Server, program
-from dify_kernel.testing.vector import SPACES
+from dify_kernel.testing.vector import emptied
 from dify_vdb_chroma import ChromaSettings, ChromaVectorStore
 
 
@@ -30,11 +30,5 @@ def settings(server: Server) -> ChromaSettings:
 @pytest.fixture
 async def store(settings: ChromaSettings) -> AsyncIterator[ChromaVectorStore]:
     store = ChromaVectorStore(settings)
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    yield store
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    await store.close()
+    async with emptied(store):
+        yield store

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 from dify_kernel.testing.server import Server
-from dify_kernel.testing.vector import SPACES
+from dify_kernel.testing.vector import emptied
 from dify_vdb_elasticsearch import ElasticsearchSettings, ElasticsearchVectorStore
 
 
@@ -26,11 +26,5 @@ def server(tmp_path_factory) -> Iterator[Server]:
 @pytest.fixture
 async def store(server) -> AsyncIterator[ElasticsearchVectorStore]:
     store = ElasticsearchVectorStore(ElasticsearchSettings(port=server.port))
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    yield store
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    await store.close()
+    async with emptied(store):
+        yield store

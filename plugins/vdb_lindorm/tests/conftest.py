@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from dify_kernel.settings import Secret
 from dify_kernel.testing.server import Server
-from dify_kernel.testing.vector import SPACES
+from dify_kernel.testing.vector import emptied
 from dify_vdb_lindorm import LindormSettings, LindormVectorStore
 
 PROGRAM = str(Path(__file__).parents[3] / "tests" / "engines" / "search_engine.py")
@@ -28,11 +28,5 @@ async def store(server) -> AsyncIterator[LindormVectorStore]:
     address = f"http://127.0.0.1:{server.port}"
     settings = LindormSettings(url=address, username="admin", password=Secret("right"))
     store = LindormVectorStore(settings)
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    yield store
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    await store.close()
+    async with emptied(store):
+        yield store

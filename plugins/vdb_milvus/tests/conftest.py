@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from dify_kernel.testing.server import Server, program
-from dify_kernel.testing.vector import SPACES
+from dify_kernel.testing.vector import emptied
 from dify_vdb_milvus import MilvusSettings, MilvusVectorStore
 
 
@@ -26,11 +26,5 @@ def settings(server: Server) -> MilvusSettings:
 @pytest.fixture
 async def store(settings: MilvusSettings) -> AsyncIterator[MilvusVectorStore]:
     store = MilvusVectorStore(settings)
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    yield store
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    await store.close()
+    async with emptied(store):
+        yield store

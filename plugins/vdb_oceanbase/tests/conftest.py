@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from dify_kernel.settings import Secret
 from dify_kernel.testing.server import Server
-from dify_kernel.testing.vector import SPACES
+from dify_kernel.testing.vector import emptied
 from dify_vdb_oceanbase import OceanbaseSettings, OceanbaseStore
 
 PASSWORD = "password-of-the-tests"
@@ -53,11 +53,5 @@ def settings(server: Server) -> OceanbaseSettings:
 @pytest.fixture
 async def store(settings: OceanbaseSettings) -> AsyncIterator[OceanbaseStore]:
     store = OceanbaseStore(settings)
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    yield store
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    await store.close()
+    async with emptied(store):
+        yield store

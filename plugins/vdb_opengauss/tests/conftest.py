@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from dify_kernel.settings import Secret
-from dify_kernel.testing.vector import SPACES
+from dify_kernel.testing.vector import emptied
 from dify_kernel.testing.vector_database import VectorDatabase, vector_database
 from dify_vdb_opengauss import OpengaussSettings, OpengaussStore
 
@@ -29,11 +29,5 @@ def settings(database: VectorDatabase) -> OpengaussSettings:
 @pytest.fixture
 async def store(settings: OpengaussSettings) -> AsyncIterator[OpengaussStore]:
     store = OpengaussStore(settings)
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    yield store
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    await store.close()
+    async with emptied(store):
+        yield store

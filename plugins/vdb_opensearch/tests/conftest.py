@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from dify_kernel.settings import Secret
 from dify_kernel.testing.server import Server
-from dify_kernel.testing.vector import SPACES
+from dify_kernel.testing.vector import emptied
 from dify_vdb_opensearch import OpenSearchSettings, OpenSearchVectorStore
 
 PROGRAM = str(Path(__file__).parents[3] / "tests" / "engines" / "search_engine.py")
@@ -27,11 +27,5 @@ def server(tmp_path_factory) -> Iterator[Server]:
 async def store(server) -> AsyncIterator[OpenSearchVectorStore]:
     settings = OpenSearchSettings(host="127.0.0.1", port=server.port, user="admin", password=Secret("right"))
     store = OpenSearchVectorStore(settings)
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    yield store
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    await store.close()
+    async with emptied(store):
+        yield store

@@ -7,7 +7,7 @@ import pytest
 import redis
 from dify_kernel.settings import Secret
 from dify_kernel.testing.server import Server
-from dify_kernel.testing.vector import SPACES
+from dify_kernel.testing.vector import emptied
 from dify_vdb_redis import RedisSettings, RedisVectorStore
 
 PASSWORD = "right"
@@ -47,11 +47,5 @@ def settings(server: Server) -> RedisSettings:
 @pytest.fixture
 async def store(settings: RedisSettings) -> AsyncIterator[RedisVectorStore]:
     store = RedisVectorStore(settings)
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    yield store
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    await store.close()
+    async with emptied(store):
+        yield store

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dify_kernel.settings import Secret
 from dify_kernel.testing.server import Server
-from dify_kernel.testing.vector import SPACES
+from dify_kernel.testing.vector import emptied
 from dify_vdb_tidb_vector import TidbVectorSettings, TidbVectorStore
 
 PASSWORD = "password-of-the-tests"
@@ -47,11 +47,5 @@ def settings(server: Server) -> TidbVectorSettings:
 @pytest.fixture
 async def store(settings: TidbVectorSettings) -> AsyncIterator[TidbVectorStore]:
     store = TidbVectorStore(settings)
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    yield store
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    await store.close()
+    async with emptied(store):
+        yield store

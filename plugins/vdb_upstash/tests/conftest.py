@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from dify_kernel.settings import Secret
 from dify_kernel.testing.server import Server
-from dify_kernel.testing.vector import SPACES
+from dify_kernel.testing.vector import emptied
 from dify_vdb_upstash import UpstashSettings, UpstashVectorStore
 
 PROGRAM = str(Path(__file__).with_name("index_service.py"))
@@ -34,11 +34,5 @@ def settings(server: Server) -> UpstashSettings:
 @pytest.fixture
 async def store(settings: UpstashSettings) -> AsyncIterator[UpstashVectorStore]:
     store = UpstashVectorStore(settings)
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    yield store
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    await store.close()
+    async with emptied(store):
+        yield store

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import psycopg
 import pytest
 from dify_kernel.settings import Secret
-from dify_kernel.testing.vector import SPACES
+from dify_kernel.testing.vector import emptied
 from dify_kernel.testing.vector_database import VectorDatabase, vector_database
 from dify_vdb_vastbase import VastbaseSettings, VastbaseStore
 
@@ -39,11 +39,5 @@ def settings(database: VectorDatabase) -> VastbaseSettings:
 @pytest.fixture
 async def store(settings: VastbaseSettings) -> AsyncIterator[VastbaseStore]:
     store = VastbaseStore(settings)
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    yield store
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    await store.close()
+    async with emptied(store):
+        yield store

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from dify_kernel.settings import Secret
 from dify_kernel.testing.server import Server
-from dify_kernel.testing.vector import SPACES
+from dify_kernel.testing.vector import emptied
 from dify_vdb_weaviate import WeaviateSettings, WeaviateVectorStore
 
 PROGRAM = str(Path(__file__).with_name("weaviate_server.py"))
@@ -58,11 +58,5 @@ def beside(monkeypatch) -> Callable[[str], Any]:
 @pytest.fixture
 async def store(server) -> AsyncIterator[WeaviateVectorStore]:
     store = WeaviateVectorStore(settings_of(server))
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    yield store
-    await store.open()
-    for space in SPACES:
-        await store.drop(space)
-    await store.close()
+    async with emptied(store):
+        yield store

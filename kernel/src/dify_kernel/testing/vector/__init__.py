@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import pytest
 
 from dify_kernel.contracts.vector import VectorStore
@@ -16,7 +19,23 @@ from dify_kernel.testing.vector.outages import Outages
 from dify_kernel.testing.vector.searching import Searching
 from dify_kernel.testing.vector.writing import Writing
 
-__all__ = ["SPACES", "Proof", "VectorStoreSuite"]
+__all__ = ["SPACES", "Proof", "VectorStoreSuite", "emptied"]
+
+
+@asynccontextmanager
+async def emptied(store: VectorStore) -> AsyncIterator[None]:
+    """The store is open, and on an engine that tests share it holds nothing of the suite: neither before nor after."""
+    await store.open()
+    await _drop(store)
+    yield
+    await store.open()  # a test may have closed it
+    await _drop(store)
+    await store.close()
+
+
+async def _drop(store: VectorStore) -> None:
+    for space in SPACES:
+        await store.drop(space)
 
 
 class VectorStoreSuite(BackendSuite, Lifecycle, Writing, Searching, Filtering, Lexical, Outages, Large, suite=True):
