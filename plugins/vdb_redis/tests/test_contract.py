@@ -10,8 +10,6 @@ from dify_vdb_redis import RedisSettings, RedisVectorStore
 
 SECRET = "tests-secret-41c8"
 
-pytestmark = pytest.mark.live
-
 
 class TestContract(VectorStoreSuite):
     @pytest.fixture

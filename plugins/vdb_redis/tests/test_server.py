@@ -9,8 +9,6 @@ from dify_kernel.settings import Secret
 from dify_kernel.testing.vector.data import SPACE, P, Q, X, at_angle, id_of, record, seed
 from dify_vdb_redis import RedisSettings, RedisVectorStore
 
-pytestmark = pytest.mark.live
-
 
 def keys_of(settings):
     with redis.Redis(port=settings.port, password=settings.password.reveal()) as client:
