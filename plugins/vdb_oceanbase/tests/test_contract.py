@@ -17,7 +17,7 @@ class TestContract(VectorStoreSuite):
     """Nothing is left out."""
 
     @pytest.fixture
-    def proof(self) -> Proof:
+    def proof(self, server: Server) -> Proof:
         return Proof("live", f"seekdb {version('pylibseekdb')}")
 
     @pytest.fixture
