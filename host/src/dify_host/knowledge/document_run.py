@@ -57,8 +57,9 @@ class DocumentRun:
 
         def written(conn: sa.Connection) -> Dataset:
             self._advanced(conn, expected, "indexing", **values)
-            mine = document_questions.c.document_id == self._document.id
-            conn.execute(self._rows.scoped_delete(document_questions).where(mine))
+            if self._document.doc_form == "qa_model":
+                mine = document_questions.c.document_id == self._document.id
+                conn.execute(self._rows.scoped_delete(document_questions).where(mine))
             current = self._rows.dataset_now(conn, dataset.id)
             # What stays must be in the new index too, whichever of the two runs comes first.
             change.write(conn, self._rows, again=current.serving is not None)

@@ -94,7 +94,10 @@ class Indexer:
         fails, so that the job is delivered again, and for a fault of ours, which stands in the row too.
         """
         document = await self._load(document_id)
-        if document is None or document.is_paused or document.indexing_status in ("completed", "error"):
+        return document is None or await self._bring(document, until, told)
+
+    async def _bring(self, document: Document, until: float, told: Told | None) -> bool:
+        if document.is_paused or document.indexing_status in ("completed", "error"):
             return True
         tenant = Tenant(document.tenant_id)
         rows = KnowledgeRepository(self._db, tenant)
@@ -107,7 +110,7 @@ class Indexer:
             if not await run.work(until):
                 return False
         except (Stopped, DatasetNotFound, DocumentNotFound):
-            if await self._load(document_id) is None:
+            if await self._load(document.id) is None:
                 await run.forget()
             return True
         except DatabaseError:
@@ -117,7 +120,7 @@ class Indexer:
         except Exception as exc:  # a fault of ours: the document must say so, and not wait for ever
             await run.fail(f"{type(exc).__name__}: {exc}")
             raise
-        final = await self._load(document_id)
+        final = await self._load(document.id)
         if final is None:
             await run.forget()
         elif self._notify and final.indexing_status in ("completed", "error"):
@@ -128,13 +131,14 @@ class Indexer:
         """Do the task of a document: the handler of its purpose for `TurnRunner`. One that is gone leaves its index."""
         tenant = Tenant(task.tenant_id)
         told = partial(Tasks(self._db, tenant).note, task.purpose, task.target_id)
-        if await self._load(task.target_id) is None:
+        document = await self._load(task.target_id)
+        if document is None:
             rows = KnowledgeRepository(self._db, tenant)
             writer = IndexWriter(rows, self._stores, self._models(tenant))
             await forget_missing(rows, writer, task.dataset_id, task.target_id)
             await DocumentPictures(self._db, tenant, self._storage).drop(task.dataset_id, task.target_id)
             return True
-        return await self.run(task.target_id, until=until, told=told)
+        return await self._bring(document, until, told)
 
     async def _load(self, document_id: str) -> Document | None:
         query = sa.select(documents).where(documents.c.id == document_id)
@@ -202,7 +206,7 @@ class _Run(DocumentRun):
         cleaned = await asyncio.to_thread(lambda: [clean(text, rule.effective) for text in texts])
         await self.advance(("cleaning",), "splitting", cleaning_completed_at=utc_now())
         chunks = await asyncio.to_thread(chunk_texts, cleaned, rule, self._document.doc_form)
-        for chunk in chunks:
+        for chunk in chunks if self._shown else ():
             chunk.attachments = [id for id in pictures_in(chunk.content) if id in self._shown][:MOST_ATTACHMENTS]
         if not chunks:
             raise ExtractionFailed(

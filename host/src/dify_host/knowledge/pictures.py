@@ -106,8 +106,7 @@ class DocumentPictures:
         """Whether segments of the document have pictures; so that most documents cost the storage nothing."""
         held = segment_attachment_bindings
         query = self._rows.scoped_select(held, held.c.id).where(held.c.document_id == document.id).limit(1)
-        async with self._db.read() as conn:
-            return (await conn.execute(query)).one_or_none() is not None
+        return await self._db.run_read(lambda conn: conn.execute(query).one_or_none() is not None)
 
     def _folder(self, dataset_id: str, document_id: str = "") -> str:
         parts = ["image_files", self._tenant.id, dataset_id, *([document_id] if document_id else [])]
