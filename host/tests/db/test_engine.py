@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from dify_host.db.engine import Database, PoolSettings, database_now, driver_url
-from dify_host.db.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable
+from dify_host.db.errors import DatabaseBusy, DatabaseDeadlock, DatabaseError, DatabaseUnavailable
 from dify_host.db.types import new_id, utc_now
 from dify_host.identity.tables import accounts, tenant_account_joins
 from dify_kernel.errors import BadInput, Conflict, SettingsError
+from sqlalchemy.util import await_only
 
 
 def account(email: str = "a@example.org") -> dict[str, Any]:
@@ -147,9 +149,33 @@ async def test_a_deadlock_is_retryable(database: Database) -> None:
 
     results = await asyncio.gather(lock("a@x", "b@x"), lock("b@x", "a@x"), return_exceptions=True)
     failed = [result for result in results if result is not None]
-    assert [type(error) for error in failed] == [DatabaseBusy]
+    assert [type(error) for error in failed] == [DatabaseDeadlock]
     assert isinstance(failed[0], DatabaseBusy)
     assert failed[0].retryable
+
+
+async def test_work_that_met_a_deadlock_is_run_again(database: Database) -> None:
+    if database.dialect == "sqlite":
+        pytest.skip("SQLite has one writer")
+    async with database.write() as conn:
+        await conn.execute(accounts.insert(), [account("a@x"), account("b@x")])
+    met = asyncio.Barrier(2)
+    calls: list[str] = []
+
+    def lock(first: str, second: str, conn: sa.Connection) -> None:
+        calls.append(first)
+        conn.execute(accounts.update().where(accounts.c.email == first).values(name=f"{first}, first"))
+        if calls.count(first) == 1:
+            await_only(met.wait())
+        conn.execute(accounts.update().where(accounts.c.email == second).values(name=f"{first}, second"))
+
+    pairs = [("a@x", "b@x"), ("b@x", "a@x")]
+    await asyncio.gather(*(database.run_write(partial(lock, *pair)) for pair in pairs))
+    assert len(calls) == 3
+    again = calls[-1]
+    async with database.read() as conn:
+        names = set((await conn.execute(sa.select(accounts.c.name))).scalars())
+    assert names == {f"{again}, first", f"{again}, second"}  # the whole of what was repeated, and nothing of a half
 
 
 async def test_a_cancelled_write_gives_its_connection_back(database_url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from dify_kernel.errors import SettingsError
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from dify_host.db.errors import DatabaseError, DatabaseUnavailable, translate
+from dify_host.db.errors import DatabaseDeadlock, DatabaseError, DatabaseUnavailable, translate
 from dify_host.db.types import decode_json, encode_json
 
 __all__ = ["JOBS_WRITTEN", "Database", "Dialect", "PoolSettings", "database_now", "driver_url"]
@@ -34,6 +35,7 @@ _DRIVERS: dict[str, tuple[Dialect, str]] = {
 _SQLITE_PRAGMAS = ("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON")
 _SQLITE_CONNECTIONS = 8  # each is a thread; readers beyond this many only wait for the same disk
 _SQLITE_LOOKUPS = 4
+_DEADLOCK_PAUSES = (0.01, 0.05, 0.2, 0.5)  # seconds
 _WRITES = "dify_writes"
 #: Set in a connection's `info` by what writes to the outbox.
 JOBS_WRITTEN = "dify_jobs_written"
@@ -129,12 +131,23 @@ class Database:
             self.on_jobs()
 
     async def run_write(self, work: Callable[[Connection], T]) -> T:
-        """Run a write transaction that awaits nothing: on SQLite a single trip to a thread, not one a statement."""
+        """Run a write transaction that awaits nothing: on SQLite a single trip to a thread, not one a statement.
+
+        A transaction that a server ends because of a deadlock is run again: `work` may be called more than once.
+        """
         if self.dialect != "sqlite":
-            async with self.write() as conn:
-                return await conn.run_sync(work)
+            for pause in _DEADLOCK_PAUSES:
+                try:
+                    return await self._write_once(work)
+                except DatabaseDeadlock:
+                    await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+            return await self._write_once(work)
         async with self._write_turn():
             return await asyncio.get_running_loop().run_in_executor(self._batches, self._write_here, work)
+
+    async def _write_once(self, work: Callable[[Connection], T]) -> T:
+        async with self.write() as conn:
+            return await conn.run_sync(work)
 
     async def run_read(self, work: Callable[[Connection], T]) -> T:
         """Run statements that read and await nothing: on SQLite a single trip to a thread, as with `run_write`."""

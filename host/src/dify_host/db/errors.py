@@ -15,7 +15,7 @@ from sqlalchemy.engine import ExceptionContext
 
 from dify_host.db.types import NotAnId
 
-__all__ = ["DatabaseBusy", "DatabaseError", "DatabaseUnavailable", "translate"]
+__all__ = ["DatabaseBusy", "DatabaseDeadlock", "DatabaseError", "DatabaseUnavailable", "translate"]
 
 
 class DatabaseError(DifyError):
@@ -40,6 +40,10 @@ class DatabaseBusy(DatabaseError, PlatformUnavailable):
     retryable = True
 
 
+class DatabaseDeadlock(DatabaseBusy):
+    """The server rolled the transaction back, as others held what it wanted; at once it may be tried again."""
+
+
 # Codes: PostgreSQL SQLSTATE, MySQL/MariaDB error numbers, SQLite extended result names.
 _CONFLICT = {"23505", "23503", "1062", "1586", "1451", "1452"} | {
     f"SQLITE_CONSTRAINT_{kind}" for kind in ("UNIQUE", "PRIMARYKEY", "ROWID", "FOREIGNKEY")
@@ -47,7 +51,8 @@ _CONFLICT = {"23505", "23503", "1062", "1586", "1451", "1452"} | {
 _BAD_VALUE = {"23502", "23514", "1048", "1406", "1264", "1366", "3140"} | {
     f"SQLITE_CONSTRAINT_{kind}" for kind in ("NOTNULL", "CHECK")
 }
-_BUSY = {"40001", "40P01", "55P03", "1213", "1205"}
+_DEADLOCK = {"40001", "40P01", "1213"}
+_BUSY = {"55P03", "1205"}
 _NO_TABLE = "1146"  # SQLAlchemy asks MySQL whether a table exists by provoking this error
 _AWAY = {"1040", "1053", "1203", "1226", "1927", "2002", "2003", "2006", "2013", "3169", "4031"} | {
     f"SQLITE_{kind}" for kind in ("CANTOPEN", "FULL", "IOERR")
@@ -73,6 +78,8 @@ def translate(context: ExceptionContext) -> DifyError | None:
         return Conflict(f"The database refused a duplicate or dangling row ({_constraint_of(original)}).")
     if code in _BAD_VALUE or isinstance(context.sqlalchemy_exception, sa.exc.DataError):
         return BadInput("A value is missing, too long or out of range for its column.", column=_column_of(original))
+    if code in _DEADLOCK:
+        return DatabaseDeadlock("The database could not lock what it needs.", hint="Repeat the call.")
     if code in _BUSY or code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return DatabaseBusy("The database could not lock what it needs.", hint="Repeat the call.")
     if context.is_disconnect or code in _AWAY or code.startswith(_AWAY_CLASSES) or _is_connecting(context):

@@ -38,8 +38,8 @@ async def upsert(
 
 
 async def insert_missing(conn: AsyncConnection, table: sa.Table, rows: Sequence[Row], *, key: Sequence[str]) -> None:
-    """Insert rows; leave a row alone whose `key` columns exist already."""
-    for chunk in _chunks(table, rows):
+    """Insert rows; leave a row alone whose `key` columns exist already. They go in the order of their keys."""
+    for chunk in _chunks(table, _in_order(rows, key)):
         await conn.execute(_conflict_insert(conn.dialect.name, table, key, ()), chunk)
 
 
@@ -51,8 +51,13 @@ def put_many(conn: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
 
 def put_missing(conn: sa.Connection, table: sa.Table, rows: Sequence[Row], *, key: Sequence[str]) -> None:
     """`insert_missing`, for what `Database.run_write` runs."""
-    for chunk in _chunks(table, rows):
+    for chunk in _chunks(table, _in_order(rows, key)):
         conn.execute(_conflict_insert(conn.dialect.name, table, key, ()), chunk)
+
+
+def _in_order(rows: Sequence[Row], key: Sequence[str]) -> list[Row]:
+    """Rows by their keys: two writers of the same rows wait for each other and don't lock each other out."""
+    return sorted(rows, key=lambda row: tuple(str(row.get(name)) for name in key))
 
 
 def _conflict_insert(dialect: str, table: sa.Table, key: Sequence[str], update: Sequence[str]) -> sa.Insert:

@@ -204,7 +204,7 @@ class _Import:
         embedding = archive.manifest.embedding
         same = embedding is not None and model == (embedding.provider, embedding.model)
         self._dimension = embedding.dimension if embedding is not None and same else 0
-        self._to_index: list[str] = []
+        self._to_index: dict[str, None] = {}  # a part may be written again after a deadlock
         # Links in texts to files that come along.
         self._places = {id: f"/files/{target.of(id)}/file-preview" for id in held["files"]}
 
@@ -311,7 +311,7 @@ class _Import:
             await conn.execute(self._rows.scoped_insert(datasets, row))
             await conn.run_sync(put_many, dataset_process_rules, rules)
             await conn.run_sync(put_many, dataset_metadatas, fields)
-            await self._house.tasks.add(conn, INDEX, dataset.id, self._to_index)
+            await self._house.tasks.add(conn, INDEX, dataset.id, list(self._to_index))
 
     # -- rows, vectors, files ----------------------------------------------------------------------------------
 
@@ -366,7 +366,7 @@ class _Import:
             info["upload_file_id"] = new.of(upload)
         status = "indexing" if row.id in unfinished else row.indexing_status
         if status not in _ENDED and not row.is_paused:
-            self._to_index.append(new.of(row.id))
+            self._to_index[new.of(row.id)] = None
         return values | {
             "id": new.of(row.id),
             "dataset_process_rule_id": new.maybe(row.dataset_process_rule_id),
