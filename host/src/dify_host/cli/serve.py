@@ -26,6 +26,9 @@ __all__ = ["api", "beat", "open_files", "serve", "worker"]
 _GRACE_SECONDS = 30
 _OPEN_FILES = 65_536
 _COLLECT_AFTER = 20_000  # new objects, where the default is 700
+#: Longer than clients (5 s) and proxies (60 s) keep an idle connection: the one who closes it must not be us, or a
+#: request that crosses the close is lost.
+_IDLE_SECONDS = 75
 #: Libraries that tell of every step at the level at which we tell what matters.
 _CHATTY = ("alembic", "dramatiq", "httpx", "httpcore", "uvicorn.error")
 
@@ -113,6 +116,7 @@ async def _serve_api(call: Call, settings: HostSettings, host: str, port: int) -
                 access_log=False,
                 lifespan="on",
                 timeout_graceful_shutdown=_GRACE_SECONDS,
+                timeout_keep_alive=_IDLE_SECONDS,
             )
             server = Server(config)
             _loaded()
