@@ -111,11 +111,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def shared(self, words: Sequence[Any]) -> Condition:
-        """An expression of which `held` reads those of some words that the record holds, each as often as it does."""
-
-    def held(self, value: Any, words: Sequence[Any]) -> Iterable[Any]:
-        """The words in the value of `shared`, and maybe others; as the engine gave it, if that is a list."""
-        return value  # type: ignore[no-any-return]
+        """An expression: the list of those of some words that the record holds, each as often as it does."""
 
     @abstractmethod
     def among(self, ids: Sequence[str]) -> Condition:

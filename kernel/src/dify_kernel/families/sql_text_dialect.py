@@ -1,15 +1,14 @@
 """The dialect of engines with the MySQL protocol: no arrays, so words and tokens are texts, and JSON is asked by path.
 
-A word is a number of `WIDTH` digits, so that how often a text of them holds one is seen from how much shorter it is
-without it. Tokens are a JSON list. What an engine finds words by is its own, and the plugin's to say.
+A word is a number of `WIDTH` digits. Tokens are a JSON list. What an engine finds words by is its own, and the
+plugin's to say.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -29,8 +28,6 @@ _LAST = 2**63
 _SIGNS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _NUMBERS = "'INTEGER', 'UNSIGNED INTEGER', 'DOUBLE', 'DECIMAL'"
 _EXACT = 2**53
-_FEW = 32
-_WORD = re.compile(rf"\d{{{WIDTH}}}")
 
 
 class TextDialect(Dialect):
@@ -94,16 +91,11 @@ class TextDialect(Dialect):
         return msgspec.json.encode(list(tokens)).decode()
 
     def shared(self, words: Sequence[Any]) -> Condition:
-        if len(words) > _FEW:
-            return self.words_text, []
-        held = self.words_text
-        counts = [f"(CHAR_LENGTH({held}) - CHAR_LENGTH(REPLACE({held}, %s, ''))) DIV {WIDTH}"] * len(words)
-        return f"CONCAT_WS(' ', {', '.join(counts)})", list(words)
+        return self.words_text, []  # counting them in the engine takes fifty times as long as reading them all
 
-    def held(self, value: Any, words: Sequence[Any]) -> Iterable[Any]:
-        if len(words) > _FEW:
-            return _WORD.findall(value)
-        return [word for word, count in zip(words, value.split(), strict=True) for _ in range(int(count))]
+    def held(self, value: str, words: Container[str]) -> list[str]:
+        """Those of some words that are in the value of `shared`."""
+        return [word for word in value.strip("[]").replace(",", " ").split() if word in words]
 
     def among(self, ids: Sequence[str]) -> Condition:
         if not ids:

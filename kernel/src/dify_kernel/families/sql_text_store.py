@@ -13,8 +13,10 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from dify_kernel.errors import StoreUnavailable
+from dify_kernel.families.sql_dialect import Condition
 from dify_kernel.families.sql_faults import Fault
 from dify_kernel.families.sql_settings import WAIT, DatabaseSettings
+from dify_kernel.families.sql_text_dialect import TextDialect
 from dify_kernel.families.sql_vectors import Pool, SqlVectorStore
 
 __all__ = ["TextVectorStore"]
@@ -24,6 +26,8 @@ _STATES = {1045: "28000", 1044: "42501", 1142: "42501", 1227: "42501", 1040: "53
 _PACKET = 16 * 1024 * 1024
 #: Seconds that a statement may take: deleting a large knowledge base takes minutes.
 _LONGEST = 600
+#: Records whose words are read at a time.
+_READ = 2_000
 
 
 class TextVectorStore(SqlVectorStore):
@@ -35,6 +39,8 @@ class TextVectorStore(SqlVectorStore):
     session: ClassVar[str] = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES'"
     #: The states of errors that the engine alone has, by their numbers.
     states: ClassVar[Mapping[int, str]] = MappingProxyType({})
+
+    dialect: TextDialect
 
     def __init__(self, settings: DatabaseSettings) -> None:
         super().__init__()
@@ -71,6 +77,20 @@ class TextVectorStore(SqlVectorStore):
             **self.options(),
         )
         return _Connections(pool)
+
+    async def _sharing(self, table: str, key: str, where: Condition, words: list[Any]) -> list[tuple[Any, ...]]:
+        # All words of some records at a time: a long list of records has more of them than should be in memory.
+        lengths: dict[str, int] = dict(await self._rows(f"SELECT id, length FROM {table} WHERE {where[0]}", where[1]))  # noqa: S608
+        ids, wanted, found = list(lengths), frozenset(words), list[tuple[Any, ...]]()
+        text, bound = self.dialect.shared(words)
+        for start in range(0, len(ids), _READ):
+            among, some = self.dialect.among(ids[start : start + _READ])
+            rows = await self._rows(
+                f"SELECT id, {text} FROM {table} WHERE partition_id = %s AND {among}",  # noqa: S608
+                [*bound, key, *some],
+            )
+            found += [(id, lengths[id], self.dialect.held(value, wanted)) for id, value in rows]
+        return found
 
     def fault(self, exc: Exception) -> Fault | None:
         broken = isinstance(exc, OSError | EOFError)

@@ -304,23 +304,23 @@ class SqlVectorStore(VectorStore):
         if not terms:
             return []
         sharing, sought = self.dialect.sharing(list(terms))
-        shared, wanted = self.dialect.shared(list(terms))
         condition, values = await self._where(table, key, filter)
-        rows = await self._rows(
-            f"SELECT id, length, {shared} FROM {table} WHERE {sharing} AND {condition}",  # noqa: S608
-            [*wanted, *sought, *values],
-        )
+        rows = await self._sharing(table, key, (f"{sharing} AND {condition}", [*sought, *values]), list(terms))
         if not rows:
             return []
         words = Bm25(query)
         for id, length, held in rows:
-            found = Counter(terms[word] for word in self.dialect.held(held, list(terms)) if word in terms)
-            words.add_counted(str(id), length, found)
+            words.add_counted(str(id), length, Counter(terms[word] for word in held))
         ((documents,),) = await self._rows(
             f"SELECT count(*) FROM {table} WHERE partition_id = %s",  # noqa: S608
             [key],
         ) or [(0,)]
         return words.ranked(int(documents))
+
+    async def _sharing(self, table: str, key: str, where: Condition, words: list[Any]) -> list[tuple[Any, ...]]:
+        """The id and length of records, and those of some words that each holds, each as often as it does."""
+        shared, wanted = self.dialect.shared(words)
+        return await self._rows(f"SELECT id, length, {shared} FROM {table} WHERE {where[0]}", [*wanted, *where[1]])  # noqa: S608
 
     async def _where(
         self, table: str, key: str, filter: Filter | None, *, ids: Sequence[str] | None = None
