@@ -134,12 +134,17 @@ async def test_concurrent_read_then_write_transactions_lose_nothing(database: Da
         assert (await conn.execute(sa.select(accounts.c.status))).scalar_one() == "20"
 
 
-async def test_a_deadlock_is_retryable(database: Database) -> None:
+async def two_that_meet(database: Database) -> asyncio.Barrier:
+    """Where two writers meet, each of which has locked one of the two accounts that are there."""
     if database.dialect == "sqlite":
         pytest.skip("SQLite has one writer")
     async with database.write() as conn:
         await conn.execute(accounts.insert(), [account("a@x"), account("b@x")])
-    met = asyncio.Barrier(2)
+    return asyncio.Barrier(2)
+
+
+async def test_a_deadlock_is_retryable(database: Database) -> None:
+    met = await two_that_meet(database)
 
     async def lock(first: str, second: str) -> None:
         async with database.write() as conn:
@@ -155,11 +160,7 @@ async def test_a_deadlock_is_retryable(database: Database) -> None:
 
 
 async def test_work_that_met_a_deadlock_is_run_again(database: Database) -> None:
-    if database.dialect == "sqlite":
-        pytest.skip("SQLite has one writer")
-    async with database.write() as conn:
-        await conn.execute(accounts.insert(), [account("a@x"), account("b@x")])
-    met = asyncio.Barrier(2)
+    met = await two_that_meet(database)
     calls: list[str] = []
 
     def lock(first: str, second: str, conn: sa.Connection) -> None:

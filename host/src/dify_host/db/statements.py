@@ -29,11 +29,11 @@ async def upsert(
 ) -> None:
     """Insert rows; where a row with the same `key` columns exists, set its `update` columns instead.
 
-    `key` must be a primary key or a unique constraint; `updated_at` is set too where the table has it. On MySQL
-    any unique constraint counts as the key, the primary key included.
+    They go in the order of their keys. `key` must be a primary key or a unique constraint; `updated_at` is set too
+    where the table has it. On MySQL any unique constraint counts as the key, the primary key included.
     """
     changed = [*update, *(["updated_at"] if "updated_at" in table.c and "updated_at" not in update else [])]
-    for chunk in _chunks(table, rows):
+    for chunk in _chunks(table, _in_order(rows, key)):
         await conn.execute(_conflict_insert(conn.dialect.name, table, key, changed), chunk)
 
 

@@ -111,7 +111,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def shared(self, words: Sequence[Any]) -> Condition:
-        """An expression: the list of those of some words that the record holds, each as often as it does."""
+        """An expression: those of some words that the record holds, each as often as it does; maybe others too."""
 
     @abstractmethod
     def among(self, ids: Sequence[str]) -> Condition:

@@ -94,7 +94,7 @@ class TextDialect(Dialect):
         return self.words_text, []  # counting them in the engine takes fifty times as long as reading them all
 
     def held(self, value: str, words: Container[str]) -> list[str]:
-        """Those of some words that are in the value of `shared`."""
+        """Those of some words that are in the value of `shared`, which is all words of the record."""
         return [word for word in value.strip("[]").replace(",", " ").split() if word in words]
 
     def among(self, ids: Sequence[str]) -> Condition:
