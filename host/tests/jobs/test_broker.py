@@ -94,12 +94,16 @@ def test_a_job_that_waits_to_be_repeated_outlives_the_server(bench: Bench) -> No
 
 
 def test_a_job_that_fails_while_the_server_is_away_is_repeated(bench: Bench) -> None:
+    sent = threading.Event()
+
     def work(time: int) -> None:
         if time == 1:
+            assert sent.wait(SECONDS)  # a sender that has no answer yet would lose it
             bench.kill()
             raise Later("not yet")
 
     bench.declare(work)()
+    sent.set()
     assert bench.done.wait(SECONDS)
     bench.until(lambda: bench.left() == 0)
 
