@@ -72,7 +72,7 @@ class FrameBody:
                 ends[index] = await self.run(index, variables, isolated=True)
             return ends[index]
 
-        pending = {asyncio.create_task(run(index, variables)) for index, variables in enumerate(rounds)}
+        tasks = pending = {asyncio.create_task(run(index, variables)) for index, variables in enumerate(rounds)}
         try:
             while pending:
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
@@ -86,7 +86,7 @@ class FrameBody:
         finally:
             for task in pending:
                 task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)  # also those that ended beside one that failed
         if waits is not None:
             raise waits
         return ends
