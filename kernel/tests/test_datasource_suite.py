@@ -90,3 +90,10 @@ async def test_whatever_goes_wrong_with_a_request_is_told(answer, kind):
     http = FakeHttp({"/x": answer})
     with pytest.raises(kind, match="The service"):
         await ask_json(http, HttpRequest(method="GET", url="https://a.test/x"), "The service")
+
+
+def test_a_secret_that_a_service_repeats_is_not_in_the_error():
+    answer = HttpResponse(status=401, headers=[], content=b'{"error": "key-of-nobody is not known"}')
+    found = refusal(answer, "The service", secret=Secret("key-of-nobody"))
+    assert str(found).startswith("The service answered with status 401: *** is not known")
+    assert "is not known" in str(refusal(answer, "The service", secret=Secret("")))

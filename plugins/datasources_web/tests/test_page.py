@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from dify_datasources_web.addresses import Paths, link
+from dify_datasources_web.addresses import link
 from dify_datasources_web.page import parse_page
 from dify_kernel.errors import DatasourceError
 from hypothesis import given
@@ -97,11 +97,3 @@ def test_a_link_has_one_spelling_or_is_none(href: str, found: str | None) -> Non
 def test_any_text_may_stand_in_a_link(href: str) -> None:
     found = link(URL, href)
     assert found is None or link("", found) == found
-
-
-def test_patterns_of_paths() -> None:
-    paths = Paths("blog/*, about", "/blog/private*")
-    wanted = ["https://a/blog/x", "https://a/blog/x/y/", "https://a/about"]
-    assert [
-        url for url in (*wanted, "https://a/", "https://a/blog/private/x", "https://a/abouts") if paths.wants(url)
-    ] == (wanted)

@@ -15,6 +15,7 @@ from dify_kernel.errors import (
     DatasourceUnavailable,
     OutboundRefused,
 )
+from dify_kernel.settings import Secret
 
 __all__ = ["ask", "ask_json", "refusal", "refuse_credentials"]
 
@@ -36,11 +37,11 @@ async def ask(http: HttpClient, request: HttpRequest, what: str) -> HttpResponse
         raise DatasourceError(f"{what} cannot be read: {exc.message}", hint=exc.hint) from exc
 
 
-async def ask_json(http: HttpClient, request: HttpRequest, what: str) -> Any:
+async def ask_json(http: HttpClient, request: HttpRequest, what: str, *, secret: Secret | None = None) -> Any:
     """The JSON of a good answer; `refusal` for another status, DatasourceUnavailable for what is no JSON."""
     response = await ask(http, request, what)
     if not 200 <= response.status < 300:
-        raise refusal(response, what)
+        raise refusal(response, what, secret=secret)
     try:
         return response.json()
     except msgspec.DecodeError as exc:
@@ -49,9 +50,12 @@ async def ask_json(http: HttpClient, request: HttpRequest, what: str) -> Any:
         ) from exc
 
 
-def refusal(response: HttpResponse, what: str) -> DatasourceError:
-    """The error that a status of 300 and more stands for, with the service's words where it has some."""
-    status, words = response.status, _words(response)
+def refusal(response: HttpResponse, what: str, *, secret: Secret | None = None) -> DatasourceError:
+    """The error that a status of 300 and more stands for, with the service's words where it has some.
+
+    Should the service repeat the `secret` that it was asked with, the error does not.
+    """
+    status, words = response.status, _words(response, secret)
     told = f"{what} answered with status {status}" + (f": {words}" if words else ".")
     if status in (401, 403):
         return DatasourceUnauthorized(told, hint="Check the credentials and what they may read.")
@@ -62,12 +66,12 @@ def refusal(response: HttpResponse, what: str) -> DatasourceError:
     return DatasourceError(told, hint="Check what it was asked for.")
 
 
-def refuse_credentials(exc: DatasourceUnauthorized) -> CredentialsValidateFailedError:
-    """What `check` raises for credentials that the service refuses."""
+def refuse_credentials(exc: DatasourceError) -> CredentialsValidateFailedError:
+    """What `check` raises for credentials that the service refuses, or that name an address where there is none."""
     return CredentialsValidateFailedError(exc.message, hint=exc.hint)
 
 
-def _words(response: HttpResponse) -> str:
+def _words(response: HttpResponse, secret: Secret | None) -> str:
     """What a service says of its error: `message`, `error` or `detail` of a JSON object."""
     try:
         body = response.json()
@@ -77,5 +81,6 @@ def _words(response: HttpResponse) -> str:
         return ""
     for name in ("message", "error", "detail"):
         if isinstance(body.get(name), str) and body[name].strip():
-            return " ".join(body[name].split())[:_MOST_WORDS]
+            words = " ".join(body[name].split())
+            return (words.replace(secret.reveal(), "***") if secret else words)[:_MOST_WORDS]
     return ""

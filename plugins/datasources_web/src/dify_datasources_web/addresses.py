@@ -1,15 +1,14 @@
-"""Addresses of pages: one spelling for each, whether two are of one host, and which paths are wanted. Pure."""
+"""Addresses of pages: one spelling for each, and whether two are of one host. Pure."""
 
 from __future__ import annotations
 
 import re
-from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
 
 from dify_kernel.errors import DatasourceError
 
-__all__ = ["Paths", "first_address", "host_of", "link"]
+__all__ = ["first_address", "host_of", "link"]
 
 _LONGEST: Final = 2000
 _PORTS: Final = {"http": 80, "https": 443}
@@ -46,21 +45,3 @@ def link(base: str, href: str) -> str | None:
 def host_of(url: str) -> str:
     """Host and port of an address in its one spelling."""
     return urlsplit(url).netloc
-
-
-class Paths:
-    """Which paths a crawl wants: patterns such as `blog/*, about`, separated by commas; `*` is any text."""
-
-    def __init__(self, include: str, exclude: str) -> None:
-        self._include, self._exclude = _patterns(include), _patterns(exclude)
-
-    def wants(self, url: str) -> bool:
-        """Whether the path of an address is included, where anything is, and not excluded."""
-        path = urlsplit(url).path.strip("/")
-        if any(fnmatchcase(path, pattern) for pattern in self._exclude):
-            return False
-        return not self._include or any(fnmatchcase(path, pattern) for pattern in self._include)
-
-
-def _patterns(text: str) -> list[str]:
-    return [pattern for item in text.split(",") if (pattern := item.strip().strip("/"))]

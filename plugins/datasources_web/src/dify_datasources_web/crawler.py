@@ -9,11 +9,12 @@ from typing import Any, Final
 from urllib.parse import urljoin
 
 from dify_kernel.contracts.datasource import CrawlParameters, CrawlProgress, WebPage, WebsiteCrawl
+from dify_kernel.contracts.datasource_crawl import Paths
 from dify_kernel.contracts.datasource_http import ask, refusal
 from dify_kernel.contracts.http import HttpClient, HttpRequest, HttpResponse, Timeout
 from dify_kernel.errors import DatasourceError
 
-from dify_datasources_web.addresses import Paths, first_address, host_of, link
+from dify_datasources_web.addresses import first_address, host_of, link
 from dify_datasources_web.page import ParsedPage, parse_page
 from dify_datasources_web.robots import AGENT, Robots, robots_of
 from dify_datasources_web.sitemap import pages_of_maps
