@@ -102,6 +102,7 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     annotation_import_min_records: Annotated[int, Doc("Annotations of one file at least.", ge=1)] = 1
     annotation_import_rate_limit_per_minute: Annotated[int, Doc("Imports of a workspace in a minute.", ge=1)] = 5
     annotation_import_rate_limit_per_hour: Annotated[int, Doc("Imports of a workspace in an hour.", ge=1)] = 20
+    annotation_import_max_concurrent: Annotated[int, Doc("Imports of a workspace that may run at a time.", ge=1)] = 2
     request_body_max_size: Annotated[int, Doc("Bytes of a JSON body.", ge=1024)] = 10 * 1024 * 1024
 
     app_max_execution_time: Annotated[float, Doc("Seconds of an app run.", gt=0)] = 1200

@@ -167,8 +167,19 @@ async def test_files_that_are_not_right_write_nothing(owner: Browser, house: Hou
     assert await owner.ok("GET", f"/apps/{app_id}/annotations/count") == {"count": 0}
     unknown = await owner("GET", f"/apps/{app_id}/annotations/batch-import-status/{uuid.uuid4()}")
     assert unknown.status_code == 400
-    answers = [(await send(owner, app_id, CSV)).status_code for _ in range(6)]
+    answers = [(await send(owner, app_id, "q,a\n")).status_code for _ in range(6)]
     assert answers[-1] == 429  # so many imports in a minute
+
+
+async def test_two_imports_of_a_workspace_run_at_a_time(owner: Browser, house: House) -> None:
+    apps = [(await chat_app(house)).app_id for _ in range(3)]
+    await send(owner, apps[0], "q,a\nWhy?\n")  # which is none
+    answers = [await send(owner, app_id, CSV) for app_id in apps]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[-1].json()["code"] == "too_many_requests"
+    assert await owner.ok("GET", f"/apps/{apps[2]}/annotations/count") == {"count": 0}
+    await do_jobs(house)
+    assert (await send(owner, apps[2], CSV)).status_code == 200
 
 
 async def test_annotations_of_another_workspace_lead_nowhere(owner: Browser, stranger: Browser, house: House) -> None:

@@ -8,7 +8,7 @@ __all__ = ["TooManyImports"]
 
 
 class TooManyImports(DifyError):
-    """A workspace has begun too many imports of annotations in a minute, or in an hour."""
+    """A workspace has begun too many imports of annotations: in a minute, in an hour, or at a time."""
 
     code = "too_many_requests"
     status = 429

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 import redis.asyncio as redis
@@ -25,6 +27,8 @@ from dify_host.settings import HostSettings
 __all__ = ["AnnotationImports", "read_annotations"]
 
 _MEGABYTE: Final = 1024 * 1024
+#: How long an import counts as running that nobody has ended.
+_LONGEST_SECONDS: Final = 3600
 
 
 def read_annotations(data: bytes, *, least: int, most: int) -> list[tuple[str, str]]:
@@ -81,9 +85,10 @@ class AnnotationImports:
         )
         job_id, after = new_id(), new_id()  # ids that are made later are larger
         job = {"tenant_id": self._service.tenant.id, "app_id": app_id, "job_id": job_id, "after": after}
-        await self._notes(app_id).write(ReplyJob(job_id=job_id, job_status="waiting"))
-        async with self._service.writing(app_id, pairs, account_id=account_id) as conn:
-            await enqueue(conn, "import_annotations", job, queue="dataset")
+        async with self._entered(job_id):
+            await self._notes(app_id).write(ReplyJob(job_id=job_id, job_status="waiting"))
+            async with self._service.writing(app_id, pairs, account_id=account_id) as conn:
+                await enqueue(conn, "import_annotations", job, queue="dataset")
         return job_id, len(pairs)
 
     async def status(self, app_id: str, job_id: str) -> ReplyJob:
@@ -94,6 +99,32 @@ class AnnotationImports:
         """The job itself; may run twice. Its error is kept for `status`; one that may pass is raised, to try again."""
         async with self._notes(app_id).working(job_id):
             await self._service.index_behind(app_id, after)
+        await self._leave(job_id)
+
+    @asynccontextmanager
+    async def _entered(self, job_id: str) -> AsyncIterator[None]:
+        """The import is one of those that run, from now on until its job has ended; TooManyImports when it may not."""
+        now, limit = time.time(), self._settings.annotation_import_max_concurrent
+        async with self._redis.pipeline() as pipe:
+            pipe.zremrangebyscore(self._running, 0, now - _LONGEST_SECONDS)
+            pipe.zadd(self._running, {job_id: now})
+            pipe.zcard(self._running)
+            pipe.expire(self._running, _LONGEST_SECONDS)
+            _, _, running, _ = await pipe.execute()
+        try:
+            if running > limit:
+                raise TooManyImports(f"At most {limit} files of annotations can be imported at a time.")
+            yield
+        except BaseException:
+            await self._leave(job_id)
+            raise
+
+    async def _leave(self, job_id: str) -> None:
+        await self._redis.zrem(self._running, job_id)
+
+    @property
+    def _running(self) -> str:
+        return f"annotation-imports:{self._service.tenant.id}"
 
     async def _count(self) -> None:
         limits: tuple[tuple[str, int, int], ...] = (
