@@ -1,4 +1,4 @@
-"""A crawl that a service does is followed: pages once, progress, the limit, and one that nobody waits for is stopped."""
+"""Following a crawl that a service does: pages once, progress, the limit, and it is stopped when nobody waits."""
 
 import asyncio
 

@@ -1,0 +1,3 @@
+"""A data source that has Firecrawl crawl websites."""
+
+__all__: list[str] = []

@@ -1,0 +1,39 @@
+"""The provider `firecrawl`: one source, the crawl."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from dify_kernel.contracts.datasource import Datasource, DatasourceProvider
+from dify_kernel.contracts.datasource_http import refuse_credentials
+from dify_kernel.errors import DatasourceError
+
+from dify_datasources_firecrawl.api import FirecrawlApi
+from dify_datasources_firecrawl.crawl import Firecrawl
+from dify_datasources_firecrawl.settings import FirecrawlCredentials
+
+__all__ = ["FirecrawlSources"]
+
+
+class FirecrawlSources(DatasourceProvider):
+    """Crawls with a key of Firecrawl."""
+
+    name = "firecrawl"
+    label = "Firecrawl"
+    Credentials = FirecrawlCredentials
+    #: Seconds between two questions about a crawl.
+    pause: ClassVar[float] = 2.0
+
+    def datasources(self) -> Sequence[Datasource]:
+        """The crawl."""
+        return (Firecrawl(self.http, self.pause),)
+
+    async def check(self, credentials: Any) -> None:
+        """Ask for the crawls that go on, which costs no credit."""
+        try:
+            await FirecrawlApi(self.http, credentials).active()
+        except DatasourceError as exc:
+            if exc.retryable:
+                raise
+            raise refuse_credentials(exc) from exc

@@ -1,0 +1,3 @@
+"""A data source that reads and crawls websites by Jina Reader."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""A data source that has WaterCrawl crawl websites."""
+
+__all__: list[str] = []

@@ -1,0 +1,40 @@
+"""WaterCrawl's crawl keeps the contract of websites, against the simulator."""
+
+from __future__ import annotations
+
+from dify_kernel.testing.datasource import CrawlExample, DatasourceProviderSuite, WebsiteCrawlSuite
+
+from .watercrawl_server import HOME
+
+ALL = {
+    HOME: "Welcome",
+    f"{HOME}bees": "Bees",
+    f"{HOME}ants/": "Ants",
+    f"{HOME}queens": "Queens",
+    f"{HOME}ants/deep": "Deep",
+}
+
+
+def only(*paths: str) -> dict[str, str]:
+    return {HOME + path: ALL[HOME + path] for path in paths}
+
+
+class TestProvider(DatasourceProviderSuite):
+    """The provider."""
+
+
+class TestCrawl(WebsiteCrawlSuite):
+    """The crawl."""
+
+    source = "crawl"
+    examples = [
+        CrawlExample(parameters={"url": HOME}, pages=ALL),
+        CrawlExample(parameters={"url": f" {HOME} ", "max_depth": 1}, pages=only("", "bees", "ants/")),
+        CrawlExample(parameters={"url": HOME, "max_depth": 0}, pages=only("")),
+        CrawlExample(parameters={"url": HOME, "include_paths": "ants, /ants/*"}, pages=only("", "ants/", "ants/deep")),
+        CrawlExample(parameters={"url": HOME, "exclude_paths": "ants*"}, pages=only("", "bees", "queens")),
+        CrawlExample(parameters={"url": f"{HOME}gone"}, error="no page"),
+        CrawlExample(parameters={"url": f"{HOME}blank"}, error="no text"),
+        CrawlExample(parameters={"url": "ftp://a.test/"}, error="not the address"),
+    ]
+    gone = f"{HOME}gone"
