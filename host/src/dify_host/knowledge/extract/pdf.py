@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dify_host.knowledge.errors import ExtractionFailed
+from dify_host.knowledge.extract.pdf_shapes import Shapes
 from dify_host.knowledge.extract.pdf_tables import page_text
 from dify_host.knowledge.extract.pictures import Pictures
 from dify_host.knowledge.extract.text import Text
 
 __all__ = ["read_pdf"]
 
-#: How deep in drawings that hold drawings a picture is looked for.
-_DEPTH = 3
 #: Pixels of a side that a picture has at least: less is an ornament.
 _LEAST = 32
 
@@ -55,30 +54,22 @@ def _read_page(document: Any, number: int, pictures: Pictures | None) -> Text:
         ) from exc
     content = page.get_textpage()
     try:
+        shapes = Shapes(page)
         metadata: dict[str, str | int] = {"page": number + 1}
-        text = page_text(page, content).replace("\r\n", "\n")
-        if not text.strip() and _has_picture(page):
+        text = page_text(content, shapes.paths()).replace("\r\n", "\n")
+        if not text.strip() and shapes.has_picture:
             metadata["scanned"] = True
         elif pictures is not None:
-            text = "\n".join([text, *_photographs(page, pictures)])
+            text = "\n".join([text, *_photographs(shapes.pictures(), pictures)])
         return Text(text=text, metadata=metadata)
     finally:
         content.close()
         page.close()
 
 
-def _has_picture(page: Any) -> bool:
-    import pypdfium2
-
-    pictures = page.get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_IMAGE], max_depth=_DEPTH)
-    return next(pictures, None) is not None
-
-
-def _photographs(page: Any, pictures: Pictures) -> Iterator[str]:
+def _photographs(items: Iterable[Any], pictures: Pictures) -> Iterator[str]:
     """What stands for the pictures of a page that lie in the file as JPEG; others would have to be drawn."""
-    import pypdfium2
-
-    for item in page.get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_IMAGE], max_depth=_DEPTH):
+    for item in items:
         if item.get_filters() == ["DCTDecode"] and min(item.get_px_size()) >= _LEAST:
             shown = pictures.add(bytes(item.get_data()))
             if shown:
