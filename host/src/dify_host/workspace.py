@@ -14,6 +14,7 @@ from dify_host.annotations.service import AnnotationService
 from dify_host.apps.repository import AppRepository
 from dify_host.apps.service import AppService
 from dify_host.apps.tags import Tags
+from dify_host.datasources.bindings import KeyBindings
 from dify_host.datasources.chosen import PluginDatasources
 from dify_host.datasources.crawls import Crawls
 from dify_host.datasources.documents import SourceDocuments
@@ -240,6 +241,11 @@ class Workspace:
     def installed_datasources(self) -> InstalledDatasources:
         """The data sources of installed plugins, and the credentials for them."""
         return self._platform.datasources.installed(self.tenant)
+
+    @cached_property
+    def key_bindings(self) -> KeyBindings:
+        """Websites connected by a key."""
+        return KeyBindings(self.installed_datasources)
 
     @cached_property
     def source_documents(self) -> SourceDocuments:

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from dify_kernel.contracts.datasource import NoParameters
-from litestar import Controller, get, post
+from litestar import Controller, delete, get, post
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from dify_host.console.dataset_shapes import NotionWorkspace, notion_items, person_of
 from dify_host.datasources.crawls import CrawlState
 from dify_host.datasources.pool import documents_of
-from dify_host.http.console_callers import DATASET_WRITERS, MEMBERS, ConsoleAccount, ConsoleCaller
+from dify_host.http.console_callers import ADMINS, DATASET_WRITERS, MEMBERS, ConsoleAccount, ConsoleCaller
 from dify_host.knowledge.remote import NOTION_IMPORT, WEBSITE_CRAWL
 from dify_host.service.documents import Form, Rule
 from dify_host.service.shapes import IdInPath, Success, shown
 
 __all__ = ["DataSourceController", "DatasetSyncController", "NotionController", "WebsiteController"]
+
+
+class KeyCredentials(msgspec.Struct, kw_only=True):
+    """A key, and where it is good for; how it is sent the provider knows, whatever `auth_type` says."""
+
+    auth_type: Annotated[str, msgspec.Meta(min_length=1)]
+    config: dict[str, Any]
+
+
+class BindingBody(msgspec.Struct, kw_only=True):
+    """Body of `/api-key-auth/data-source/binding`."""
+
+    category: Literal["website"]
+    provider: Annotated[str, msgspec.Meta(min_length=1)]
+    credentials: KeyCredentials
 
 
 class CrawlBody(msgspec.Struct, kw_only=True):
@@ -38,7 +53,7 @@ class NotionEstimateBody(msgspec.Struct, kw_only=True):
 
 
 class DataSourceController(Controller):
-    """Routes of connected sources as they were before plugins: there are none."""
+    """Routes of connected sources in the words of the time before plugins."""
 
     path = "/"
     opt = MEMBERS
@@ -50,8 +65,19 @@ class DataSourceController(Controller):
 
     @get("/api-key-auth/data-source")
     async def by_key(self, caller: ConsoleAccount) -> dict[str, Any]:
-        """Sources connected by a key: none; see `/auth/plugin/datasource/list`."""
-        return {"sources": []}
+        """Providers of websites that the workspace has a key for; `/auth/plugin/datasource` shows the same."""
+        return {"sources": shown(await caller.workspace.key_bindings.list())}
+
+    @post("/api-key-auth/data-source/binding", status_code=200, opt=ADMINS)
+    async def bind(self, data: JSONBody[BindingBody], caller: ConsoleAccount) -> Success:
+        """Check a key with its service and keep it."""
+        await caller.workspace.key_bindings.bind(data.provider, data.credentials.config, user_id=caller.account_id)
+        return Success()
+
+    @delete("/api-key-auth/data-source/{binding_id:uuid}", status_code=204, opt=ADMINS)
+    async def unbind(self, binding_id: IdInPath, caller: ConsoleAccount) -> None:
+        """Forget a key."""
+        await caller.workspace.key_bindings.unbind(str(binding_id))
 
 
 class WebsiteController(Controller):

@@ -90,6 +90,10 @@ class InstalledDatasources(ProviderCredentials[DatasourceProvider]):
         offer = next(offer for offer in self._pool.offers() if offer.name == name)
         return await self._info(offer, await self._store.list(name))
 
+    async def stored(self) -> builtins.list[StoredCredentials]:
+        """Every set of credentials, still encrypted, also those for plugins that are not installed any more."""
+        return await self._store.list()
+
     async def add_credentials(
         self, provider: str, credentials: Mapping[str, Any], *, name: str | None = None, user_id: str
     ) -> str:
@@ -121,6 +125,10 @@ class InstalledDatasources(ProviderCredentials[DatasourceProvider]):
         found = self._pool.get(provider)
         return found, await self._opened(found, provider_name(provider), credential_id)
 
+    def provider(self, name: str) -> DatasourceProvider:
+        """An installed provider; DatasourceNotFound."""
+        return self._pool.get(name)
+
     async def provider_of(self, credential_id: str) -> str:
         """The provider that a set of credentials is for; NotFound."""
         for stored in await self._store.list():
@@ -131,7 +139,7 @@ class InstalledDatasources(ProviderCredentials[DatasourceProvider]):
     # -- inside -----------------------------------------------------------------------------------------------
 
     def _provider(self, name: str) -> DatasourceProvider:
-        return self._pool.get(name)
+        return self.provider(name)
 
     async def _check(self, provider: DatasourceProvider, credentials: Any) -> None:
         await provider.check(credentials)

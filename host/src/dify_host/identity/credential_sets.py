@@ -33,6 +33,7 @@ class StoredCredentials(msgspec.Struct, frozen=True, kw_only=True):
     encrypted_credentials: str | None = None
     is_default: bool = False
     created_at: datetime
+    updated_at: datetime
 
 
 class CredentialSets(TenantRepository):
