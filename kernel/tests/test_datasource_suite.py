@@ -3,9 +3,10 @@
 from contextlib import asynccontextmanager
 
 import pytest
-from dify_kernel.contracts.datasource_http import ask_json, refusal
+from dify_kernel.contracts.datasource_http import ask_json, checking, refusal, without_secret
 from dify_kernel.contracts.http import HttpRequest, HttpResponse, HttpTimeout
 from dify_kernel.errors import (
+    CredentialsValidateFailedError,
     DatasourceError,
     DatasourceItemNotFound,
     DatasourceUnauthorized,
@@ -96,4 +97,14 @@ def test_a_secret_that_a_service_repeats_is_not_in_the_error():
     answer = HttpResponse(status=401, headers=[], content=b'{"error": "key-of-nobody is not known"}')
     found = refusal(answer, "The service", secret=Secret("key-of-nobody"))
     assert str(found).startswith("The service answered with status 401: *** is not known")
-    assert "is not known" in str(refusal(answer, "The service", secret=Secret("")))
+    for short in ("", "a", "no"):
+        assert without_secret("no banana is known", Secret(short)) == "no banana is known"
+    assert without_secret("no banana is known", Secret("banana")) == "no *** is known"
+
+
+def test_what_a_check_is_refused_is_about_the_credentials_and_what_may_pass_is_not():
+    for refused in (DatasourceUnauthorized("No."), DatasourceItemNotFound("Gone."), DatasourceError("Bad.")):
+        with pytest.raises(CredentialsValidateFailedError, match=refused.message), checking():
+            raise refused
+    with pytest.raises(DatasourceUnavailable), checking():
+        raise DatasourceUnavailable("Later.")

@@ -129,19 +129,22 @@ async def test_refusals_are_told_without_the_key(
 ) -> None:
     with pytest.raises(DatasourceUnauthorized, match=r"Invalid token Bearer \*\*\*"):
         await source.read(HOME, wrong_credentials)
-    firecrawl.faults += [
-        (402, {"success": False, "error": f"Insufficient credits of {KEY}"}),
-        (200, {"success": False}),
-    ]
+    firecrawl.faults.append((402, {"success": False, "error": f"Insufficient credits of {KEY}"}))
     with pytest.raises(DatasourceError, match=r"status 402: Insufficient credits of \*\*\*"):
         await source.read(HOME, credentials)
-    with pytest.raises(DatasourceUnavailable, match="something unknown"):
+    firecrawl.faults.append((200, {"success": False, "error": f"Blocked for {KEY}."}))
+    with pytest.raises(DatasourceError, match=r"refused: Blocked for \*\*\*\."):
         await source.read(HOME, credentials)
-    firecrawl.faults += [(200, {"success": False, "error": "Blocked site."}), (200, [])]
-    with pytest.raises(DatasourceError, match=r"refused: Blocked site\."):
-        await source.read(HOME, credentials)
-    with pytest.raises(DatasourceUnavailable, match="something unknown"):
-        await crawled(source, credentials)
+
+
+@pytest.mark.parametrize("answer", [[], {"success": True}, b"<html>"])
+async def test_answers_that_are_unknown_are_for_later(
+    source: Source, firecrawl: Firecrawl, credentials: FirecrawlCredentials, answer: Any
+) -> None:
+    firecrawl.faults += [(200, answer)] * 2
+    for ask in (source.read(HOME, credentials), crawled(source, credentials)):
+        with pytest.raises(DatasourceUnavailable):
+            await ask
 
 
 async def test_an_address_that_is_no_firecrawl_is_no_page_that_is_gone(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 import msgspec
 
@@ -17,10 +19,12 @@ from dify_kernel.errors import (
 )
 from dify_kernel.settings import Secret
 
-__all__ = ["ask", "ask_json", "refusal", "refuse_credentials"]
+__all__ = ["ask", "ask_json", "checking", "refusal", "without_secret"]
 
 _LATER = frozenset((408, 409, 423, 425, 429))
 _MOST_WORDS = 300
+#: A shorter secret is none: a server of one's own may take any text, and that may be part of every word.
+_SHORTEST_SECRET: Final = 4
 
 
 async def ask(http: HttpClient, request: HttpRequest, what: str) -> HttpResponse:
@@ -66,9 +70,24 @@ def refusal(response: HttpResponse, what: str, *, secret: Secret | None = None) 
     return DatasourceError(told, hint="Check what it was asked for.")
 
 
-def refuse_credentials(exc: DatasourceError) -> CredentialsValidateFailedError:
-    """What `check` raises for credentials that the service refuses, or that name an address where there is none."""
-    return CredentialsValidateFailedError(exc.message, hint=exc.hint)
+@contextmanager
+def checking() -> Iterator[None]:
+    """Around what `check` asks: CredentialsValidateFailedError for what is refused, also by what is not the service.
+
+    DatasourceUnavailable stays what it is.
+    """
+    try:
+        yield
+    except DatasourceError as exc:
+        if exc.retryable:
+            raise
+        raise CredentialsValidateFailedError(exc.message, hint=exc.hint) from exc
+
+
+def without_secret(words: str, secret: Secret | None) -> str:
+    """What a service says, without the secret that it was asked with."""
+    value = secret.reveal() if secret else ""
+    return words.replace(value, "***") if len(value) >= _SHORTEST_SECRET else words
 
 
 def _words(response: HttpResponse, secret: Secret | None) -> str:
@@ -81,6 +100,5 @@ def _words(response: HttpResponse, secret: Secret | None) -> str:
         return ""
     for name in ("message", "error", "detail"):
         if isinstance(body.get(name), str) and body[name].strip():
-            words = " ".join(body[name].split())
-            return (words.replace(secret.reveal(), "***") if secret else words)[:_MOST_WORDS]
+            return without_secret(" ".join(body[name].split()), secret)[:_MOST_WORDS]
     return ""

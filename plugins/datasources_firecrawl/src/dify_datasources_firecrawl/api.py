@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
-from dify_kernel.contracts.datasource_http import ask_json
+from dify_kernel.contracts.datasource_http import ask_json, without_secret
 from dify_kernel.contracts.http import HttpClient, HttpRequest, Timeout
 from dify_kernel.errors import DatasourceError, DatasourceItemNotFound, DatasourceUnavailable
 
@@ -83,13 +83,13 @@ class FirecrawlApi:
             raise DatasourceError(
                 exc.message, hint="Check base_url: version 2 of the API is asked for, and a crawl is kept for a day."
             ) from exc
-        if not isinstance(found, dict) or found.get("success") is False:
-            raise _unknown(found)
+        if not isinstance(found, dict):
+            raise _unknown()
+        if found.get("success") is False:
+            said = without_secret(str(found.get("error") or "no reason is given"), key)
+            raise DatasourceError(f"Firecrawl refused: {said}", hint="Check what it was asked for.")
         return found
 
 
-def _unknown(found: Any = None) -> DatasourceError:
-    said = found.get("error") if isinstance(found, dict) else None
-    if isinstance(said, str) and said:
-        return DatasourceError(f"Firecrawl refused: {said}", hint="Check what it was asked for.")
+def _unknown() -> DatasourceUnavailable:
     return DatasourceUnavailable("Firecrawl answered something unknown.", hint="Check base_url, and try again later.")

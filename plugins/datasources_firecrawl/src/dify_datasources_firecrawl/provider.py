@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from dify_kernel.contracts.datasource import Datasource, DatasourceProvider
-from dify_kernel.contracts.datasource_http import refuse_credentials
-from dify_kernel.errors import DatasourceError
+from dify_kernel.contracts.datasource_http import checking
 
 from dify_datasources_firecrawl.api import FirecrawlApi
 from dify_datasources_firecrawl.crawl import Firecrawl
@@ -31,9 +30,5 @@ class FirecrawlSources(DatasourceProvider):
 
     async def check(self, credentials: Any) -> None:
         """Ask for the crawls that go on, which costs no credit."""
-        try:
+        with checking():
             await FirecrawlApi(self.http, credentials).active()
-        except DatasourceError as exc:
-            if exc.retryable:
-                raise
-            raise refuse_credentials(exc) from exc

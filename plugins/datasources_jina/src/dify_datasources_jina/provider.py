@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 from dify_kernel.contracts.datasource import Datasource, DatasourceProvider
-from dify_kernel.contracts.datasource_http import refuse_credentials
-from dify_kernel.errors import DatasourceError
+from dify_kernel.contracts.datasource_http import checking
 
 from dify_datasources_jina.api import JinaApi
 from dify_datasources_jina.reader import JinaReader
@@ -33,9 +32,5 @@ class JinaSources(DatasourceProvider):
 
     async def check(self, credentials: Any) -> None:
         """Read a page that is small: nothing else says whether a key is good."""
-        try:
+        with checking():
             await JinaApi(self.http, credentials).check(_SOMEWHERE)
-        except DatasourceError as exc:
-            if exc.retryable:
-                raise
-            raise refuse_credentials(exc) from exc

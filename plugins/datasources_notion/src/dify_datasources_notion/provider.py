@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dify_kernel.contracts.datasource import Datasource, DatasourceProvider
-from dify_kernel.contracts.datasource_http import refuse_credentials
-from dify_kernel.errors import DatasourceUnauthorized
+from dify_kernel.contracts.datasource_http import checking
 
 from dify_datasources_notion.api import NotionApi
 from dify_datasources_notion.documents import NotionDocuments
@@ -29,7 +28,5 @@ class NotionSources(DatasourceProvider):
 
     async def check(self, credentials: Any) -> None:
         """Ask Notion who the integration is."""
-        try:
+        with checking():
             await NotionApi(self.http, credentials).bot()
-        except DatasourceUnauthorized as exc:
-            raise refuse_credentials(exc) from exc

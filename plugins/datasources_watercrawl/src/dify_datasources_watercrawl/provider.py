@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from dify_kernel.contracts.datasource import Datasource, DatasourceProvider
-from dify_kernel.contracts.datasource_http import refuse_credentials
-from dify_kernel.errors import DatasourceError
+from dify_kernel.contracts.datasource_http import checking
 
 from dify_datasources_watercrawl.api import WaterCrawlApi
 from dify_datasources_watercrawl.crawl import WaterCrawl
@@ -31,9 +30,5 @@ class WaterCrawlSources(DatasourceProvider):
 
     async def check(self, credentials: Any) -> None:
         """Ask for the list of crawls."""
-        try:
+        with checking():
             await WaterCrawlApi(self.http, credentials).listed()
-        except DatasourceError as exc:
-            if exc.retryable:
-                raise
-            raise refuse_credentials(exc) from exc
