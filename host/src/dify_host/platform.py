@@ -82,7 +82,7 @@ from dify_host.runs.run_streams import RunStreams
 from dify_host.runs.service import RunService, StartedRun
 from dify_host.runs.sources import ProgramSources
 from dify_host.runs.stops import StopFlags
-from dify_host.sandbox import SandboxPool, SandboxSettings
+from dify_host.sandbox.chosen import sandbox_of
 from dify_host.settings import HostSettings
 from dify_host.tools.pool import ToolPool
 from dify_host.tools.services import Tools
@@ -141,13 +141,7 @@ class Platform:
         stack.push_async_callback(self.storage.close)
         self.vectors = VectorStores.from_registry(self.registry, self.env, default=settings.vector_store)
         stack.push_async_callback(self.vectors.close)
-        self.sandbox = SandboxPool(
-            SandboxSettings(
-                concurrency=settings.sandbox_max_workers,
-                memory_mb=settings.sandbox_max_memory,
-                packages=settings.sandbox_packages,
-            )
-        )
+        self.sandbox = sandbox_of(settings)
         stack.push_async_callback(self.sandbox.close)
         self.provider_ports = ProviderPorts(http=self.http, data_dir=str(settings.data))
         self.providers = ProviderPool(self.registry, self.provider_ports)

@@ -136,6 +136,17 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     code_max_string_array_length: Annotated[int, Doc("Texts in a list that code gives.")] = 30
     code_max_object_array_length: Annotated[int, Doc("Objects in a list that code gives.")] = 30
     code_max_number_array_length: Annotated[int, Doc("Numbers in a list that code gives.")] = 1000
+    code_execution_endpoint: Annotated[
+        str, Doc("Address of a sandbox service that runs code, http://host:port; empty = the jail of this machine.")
+    ] = ""
+    code_execution_api_key: Annotated[Secret, Doc("Its key.")] = Secret("dify-sandbox")
+    code_execution_connect_timeout: Annotated[float, Doc("Seconds.", gt=0)] = 10
+    code_execution_read_timeout: Annotated[float, Doc("Seconds.", gt=0)] = 60
+    code_execution_write_timeout: Annotated[float, Doc("Seconds.", gt=0)] = 10
+    code_execution_ssl_verify: Annotated[bool, Doc("Verify certificates.")] = True
+    code_execution_pool_max_connections: Annotated[int, Doc("Connections to it at most.", ge=1)] = 100
+    code_execution_pool_max_keepalive_connections: Annotated[int, Doc("Idle ones that are kept.", ge=0)] = 20
+    code_execution_pool_keepalive_expiry: Annotated[float, Doc("Seconds that an idle one is kept.", ge=0)] = 5
     sandbox_worker_timeout: Annotated[float, Doc("Seconds of one script.", gt=0)] = 15
     sandbox_max_memory: Annotated[int, Doc("MB of one script.", ge=32)] = 256
     sandbox_max_workers: Annotated[int, Doc("Scripts at a time.", ge=1)] = 4

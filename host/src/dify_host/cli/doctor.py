@@ -86,7 +86,7 @@ async def _perform(call: Call) -> list[Check]:
         Check("indexing", lambda: _indexing(settings), "Start a worker: `dify worker`."),
         Check("storage", lambda: _storage(call, registry, settings), "Check STORAGE_TYPE and its settings."),
         Check("vector store", lambda: _vectors(call, registry, settings), "Check VECTOR_STORE and its settings."),
-        Check("code sandbox", lambda: _sandbox(settings), "Allow user namespaces, or do without code nodes."),
+        Check("code sandbox", lambda: _sandbox(settings), "Allow user namespaces, or set CODE_EXECUTION_ENDPOINT."),
         Check("plugins", lambda: _plugins(registry), "Reinstall or upgrade what is broken, or disable it."),
     ]
     for check in checks:
@@ -187,16 +187,17 @@ async def _vectors(call: Call, registry: Registry, settings: HostSettings) -> st
 
 
 async def _sandbox(settings: HostSettings) -> str:
-    from dify_host.sandbox import SandboxPool, SandboxSettings
+    from dify_host.sandbox.chosen import sandbox_of
 
-    pool = SandboxPool(SandboxSettings(concurrency=1, packages=settings.sandbox_packages))
+    sandbox = sandbox_of(settings)
     try:
-        report = await pool.probe()
+        report = await sandbox.probe()
     finally:
-        await pool.close()
-    if report.level != "full":
-        raise ChecksFailed(f"Code nodes cannot run here: {' '.join(report.reasons)}")
-    return f"full isolation for {', '.join(report.languages)}"
+        await sandbox.close()
+    if report.level == "none":
+        raise ChecksFailed(f"Code nodes cannot run: {' '.join(report.reasons)}")
+    how = "full isolation" if report.level == "full" else f"the service at {settings.code_execution_endpoint}"
+    return f"{how} for {', '.join(report.languages)}"
 
 
 async def _plugins(registry: Registry) -> str:

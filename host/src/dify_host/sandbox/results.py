@@ -53,9 +53,12 @@ class SandboxResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SandboxReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether this machine can run user code: `full` isolation or `none`, with every reason; nothing in between."""
+    """Whether user code can run: `full` isolation here or `none`, with every reason, and nothing in between.
 
-    level: Literal["full", "none"]
+    `remote` is a service that ran a program; its walls are not tried from here.
+    """
+
+    level: Literal["full", "remote", "none"]
     reasons: tuple[str, ...] = ()
     languages: tuple[Language, ...] = ()
 
