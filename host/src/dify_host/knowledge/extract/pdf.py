@@ -1,20 +1,17 @@
-"""Reads PDF: one text a page, ruled tables as Markdown, its photographs below."""
+"""Reads PDF: one text a page, its tables as Markdown, its pictures below."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dify_host.knowledge.errors import ExtractionFailed
+from dify_host.knowledge.extract.pdf_pictures import PdfPictures
 from dify_host.knowledge.extract.pdf_shapes import Shapes
 from dify_host.knowledge.extract.pdf_tables import page_text
 from dify_host.knowledge.extract.pictures import Pictures
 from dify_host.knowledge.extract.text import Text
 
 __all__ = ["read_pdf"]
-
-#: Pixels of a side that a picture has at least: less is an ornament.
-_LEAST = 32
 
 
 def read_pdf(data: bytes, pictures: Pictures | None = None) -> list[Text]:
@@ -30,8 +27,9 @@ def read_pdf(data: bytes, pictures: Pictures | None = None) -> list[Text]:
         if getattr(exc, "err_code", None) == pypdfium2.raw.FPDF_ERR_PASSWORD:
             raise ExtractionFailed("The PDF is protected with a password.", hint="Save it without a password.") from exc
         raise ExtractionFailed(f"The PDF cannot be opened: {exc}.", hint="Check that it is whole.") from exc
+    taken = PdfPictures(pictures) if pictures is not None else None
     try:
-        texts = [_read_page(document, number, pictures) for number in range(len(document))]
+        texts = [_read_page(document, number, taken) for number in range(len(document))]
     finally:
         document.close()
     scanned = sum(1 for text in texts if text.metadata.get("scanned"))
@@ -43,7 +41,7 @@ def read_pdf(data: bytes, pictures: Pictures | None = None) -> list[Text]:
     return texts
 
 
-def _read_page(document: Any, number: int, pictures: Pictures | None) -> Text:
+def _read_page(document: Any, number: int, pictures: PdfPictures | None) -> Text:
     import pypdfium2
 
     try:
@@ -60,17 +58,8 @@ def _read_page(document: Any, number: int, pictures: Pictures | None) -> Text:
         if not text.strip() and shapes.has_picture:
             metadata["scanned"] = True
         elif pictures is not None:
-            text = "\n".join([text, *_photographs(shapes.pictures(), pictures)])
+            text = "\n".join([text, *filter(None, map(pictures.add, shapes.pictures()))])
         return Text(text=text, metadata=metadata)
     finally:
         content.close()
         page.close()
-
-
-def _photographs(items: Iterable[Any], pictures: Pictures) -> Iterator[str]:
-    """What stands for the pictures of a page that lie in the file as JPEG; others would have to be drawn."""
-    for item in items:
-        if item.get_filters() == ["DCTDecode"] and min(item.get_px_size()) >= _LEAST:
-            shown = pictures.add(bytes(item.get_data()))
-            if shown:
-                yield shown

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Final
 
 import msgspec
 
-__all__ = ["Picture", "Pictures", "kind_of", "marker"]
+__all__ = ["LARGEST", "Picture", "Pictures", "kind_of", "marker"]
 
 _MIB = 1024 * 1024
+#: Bytes of one picture.
+LARGEST: Final = 2 * _MIB
 #: Bounds of one document; what is over them stays out of the text.
-_MOST, _LARGEST, _ALL = 200, 2 * _MIB, 32 * _MIB
+_MOST, _ALL = 200, 32 * _MIB
 _KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"GIF87a": "gif", b"GIF89a": "gif"}
 
 
@@ -29,10 +32,15 @@ class Pictures:
         self.found: dict[str, Picture] = {}
         self._size = 0
 
+    @property
+    def is_full(self) -> bool:
+        """Whether no other picture is taken."""
+        return len(self.found) >= _MOST or self._size >= _ALL
+
     def add(self, data: bytes) -> str:
         """What stands for the picture in the text; "" for one that is not kept."""
         extension = kind_of(data)
-        if not extension or len(data) > _LARGEST:
+        if not extension or len(data) > LARGEST:
             return ""
         digest = hashlib.sha256(data).hexdigest()
         if digest not in self.found:
