@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from dify_kernel.testing.memory_datasource import GOOD_KEY
+from dify_host.datasources.installed import DatasourceCredentialStore
+from dify_host.platform import Platform
+from dify_kernel.settings import Secret
+from dify_kernel.testing.memory_datasource import GOOD_KEY, MemoryCredentials
 
 from ..console.console_house import Browser
+from ..service.service_house import House
 
 PATH = "/api-key-auth/data-source"
 
@@ -64,6 +68,17 @@ async def test_a_key_that_is_refused_is_not_kept_nor_repeated(owner: Browser, so
 )
 async def test_what_cannot_be_bound_is_refused(owner: Browser, sources: Any, body: dict[str, Any], status: int) -> None:
     assert (await owner("POST", f"{PATH}/binding", body)).status_code == status
+
+
+async def test_keys_of_what_is_no_website_are_none_of_the_bindings(
+    owner: Browser, house: House, platform: Platform, credential_id: str
+) -> None:
+    store = DatasourceCredentialStore(platform.db, house.workspace.tenant, platform.tenant_keys)
+    for provider in ("notion_datasource", "not_installed_any_more", "absent_source"):
+        other = await store.add(provider, "one", MemoryCredentials(api_key=Secret("secret_1")), house.owner_id)
+        assert (await owner("DELETE", f"{PATH}/{other}")).status_code == 404
+    assert [item["id"] for item in await listed(owner)] == [credential_id]
+    assert len(await store.list()) == 4
 
 
 async def test_a_binding_belongs_to_its_workspace(owner: Browser, stranger: Browser, credential_id: str) -> None:

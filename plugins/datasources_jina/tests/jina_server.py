@@ -38,6 +38,7 @@ class Jina:
         self.faults: list[Answer] = []
         self.tasks: dict[str, dict[str, Any]] = {}
         self.fails = False
+        self.pace = 3
 
     def answer(self, path: str, headers: Mapping[str, str], body: Any) -> Answer:
         if self.faults:
@@ -72,7 +73,7 @@ class Jina:
         return 200, {"code": 200, "status": 20000, "data": {"taskId": task_id}}
 
     def _status(self, task: dict[str, Any], wanted: list[str]) -> Answer:
-        """Three pages more each time that it is asked for; the texts of `wanted`, of others where they are kept."""
+        """`pace` pages more each time that it is asked for; the texts of `wanted`, of others where they are kept."""
         done = task["urls"][: task["done"]]
         status = "completed" if len(done) == len(task["urls"]) else "processing" if done else "pending"
         reads = {url: self._read(url, {}) for url in done}
@@ -80,7 +81,7 @@ class Jina:
         kept = {url: f"adaptive-crawl-task/{url}" for url in done if url not in failed}
         processed = {url: reads[url][1] if url in wanted else path for url, path in kept.items()}
         if not wanted:
-            task["done"] = min(task["done"] + 3, len(task["urls"]))
+            task["done"] = min(task["done"] + self.pace, len(task["urls"]))
         if self.fails and done:
             return 200, {"code": 200, "data": {"status": "failed", "statusText": "Out of tokens", "urls": []}}
         data = {"status": status, "urls": task["urls"], "processed": processed, "failed": failed, "duration": 7}

@@ -21,7 +21,7 @@ from dify_kernel.errors import (
 from dify_kernel.settings import Secret
 from dify_kernel.testing.fakes import FakeHttp
 
-from .watercrawl_server import HOME, KEY, PREFIX, WaterCrawl
+from .watercrawl_server import HOME, KEY, PREFIX, Page, WaterCrawl
 
 BUSY = (429, {"detail": "Request was throttled."})
 
@@ -84,6 +84,15 @@ async def test_pages_come_while_the_crawl_goes_on(
     assert [(message.completed, message.total) for message in found] == [(2, 3), (3, 6), (5, 5)]
     bees = next(page for page in pages(found) if page.source_url == f"{HOME}bees")
     assert (bees.title, bees.description) == ("Bees", "About Bees dance")
+
+
+async def test_what_is_left_to_fetch_when_a_crawl_has_ended_comes_too(
+    source: Source, watercrawl: WaterCrawl, credentials: WaterCrawlCredentials
+) -> None:
+    links = [f"{HOME}{number}" for number in range(20)]
+    watercrawl.site = {HOME: Page("Welcome", *links), **{url: Page(url) for url in links}}
+    found = await crawled(source, credentials, limit=50)
+    assert {page.source_url for page in pages(found)} == {HOME, *links}
 
 
 async def test_a_busy_service_is_asked_again(

@@ -7,17 +7,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-from dify_kernel.contracts.datasource import WebsiteCrawl
-from dify_kernel.errors import NotFound
+from dify_kernel.errors import NotFound, PluginError
 from dify_kernel.forms import form_fields
 
+from dify_host.datasources.errors import DatasourceNotFound
 from dify_host.datasources.installed import InstalledDatasources
 from dify_host.datasources.pool import website_of
 
-__all__ = ["WEBSITE", "KeyBinding", "KeyBindings"]
+__all__ = ["KeyBinding", "KeyBindings"]
 
-#: The one category that there is.
-WEBSITE: Final = "website"
 #: What a request calls the key, whatever the provider calls it.
 _KEY: Final = "api_key"
 
@@ -29,7 +27,7 @@ class KeyBinding(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     created_at: int
     updated_at: int
-    category: str = WEBSITE
+    category: str = "website"
     disabled: bool = False
 
 
@@ -41,11 +39,6 @@ class KeyBindings:
 
     async def list(self) -> builtins.list[KeyBinding]:
         """Every binding, the default of each provider first."""
-        websites = {
-            info.provider
-            for info in await self._installed.list()
-            if any(source.type == WebsiteCrawl.datasource_type for source in info.sources)
-        }
         return [
             KeyBinding(
                 id=kept.id,
@@ -54,7 +47,7 @@ class KeyBindings:
                 updated_at=int(kept.updated_at.timestamp()),
             )
             for kept in await self._installed.stored()
-            if kept.provider in websites
+            if self._reads_websites(kept.provider)
         ]
 
     async def bind(self, provider: str, config: Mapping[str, Any], *, user_id: str) -> None:
@@ -72,6 +65,14 @@ class KeyBindings:
             if binding.id == binding_id:
                 return await self._installed.remove_credentials(binding.provider, binding_id)
         raise NotFound("There is no such binding.", hint="Load the list again.", binding=binding_id)
+
+    def _reads_websites(self, provider: str) -> bool:
+        """Whether a plugin that offers the provider is installed, works, and crawls."""
+        try:
+            website_of(self._installed.provider(provider))
+        except (DatasourceNotFound, PluginError):
+            return False
+        return True
 
 
 def _named(form: type[msgspec.Struct], config: Mapping[str, Any]) -> dict[str, Any]:
