@@ -46,6 +46,7 @@ from dify_host.knowledge.emptying import Emptier
 from dify_host.knowledge.extract.convert import Converter
 from dify_host.knowledge.extract.extractor import Extractor
 from dify_host.knowledge.indexing import Indexer
+from dify_host.knowledge.picture_fetch import PictureFetcher
 from dify_host.knowledge.query_cache import CachedQueries
 from dify_host.knowledge.rebuild import Rebuilder
 from dify_host.knowledge.recording import Asker, RetrievalLog
@@ -208,7 +209,8 @@ class Platform:
         """Runs indexing jobs."""
         told, remote = self._document_indexed, self.datasources.documents
         parts = self.db, self.storage, self.vectors, self.models_of
-        return Indexer(*parts, extractor=self.documents, notify=told, remote=remote)
+        fetcher = PictureFetcher.of_settings(self.http, self.knowledge_settings)
+        return Indexer(*parts, extractor=self.documents, notify=told, remote=remote, fetcher=fetcher)
 
     @cached_property
     def turns(self) -> TurnRunner:

@@ -83,7 +83,7 @@ def pdf(side: int = 64) -> bytes:
     ("name", "data", "count"), [("a.docx", docx(1, 2, 1), 2), ("a.pptx", pptx(), 1), ("a.pdf", pdf(), 1)]
 )
 async def test_pictures_are_read_with_their_places(name: str, data: bytes, count: int) -> None:
-    texts, pictures = await Extractor().illustrated(data, name)
+    texts, pictures, _ = await Extractor().illustrated(data, name)
     assert len(pictures) == count
     text = "\n".join(item.text for item in texts)
     assert all(marker(picture.digest) in text for picture in pictures)
@@ -99,7 +99,7 @@ async def test_a_picture_that_is_written_out_in_markdown_is_no_text() -> None:
     source = f"# One\nSee ![a wheel](data:image/png;base64,{written}) and ![](data:image/svg+xml;base64,PHN2Zz4=) it.\n"
     code = f"```\n![x](data:image/png;base64,{written})\n```"
     broken = "\n![odd](data:image/png;base64,A)"
-    texts, (picture,) = await Extractor().illustrated((source + code + broken).encode(), "a.md")
+    texts, (picture,), _ = await Extractor().illustrated((source + code + broken).encode(), "a.md")
     assert picture.data == png(3)
     assert [item.text for item in texts] == [f"One\nSee a wheel {marker(picture.digest)} and  it.\n{code}\nodd"]
     (plain,) = await Extractor().extract(source.encode(), "a.md")
@@ -107,7 +107,7 @@ async def test_a_picture_that_is_written_out_in_markdown_is_no_text() -> None:
 
 
 async def test_ornaments_and_what_is_no_picture_stay_out() -> None:
-    _, pictures = await Extractor().illustrated(pdf(side=8), "a.pdf")
+    _, pictures, _ = await Extractor().illustrated(pdf(side=8), "a.pdf")
     assert pictures == []
     found = Pictures()
     for data in (b"", b"<svg xmlns='x'/>", b"MZ\x90", b"%PDF-", png(1) + bytes(2 * 1024 * 1024)):

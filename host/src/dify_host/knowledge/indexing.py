@@ -35,6 +35,7 @@ from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.kept_questions import KeptQuestions
 from dify_host.knowledge.links import Links
 from dify_host.knowledge.patience import Patience, Told
+from dify_host.knowledge.picture_fetch import PictureFetcher
 from dify_host.knowledge.pictures import DocumentPictures, pictures_in
 from dify_host.knowledge.questions import Questions
 from dify_host.knowledge.records import Dataset, Document
@@ -55,8 +56,9 @@ Notify = Callable[[str, str, str, str], None]
 class Indexer:
     """Runs indexing jobs of every tenant; one per process.
 
-    `models` gives the models of a tenant, `remote` what reads its documents of outside sources. `notify` is called with
-    tenant, dataset and document id and the final status, when a document is completed or has failed.
+    `models` gives the models of a tenant, `remote` what reads its documents of outside sources, `fetcher` the pictures
+    that documents link to. `notify` is called with tenant, dataset and document id and the final status, when a
+    document is completed or has failed.
     """
 
     def __init__(
@@ -70,8 +72,10 @@ class Indexer:
         notify: Notify | None = None,
         patience: Patience | None = None,
         remote: Callable[[Tenant], RemoteDocuments] | None = None,
+        fetcher: PictureFetcher | None = None,
     ) -> None:
         self._db = db
+        self._fetcher = fetcher
         self._remote = remote
         self._storage = storage
         self._stores = stores
@@ -105,7 +109,8 @@ class Indexer:
         writer = IndexWriter(rows, self._stores, models, patience=self._patience, told=told)
         questions = Questions(models, document.doc_language or "", patience=self._patience, told=told)
         remote = self._remote(tenant) if self._remote else None
-        run = _Run(rows, writer, document, self._storage, self._extractor, self._patience, questions, remote)
+        parts = self._storage, self._extractor, self._patience, questions, remote, self._fetcher
+        run = _Run(rows, writer, document, *parts)
         try:
             if not await run.work(until):
                 return False
@@ -159,8 +164,10 @@ class _Run(DocumentRun):
         patience: Patience,
         questions: Questions,
         remote: RemoteDocuments | None,
+        fetcher: PictureFetcher | None,
     ) -> None:
         super().__init__(rows, writer, document, patience)
+        self._fetcher = fetcher
         self._remote = remote
         self._questions = questions
         self._storage = storage
@@ -248,6 +255,7 @@ class _Run(DocumentRun):
         async with self._db.read() as conn:
             upload = await self._links.upload(conn, upload_id)
         data = await self.patiently(lambda: self._storage.load(upload.key))
-        texts, pictures = await self._extractor.illustrated(data, f"file.{upload.extension}")
-        linked, self._shown = await self.patiently(lambda: self._pictures.keep(self._document, texts, pictures))
-        return linked
+        read = await self._extractor.illustrated(data, f"file.{upload.extension}")
+        fetched = await self._fetcher.fetch(read.linked) if self._fetcher else {}
+        texts, self._shown = await self.patiently(lambda: self._pictures.keep(self._document, read, fetched))
+        return texts

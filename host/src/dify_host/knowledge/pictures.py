@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import sqlalchemy as sa
@@ -15,8 +15,8 @@ from dify_host.db.statements import put_missing
 from dify_host.db.tenant import Tenant
 from dify_host.files.tables import upload_files
 from dify_host.knowledge.document_run import Stopped
-from dify_host.knowledge.extract.pictures import Picture, marker
-from dify_host.knowledge.extract.text import Text
+from dify_host.knowledge.extract.extractor import Illustrated
+from dify_host.knowledge.extract.pictures import Picture, placed
 from dify_host.knowledge.links import Links
 from dify_host.knowledge.records import Document
 from dify_host.knowledge.repository import KnowledgeRepository
@@ -68,27 +68,31 @@ class DocumentPictures:
         self._links = Links(db, tenant)
 
     async def keep(
-        self, document: Document, texts: Sequence[Text], pictures: Sequence[Picture]
+        self, document: Document, read: Illustrated, fetched: Mapping[str, Picture]
     ) -> tuple[list[str], set[str]]:
         """Store the pictures, forget those of an earlier reading; returns the texts with links to them, and their ids.
 
+        `fetched` are pictures that the document links to, by the digests in its texts; the others keep their address.
         The same picture of a document has the same id, so that reading it again doubles nothing. Stopped when the
         document was deleted meanwhile.
         """
-        linked = [text.text for text in texts]
+        links = {item.digest: item.address for item in read.linked}
         kept: set[str] = set()
-        for picture in pictures:
+        for name, picture in [*((picture.digest, picture) for picture in read.pictures), *fetched.items()]:
             upload_id = str(uuid.uuid5(uuid.UUID(document.id), picture.digest))
-            key = f"{self._folder(document.dataset_id, document.id)}{upload_id}.{picture.extension}"
-            await self._storage.save(key, picture.data)
-            if not await self._db.run_write(lambda conn: self._recorded(conn, document, upload_id, key, picture)):  # noqa: B023 - awaited here
-                raise Stopped
-            kept.add(upload_id)
-            place = f"![image](/files/{upload_id}/file-preview)"
-            linked = [text.replace(marker(picture.digest), place) for text in linked]
+            if upload_id not in kept:
+                await self._store(document, upload_id, picture)
+                kept.add(upload_id)
+            links[name] = f"/files/{upload_id}/file-preview"
         if kept or await self._had(document):
             await self.drop(document.dataset_id, document.id, but=kept)
-        return linked, kept
+        return [placed(text.text, links) for text in read.texts], kept
+
+    async def _store(self, document: Document, upload_id: str, picture: Picture) -> None:
+        key = f"{self._folder(document.dataset_id, document.id)}{upload_id}.{picture.extension}"
+        await self._storage.save(key, picture.data)
+        if not await self._db.run_write(lambda conn: self._recorded(conn, document, upload_id, key, picture)):
+            raise Stopped
 
     async def drop(self, dataset_id: str, document_id: str = "", *, but: set[str] | None = None) -> None:
         """Delete the pictures of a document, or of all of a dataset, except some; rows before bytes."""

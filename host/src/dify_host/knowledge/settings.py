@@ -21,3 +21,9 @@ class KnowledgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     tenant_isolated_task_concurrency: Annotated[
         int, Doc("Documents of one workspace that are indexed at a time; those of others get their turn.", ge=1, le=64)
     ] = 2
+    attachment_image_file_size_limit: Annotated[
+        int, Doc("MB of a picture that a document links to; 0 = links stay as they are", ge=0, le=100)
+    ] = 2
+    attachment_image_download_timeout: Annotated[
+        int, Doc("Seconds that fetching such a picture may take", ge=1, le=600)
+    ] = 60

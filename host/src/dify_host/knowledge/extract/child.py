@@ -10,7 +10,7 @@ from dify_kernel.child import serve
 from dify_kernel.errors import DifyError
 
 from dify_host.knowledge.extract.formats import read
-from dify_host.knowledge.extract.pictures import Picture, Pictures
+from dify_host.knowledge.extract.pictures import LinkedPicture, Picture, Pictures
 from dify_host.knowledge.extract.sniff import check_content
 from dify_host.knowledge.extract.text import Text
 
@@ -24,10 +24,14 @@ PARSERS = (
 
 
 class Answer(msgspec.Struct, omit_defaults=True):
-    """What the process says: the texts with the pictures that their markers name, or why there are none."""
+    """What the process says: the texts with the pictures that their markers name, or why there are none.
+
+    `linked` are those that are elsewhere: the process has no network.
+    """
 
     texts: list[Text] = []
     pictures: list[Picture] = []
+    linked: list[LinkedPicture] = []
     error: str = ""
     hint: str = ""
     code: str = ""
@@ -43,7 +47,9 @@ def _answer(data: bytes, extension: str, pictures: Pictures | None) -> Answer:
     try:
         check_content(data, extension)
         texts = [Text(text=_well_formed(item.text), metadata=item.metadata) for item in read(data, extension, pictures)]
-        return Answer(texts=texts, pictures=list(pictures.found.values()) if pictures is not None else [])
+        if pictures is None:
+            return Answer(texts=texts)
+        return Answer(texts=texts, pictures=list(pictures.found.values()), linked=list(pictures.linked.values()))
     except DifyError as exc:
         return Answer(error=exc.message, hint=exc.hint, code=exc.code)
     except MemoryError:

@@ -17,8 +17,8 @@ _R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _ID = f"{_R}id"
 #: What shows a picture, new and old, and where it names it.
 _PICTURES = {
-    "{http://schemas.openxmlformats.org/drawingml/2006/main}blip": f"{_R}embed",
-    "{urn:schemas-microsoft-com:vml}imagedata": _ID,
+    "{http://schemas.openxmlformats.org/drawingml/2006/main}blip": (f"{_R}embed", f"{_R}link"),
+    "{urn:schemas-microsoft-com:vml}imagedata": (_ID, f"{_R}href"),
 }
 #: What is drawn twice for old programs, or was taken out by an editor who kept track.
 _PASSED = frozenset(("{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback", f"{_W}del"))
@@ -39,9 +39,9 @@ class _Part:
     def picture(self, name: str | None) -> str:
         """What stands for a picture by its id."""
         link = self._rels.get(name) if name and self._pictures is not None else None
-        if link is None or link.is_external or self._pictures is None:
+        if link is None or self._pictures is None:
             return ""
-        return self._pictures.add(link.target_part.blob)
+        return self._pictures.shown(link.target_ref) if link.is_external else self._pictures.add(link.target_part.blob)
 
 
 def read_docx(data: bytes, pictures: Pictures | None = None) -> list[Text]:
@@ -92,7 +92,8 @@ def _inline(element: Any, part: _Part) -> str:
             text, target = _inline(child, part), part.address(child.get(_ID))
             parts.append(f"[{text}]({target})" if target and text.strip() else text)
         elif child.tag in _PICTURES:
-            parts.append(part.picture(child.get(_PICTURES[child.tag])))
+            named = next(filter(None, map(child.get, _PICTURES[child.tag])), None)
+            parts.append(part.picture(named))
         elif child.tag == f"{_W}txbxContent":
             parts.append("\n" + "\n".join(_blocks(child, part)) + "\n")
         elif child.tag not in _PASSED:

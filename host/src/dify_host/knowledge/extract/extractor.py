@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import NamedTuple
 
 import msgspec
 from dify_kernel.child import ChildFailed, ChildLimits, Children
@@ -12,11 +13,11 @@ from dify_host.knowledge.errors import ExtractionFailed, UnsupportedFileType
 from dify_host.knowledge.extract.child import Answer
 from dify_host.knowledge.extract.convert import CONVERTED, Converter, needs_converter
 from dify_host.knowledge.extract.formats import EXTENSIONS, PLAIN, extension_of
-from dify_host.knowledge.extract.pictures import Picture
+from dify_host.knowledge.extract.pictures import LinkedPicture, Picture
 from dify_host.knowledge.extract.sniff import ARCHIVES, check_content
 from dify_host.knowledge.extract.text import Text, encoding_of
 
-__all__ = ["ExtractLimits", "Extractor"]
+__all__ = ["ExtractLimits", "Extractor", "Illustrated"]
 
 _MIB = 1024 * 1024
 
@@ -25,6 +26,14 @@ class ExtractLimits(ChildLimits, frozen=True, kw_only=True):
     """Bounds of reading one document: those of its process, and bytes of input."""
 
     max_input: int = 512 * _MIB
+
+
+class Illustrated(NamedTuple):
+    """The texts of a document, its pictures, and those that it links to: their digests are in the texts."""
+
+    texts: list[Text]
+    pictures: list[Picture]
+    linked: list[LinkedPicture]
 
 
 class Extractor:
@@ -58,10 +67,10 @@ class Extractor:
         """
         return (await self._answer(data, filename, [])).texts
 
-    async def illustrated(self, data: bytes, filename: str) -> tuple[list[Text], list[Picture]]:
+    async def illustrated(self, data: bytes, filename: str) -> Illustrated:
         """The same with the pictures of the document, whose places in the texts their markers hold."""
         answer = await self._answer(data, filename, ["pictures"])
-        return answer.texts, answer.pictures
+        return Illustrated(answer.texts, answer.pictures, answer.linked)
 
     async def _answer(self, data: bytes, filename: str, wanted: list[str]) -> Answer:
         extension = extension_of(filename)

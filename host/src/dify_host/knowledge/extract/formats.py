@@ -58,6 +58,7 @@ _PICTURED: dict[str, Callable[[bytes, Pictures], list[Text]]] = {
     "docx": read_docx,
     "pptx": read_pptx,
     "pdf": read_pdf,
+    **dict.fromkeys(("html", "htm"), read_html),
     **dict.fromkeys(("md", "markdown", "mdx"), read_markdown),
 }
 

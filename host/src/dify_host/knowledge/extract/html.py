@@ -1,4 +1,4 @@
-"""Reads HTML: the visible text, a line a block."""
+"""Reads HTML: the visible text, a line a block, pictures as Markdown."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dify_host.knowledge.errors import ExtractionFailed
+from dify_host.knowledge.extract.pictures import LEAST_SIDE, Pictures
 from dify_host.knowledge.extract.text import Text, decode
 
 __all__ = ["html_text", "read_html"]
@@ -21,13 +22,13 @@ _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset=[\"']?([A-Za-z0-9_-]{1,40})", 
 _GAPS = re.compile(r"[ \t]*\n[ \t\n]*\n[ \t]*")
 
 
-def read_html(data: bytes) -> list[Text]:
+def read_html(data: bytes, pictures: Pictures | None = None) -> list[Text]:
     """Read the whole page as one text; its title comes first."""
-    return [Text(text=html_text(data, with_title=True))]
+    return [Text(text=html_text(data, with_title=True, pictures=pictures))]
 
 
-def html_text(page: str | bytes, *, with_title: bool = False) -> str:
-    """The visible text of a page, in time that grows with its length alone.
+def html_text(page: str | bytes, *, with_title: bool = False, pictures: Pictures | None = None) -> str:
+    """The visible text of a page, in time that grows with its length alone; `pictures` takes those that it shows.
 
     ExtractionFailed when elements stand in each other more than 2048 levels deep.
     """
@@ -42,11 +43,11 @@ def html_text(page: str | bytes, *, with_title: bool = False) -> str:
     if root is None:
         return ""
     title = (root.findtext(".//title") or "").strip() if with_title else ""
-    body = _GAPS.sub("\n\n", "".join(_words(root))).strip()
+    body = _GAPS.sub("\n\n", "".join(_words(root, pictures))).strip()
     return f"{title}\n\n{body}".strip()
 
 
-def _words(root: Any) -> Iterator[str]:
+def _words(root: Any, pictures: Pictures | None) -> Iterator[str]:
     """The texts in their order, with the line ends that blocks have around them."""
     from lxml import etree
 
@@ -61,7 +62,17 @@ def _words(root: Any) -> Iterator[str]:
                 yield "\n"
             elif name in ("td", "th") and not begins:
                 yield " "
+            elif name == "img" and begins and pictures is not None:
+                yield _picture(element, pictures)
             yield (element.text if begins and name not in _HIDDEN else element.tail if not begins else "") or ""
+
+
+def _picture(element: Any, pictures: Pictures) -> str:
+    """What stands for a picture; "" for an ornament, and for one whose address only its site knows."""
+    sides = [element.get(side) or "" for side in ("width", "height")]
+    if any(side.isdecimal() and len(side) < 5 and int(side) < LEAST_SIDE for side in sides):
+        return ""
+    return pictures.shown((element.get("src") or "").strip(), element.get("alt") or "")
 
 
 def _decode_html(data: bytes) -> str:

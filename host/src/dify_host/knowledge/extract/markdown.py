@@ -19,6 +19,10 @@ _FENCE = re.compile(r" {0,3}(?P<fence>`{3,}|~{3,})")
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|<!--[^<>]*-->")
 #: A picture that is written out in the text.
 _DATA = re.compile(r"!\[(?P<title>[^\]\n]{0,500})\]\(<?data:image/[\w.+-]{1,40};base64,(?P<data>[A-Za-z0-9+/=]*)>?\)")
+#: A picture that is elsewhere, with what stands around its address; and code in a line, where none is one.
+_LINKED = re.compile(
+    r"`+[^`]*`+|(?P<before>!\[[^\]\n]{0,500}\]\()<?(?P<address>https?://[^\s<>()]*(?:\([^\s<>()]*\)[^\s<>()]*)*)>?"
+)
 
 
 def read_markdown(data: bytes, pictures: Pictures | None = None) -> list[Text]:
@@ -38,6 +42,17 @@ def _shown(found: re.Match[str], pictures: Pictures | None) -> str:
     return f"{found['title']} {place}".strip()
 
 
+def _plain(line: str, pictures: Pictures | None) -> str:
+    """A line without HTML tags, and with what stands for the pictures that it links to."""
+    if pictures is not None and "](" in line:
+        line = _LINKED.sub(partial(_linked, pictures=pictures), line)
+    return _TAG.sub("", line)
+
+
+def _linked(found: re.Match[str], pictures: Pictures) -> str:
+    return f"{found['before']}{pictures.link(found['address'])}" if found["address"] else found[0]
+
+
 def _sections(lines: list[str], pictures: Pictures | None) -> Iterator[list[str]]:
     section: list[str] = []
     fence = ""
@@ -52,9 +67,9 @@ def _sections(lines: list[str], pictures: Pictures | None) -> Iterator[list[str]
             section.append(line)
         elif heading := _HEADING.match(line):
             yield section
-            section = [_TAG.sub("", heading["title"] or "")]
+            section = [_plain(heading["title"] or "", pictures)]
         else:
             if "](data:" in line or "](<data:" in line:
                 line = _DATA.sub(partial(_shown, pictures=pictures), line)
-            section.append(_TAG.sub("", line))
+            section.append(_plain(line, pictures))
     yield section

@@ -6,13 +6,11 @@ import hashlib
 import math
 from typing import Any, Final
 
-from dify_host.knowledge.extract.pictures import LARGEST, Pictures
+from dify_host.knowledge.extract.pictures import LARGEST, LEAST_SIDE, Pictures
 from dify_host.knowledge.extract.png import png_of
 
 __all__ = ["PdfPictures"]
 
-#: Pixels of a side that a picture has at least: less is an ornament.
-_LEAST: Final = 32
 #: Pixels that are unpacked: of one picture, of a document. More pictures stay out.
 _MOST_PIXELS: Final = 40_000_000
 _ALL_PIXELS: Final = 100_000_000
@@ -37,7 +35,7 @@ class PdfPictures:
 
         try:
             width, height = item.get_px_size()
-            if min(width, height) < _LEAST:
+            if min(width, height) < LEAST_SIDE:
                 return ""
             key = hashlib.sha256(bytes(item.get_data())).digest(), width, height
             if key not in self._shown:

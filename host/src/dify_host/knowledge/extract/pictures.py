@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import contextlib
 import hashlib
+import re
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
-__all__ = ["LARGEST", "Picture", "Pictures", "kind_of", "marker"]
+__all__ = ["LARGEST", "LEAST_SIDE", "LinkedPicture", "Picture", "Pictures", "kind_of", "marker", "placed"]
 
 _MIB = 1024 * 1024
+#: Pixels of a side that a picture has at least: less is an ornament.
+LEAST_SIDE: Final = 32
 #: Bytes of one picture.
 LARGEST: Final = 2 * _MIB
 #: Bounds of one document; what is over them stays out of the text.
 _MOST, _ALL = 200, 32 * _MIB
+#: Addresses of pictures that a document links to: so many, so long; what is over them stays a link.
+_MOST_LINKED, _LONGEST = 50, 2000
+_ADDRESS = re.compile(r"https?://[^\s<>]+", re.IGNORECASE)
+_DATA = re.compile(r"data:image/[\w.+-]{1,40};base64,", re.IGNORECASE)
+_BRACKETS = str.maketrans("[]", "()")
+_PLACE = re.compile("picture:([0-9a-f]{64})")
 _KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"GIF87a": "gif", b"GIF89a": "gif"}
 
 
@@ -25,11 +38,19 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
 
 
+class LinkedPicture(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture that the document only links to; `digest` is the SHA-256 of its address, and stands in the text."""
+
+    digest: str
+    address: str
+
+
 class Pictures:
     """Takes pictures in; one that stands in several places is kept once."""
 
     def __init__(self) -> None:
         self.found: dict[str, Picture] = {}
+        self.linked: dict[str, LinkedPicture] = {}
         self._size = 0
 
     @property
@@ -50,6 +71,26 @@ class Pictures:
             self._size += len(data)
         return marker(digest)
 
+    def link(self, address: str) -> str:
+        """What stands in the text for the address of a picture: the address where it is not to be fetched."""
+        digest = hashlib.sha256(address.encode("utf-8", "replace")).hexdigest()
+        if digest not in self.linked:
+            wanted = len(self.linked) < _MOST_LINKED and len(address) <= _LONGEST and _ADDRESS.fullmatch(address)
+            if not wanted:
+                return address
+            self.linked[digest] = LinkedPicture(digest=digest, address=address)
+        return _name(digest)
+
+    def shown(self, address: str, title: str = "") -> str:
+        """What stands for a picture by its address, which may be the picture written out; "" for any other."""
+        if _ADDRESS.match(address):
+            return f"![{' '.join(title.translate(_BRACKETS).split()) or 'image'}]({self.link(address)})"
+        written = _DATA.match(address)
+        if written:
+            with contextlib.suppress(binascii.Error, ValueError):
+                return self.add(base64.b64decode(address[written.end() :]))
+        return ""
+
 
 def kind_of(data: bytes) -> str:
     """The extension that the first bytes say; "" for what is no picture that is shown."""
@@ -60,4 +101,13 @@ def kind_of(data: bytes) -> str:
 
 def marker(digest: str) -> str:
     """What stands in the text until the picture is stored and has an address."""
-    return f"![image](picture:{digest})"
+    return f"![image]({_name(digest)})"
+
+
+def placed(text: str, addresses: Mapping[str, str]) -> str:
+    """A text with addresses, by the digests of pictures, in their places."""
+    return _PLACE.sub(lambda found: addresses.get(found[1], found[0]), text)
+
+
+def _name(digest: str) -> str:
+    return f"picture:{digest}"
