@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import psutil
 import pytest
 import sqlite_vec
 from dify_host.knowledge.datasets import NewDataset
@@ -33,7 +34,7 @@ pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 
 SPACE, RECORDS, BATCH, QUESTIONS = Space("bench", 384), 100_000, 500, 40
 PARTITION = "10000000-0000-4000-8000-000000000000"
-#: Milliseconds of CPU: the 95th percentile of a search over all records.
+#: Milliseconds of CPU: the 95th percentile of a search over all records, over half of them, and by a common word.
 SEARCH_BUDGET = 60.0
 #: Milliseconds of CPU of the whole process that the host adds to embedding and store, recording included.
 HOST_BUDGET, RETRIEVALS = 3.0, 300
@@ -139,11 +140,15 @@ async def test_search_over_a_hundred_thousand_records(tmp_path: Path) -> None:
 
     half = [f"20000000-0000-4000-8000-{number:012x}" for number in range(0, RECORDS // 100, 2)]
     within = Compare("in", "document_id", half)
+    before = psutil.Process().memory_info()
     times = await measured(search)
     filtered = await measured(lambda n: store.search(SPACE, PARTITION, questions[n], top_k=10, filter=within))
     rare = await measured(lambda n: store.full_text(SPACE, PARTITION, f"word{4000 + n} word{3000 + n}", top_k=10))
     common = await measured(lambda n: store.full_text(SPACE, PARTITION, f"word0 word1 word{4000 + n}", top_k=10))
+    held_by_all = await measured(lambda n: store.full_text(SPACE, PARTITION, "word0", top_k=10))
+    held_by_half = await measured(lambda n: store.full_text(SPACE, PARTITION, "word2", top_k=10))
     hybrid = await measured(lambda n: store.hybrid(SPACE, PARTITION, questions[n], f"word{4000 + n}", top_k=10))
+    after = psutil.Process().memory_info()
     await store.close()
     nearest, floor = full_pass(path, questions)
     recall = statistics.mean(
@@ -157,6 +162,8 @@ async def test_search_over_a_hundred_thousand_records(tmp_path: Path) -> None:
             row("search in half of the documents", filtered),
             row("full text, rare words", rare),
             row("full text, common words too", common),
+            row("full text, a word that all hold", held_by_all),
+            row("full text, a word that half hold", held_by_half),
             row("hybrid", hybrid),
             ("a full pass over the vectors", "", "", f"{floor:.1f}", ""),
         ],
@@ -164,9 +171,12 @@ async def test_search_over_a_hundred_thousand_records(tmp_path: Path) -> None:
     size = path.stat().st_size / RECORDS
     cost = spent / RECORDS * 1e3
     print(f"Of the true ten nearest {recall:.1%} are found. A record costs {cost:.2f} ms of CPU and {size:.0f} bytes.")
+    mapped = after.shared - before.shared
+    print(f"Searching took {after.rss - before.rss - mapped >> 20} MB, and mapped {mapped >> 20} MB of the file.")
     assert recall >= 0.98
     assert statistics.median(times[1]) < floor / 2
-    assert percentile(times[1], 0.95) < SEARCH_BUDGET
+    for _, cpu in (times, filtered, held_by_all, held_by_half):
+        assert percentile(cpu, 0.95) < SEARCH_BUDGET
 
 
 async def test_the_host_adds_little_to_embedding_and_store(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from dify_kernel.contracts.vector import Compare, Record, Space
 from dify_kernel.contracts.vector_rules import cosine
 from dify_kernel.testing.vector.data import SPACE, P, id_of, record, seed
 from dify_vdb_sqlite import SqliteVectorSettings, SqliteVectorStore
+from dify_vdb_sqlite import nearest as near
 from dify_vdb_sqlite.codes import LARGE
 
 WIDE = Space("wide", 64)
@@ -27,7 +28,9 @@ async def filled(settings: SqliteVectorSettings, vectors: list[list[float]]) -> 
     store = SqliteVectorStore(settings)
     await store.open()
     await store.create(WIDE)
-    records = [Record(id=id_of(i), text="", vector=v, metadata={"number": i}) for i, v in enumerate(vectors)]
+    records = [
+        Record(id=id_of(i), text="", vector=v, metadata={"number": i, "group": i % 100}) for i, v in enumerate(vectors)
+    ]
     for start in range(0, COUNT, 1000):
         await store.upsert(WIDE, P, records[start : start + 1000])
     return store
@@ -67,6 +70,30 @@ async def test_a_filter_applies_before_the_nearest_codes_are_chosen(large):
     assert {hit.id: pytest.approx(hit.score, abs=1e-6) for hit in hits} == nearest(vectors[0], few)
     assert len(await store.search(WIDE, P, vectors[0], top_k=COUNT, filter=Compare("lt", "number", 4000))) == 4000
     assert len(await store.search(WIDE, P, vectors[0], top_k=COUNT)) == COUNT
+
+
+@pytest.mark.parametrize(
+    "filter",
+    [
+        None,
+        Compare("lt", "number", COUNT // 2),
+        Compare("ge", "number", 100),
+        Compare("eq", "group", 3),
+        Compare("in", "group", list(range(0, 100, 4))),
+    ],
+    ids=["all", "half", "nearly all", "few that are alike", "groups"],
+)
+async def test_a_sample_of_the_codes_changes_no_answer(large, monkeypatch, filter):
+    store, vectors = large
+    found, wanted, limits = [], [], []
+    limit = near._Codes._limit
+    monkeypatch.setattr(near._Codes, "_limit", lambda *asked: limits.append(limit(*asked)) or limits[-1])
+    monkeypatch.setattr(near, "depth_of", lambda records, top_k: 60)
+    for answers, least in ((found, 1), (wanted, COUNT + 1)):
+        monkeypatch.setattr(near, "SAMPLED", least)
+        answers += [await store.search(WIDE, P, query, top_k=20, filter=filter) for query in vectors[:: COUNT // 30]]
+    assert found == wanted
+    assert any(limits) == (filter is None or filter.op != "eq"), "few records are filtered first"
 
 
 async def test_what_changes_in_a_large_partition_is_found_as_it_is_now(settings):

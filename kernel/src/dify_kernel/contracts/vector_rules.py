@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Hashable, Sequence
+from functools import lru_cache
 from operator import mul
 from typing import Any, TypeVar
 
@@ -80,24 +81,27 @@ def check_partition(partition: str) -> None:
     _check_text(partition, MAX_PARTITION_BYTES, "The name of the partition")
 
 
-def check_records(space: Space, records: Sequence[Record]) -> None:
-    """Every vector, id and metadata is one that `upsert` takes."""
+def check_records(space: Space, records: Sequence[Record]) -> list[float]:
+    """Every vector, id and metadata is one that `upsert` takes; gives the lengths of the vectors, in order."""
+    lengths = []
     for record in records:
         if not is_uuid(record.id):
             raise InvalidQuery(f"Record id {record.id!r} is not a UUID in lower case with hyphens.")
-        check_vector(space, record.vector, f"record {record.id}")
+        lengths.append(check_vector(space, record.vector, f"record {record.id}"))
         _check_text(record.text, MAX_TEXT_BYTES, f"The text of record {record.id}")
         if record.metadata:
             _check_metadata(record)
+    return lengths
 
 
-def check_vector(space: Space, vector: Sequence[float], of: str) -> None:
-    """The length is the space's, all numbers are finite, and not all are zero."""
+def check_vector(space: Space, vector: Sequence[float], of: str) -> float:
+    """The dimension is the space's, all numbers are finite, and not all are zero; gives the length."""
     if len(vector) != space.dimension:
         raise InvalidQuery(f"The vector of {of} has dimension {len(vector)}, space {space.name} has {space.dimension}.")
     norm = math.hypot(*vector)
     if not math.isfinite(norm) or norm == 0:
         raise InvalidQuery(f"The vector of {of} is all zeros or holds NaN or infinity.")
+    return norm
 
 
 def check_query(space: Space, vector: Sequence[float], top_k: int, filter: Filter | None) -> None:
@@ -179,6 +183,7 @@ def is_uuid(text: str) -> bool:
     return _UUID.fullmatch(text) is not None
 
 
+@lru_cache(maxsize=1024)  # records of one knowledge base have the same few
 def _check_field(field: str) -> None:
     if not _FIELD.fullmatch(field):
         raise InvalidQuery(f"Metadata field {field!r} is not an ASCII identifier of at most 63 characters.")

@@ -9,13 +9,14 @@ Partitions below that size have no codes, and are searched exactly.
 from __future__ import annotations
 
 import array
+import json
 import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["LARGE", "bound_for", "code_of", "depth_of", "encode_all", "is_encodable", "levels_of"]
+__all__ = ["LARGE", "bound_for", "code_of", "depth_of", "encode", "encode_all", "is_encodable", "levels_of"]
 
 LARGE = 4096
 """Records from which on a partition has codes."""
@@ -71,6 +72,15 @@ def levels_of(db: apsw.Connection, first: int, last: int) -> bytes | None:
     return b"".join(
         array.array("f", [mean + step * spread for mean, spread in zip(means, spreads, strict=True)]).tobytes()
         for step in STEPS
+    )
+
+
+def encode(db: apsw.Connection, levels: bytes, keys: list[int]) -> None:
+    """Write the codes of some records."""
+    db.execute(
+        f"REPLACE INTO codes SELECT key, {code_of('vector')} FROM vectors"  # noqa: S608
+        " WHERE key IN (SELECT value FROM json_each(?))",
+        (*bound_for(levels), json.dumps(keys)),
     )
 
 

@@ -18,10 +18,12 @@ from dify_kernel.errors import DifyError, InvalidQuery, StoreUnavailable, Vector
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["KEY_BITS", "Database"]
+__all__ = ["KEY_BITS", "Database", "keys_of"]
 
 KEY_BITS = 32
 BUSY_MS = 10_000
+MAPPED = 1 << 28
+"""Bytes of the file, from its start, that are read without copying them; the system may take them back at any time."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS spaces (
@@ -50,6 +52,11 @@ _MOVE_CODES = """
 INSERT INTO codes (key, code) SELECT key, code FROM facts WHERE code IS NOT NULL;
 ALTER TABLE facts DROP COLUMN code;
 """
+
+
+def keys_of(partition: int) -> tuple[int, int]:
+    """The first and the last key that a record of the partition may have."""
+    return partition << KEY_BITS, ((partition + 1) << KEY_BITS) - 1
 
 
 class Database:
@@ -132,7 +139,9 @@ class Database:
         connection.execute("PRAGMA page_size = 8192")
         self._enter_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA cache_size = -32768")
+        # Searches read far more than a cache of bounded size holds: they read the system's own pages, without a copy.
+        connection.execute(f"PRAGMA mmap_size = {MAPPED}")
+        connection.execute("PRAGMA cache_size = -8192")
         connection.enable_load_extension(True)
         connection.load_extension(sqlite_vec.loadable_path())
         connection.enable_load_extension(False)

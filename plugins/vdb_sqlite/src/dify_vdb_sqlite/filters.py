@@ -67,7 +67,10 @@ def _compare(op: str, field: str, value: Any) -> tuple[str, list[Any]]:
 
 
 def _among(field: str, values: list[Any]) -> tuple[str, list[Any]]:
-    """The field equals one of the values, kind by kind; long lists travel as one JSON parameter."""
+    """The field equals one of the values, kind by kind; long lists travel as one JSON parameter.
+
+    The kind is looked at last: of most records the value tells enough.
+    """
     kind, held = _type(field), _value(field)
     texts = [value for value in values if isinstance(value, str)]
     truths = [value for value in values if isinstance(value, bool)]
@@ -76,10 +79,10 @@ def _among(field: str, values: list[Any]) -> tuple[str, list[Any]]:
     bound: list[Any] = []
     for checked, some in ((f"{kind} IS 'text'", texts), (f"ifnull({kind}, '') IN {_NUMERIC}", numbers)):
         if len(some) == 1:
-            parts.append(f"({checked} AND {held} = ?)")
+            parts.append(f"({held} = ? AND {checked})")
             bound.append(some[0])
         elif some:
-            parts.append(f"({checked} AND {held} IN (SELECT value FROM json_each(?)))")  # noqa: S608
+            parts.append(f"({held} IN (SELECT value FROM json_each(?)) AND {checked})")  # noqa: S608
             bound.append(json.dumps(some, ensure_ascii=False))
     parts += [f"({kind} IS '{str(value).lower()}')" for value in dict.fromkeys(truths)]
     return (f"({' OR '.join(parts)})" if parts else "0"), bound

@@ -19,7 +19,10 @@ def to_words(partition: int, text: str) -> str:
     prefix = f"{partition}z"
     words: list[str] = []
     for run, unspaced in runs(text):
-        words.extend([prefix + char for char in run] + [prefix] if unspaced else [prefix + run])
+        if unspaced:
+            words += [*(prefix + char for char in run), prefix]
+        else:
+            words.append(prefix + run)
     return " ".join(words)
 
 
