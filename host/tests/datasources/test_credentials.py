@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
+from dify_host.datasources.installed import DatasourceCredentialStore
 from dify_host.datasources.tables import datasource_providers
 from dify_host.platform import Platform
 from dify_kernel.forms import HIDDEN
 from dify_kernel.testing.memory_datasource import GOOD_KEY
 
 from ..console.console_house import Browser
+from ..service.service_house import House
 
 PATH = "/auth/plugin/datasource/memory"
 LONG = "/auth/plugin/datasource/someone/memory_datasource/memory"
+
+
+class FormerCredentials(msgspec.Struct):
+    """What the provider asked for before it wanted a key."""
+
+    token: str
 
 
 async def listed(browser: Browser, path: str = PATH) -> list[dict[str, Any]]:
@@ -55,6 +64,22 @@ async def test_sets_are_named_changed_chosen_and_deleted(owner: Browser, credent
     assert [item["name"] for item in default["credentials_list"]] == ["other"]
     await owner.ok("POST", f"{PATH}/delete", {"credential_id": second})
     assert [(item["id"], item["is_default"]) for item in await listed(owner)] == [(credential_id, True)]
+
+
+async def test_a_set_that_no_longer_fits_its_form_hides_no_other_and_is_entered_anew(
+    owner: Browser, house: House, platform: Platform, credential_id: str
+) -> None:
+    store = DatasourceCredentialStore(platform.db, house.workspace.tenant, platform.tenant_keys)
+    old = await store.add("memory", "old", FormerCredentials(token="t"), house.owner_id)
+    assert [(item["id"], bool(item["credential"])) for item in await listed(owner)] == [
+        (credential_id, True),
+        (old, False),
+    ]
+    hidden = {"credential_id": old, "credentials": {"api_key": HIDDEN}}
+    refused = await owner("POST", f"{PATH}/update", hidden)
+    assert (refused.status_code, "has to be entered" in refused.text) == (400, True)
+    await owner.ok("POST", f"{PATH}/update", {"credential_id": old, "credentials": {"api_key": GOOD_KEY}})
+    assert all(item["credential"] for item in await listed(owner))
 
 
 async def test_providers_are_listed_with_their_forms_and_broken_ones_with_the_reason(

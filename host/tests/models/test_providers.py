@@ -57,6 +57,22 @@ async def test_credentials_are_kept_encrypted_on_every_engine(
     assert (await providers.default(ModelType.LLM)).provider == "local-models"  # type: ignore[union-attr]
 
 
+async def test_credentials_of_another_key_hide_no_provider_and_are_entered_anew(
+    world: World, entered: dict[str, Any]
+) -> None:
+    providers = await service(world)
+    await providers.add("openai", entered)
+    async with world.db.write() as conn:
+        await conn.execute(sa.update(provider_credentials).values(encrypted_config="v1:nobody-opens-this"))
+    [shown] = (await providers.get("openai")).credentials
+    assert shown.credentials == {}
+    assert "openai" in {item.provider for item in await providers.list()}
+    with pytest.raises(BadInput, match="has to be entered"):
+        await providers.add("openai", {**entered, "openai_api_key": HIDDEN})
+    await providers.add("openai", entered)
+    assert (await providers.credentials("openai")).openai_api_key.reveal() == KEY
+
+
 async def test_credentials_that_the_vendor_refuses_are_not_kept(world: World, entered: dict[str, Any]) -> None:
     providers = await service(world)
     with pytest.raises(CredentialsValidateFailedError) as caught:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from dify_host.db.tenant import Tenant
 from dify_host.tools.errors import ToolCredentialsMissing, ToolNotFound, ToolProviderNotFound
@@ -9,6 +10,12 @@ from dify_kernel.contracts.tool import TextMessage
 from dify_kernel.errors import BadInput, Conflict, CredentialsValidateFailedError, NotFound, PluginBroken, ToolError
 
 from .tools_house import USER, ToolsHouse, said
+
+
+class FormerCredentials(msgspec.Struct):
+    """What the family asked for before it wanted a key."""
+
+    token: str
 
 
 async def add(house: ToolsHouse, tenant: Tenant, key: str, name: str) -> str:
@@ -68,6 +75,16 @@ async def test_credentials_are_checked_masked_and_kept_apart(house: ToolsHouse, 
     assert (await stranger.get("greeting")).credentials == []
     with pytest.raises(NotFound):
         await stranger.remove_credentials("greeting", shown.id)
+
+
+async def test_a_set_that_no_longer_fits_its_form_hides_no_other(house: ToolsHouse, tenant: Tenant) -> None:
+    await add(house, tenant, "one", "1")
+    installed = house.tools(tenant).installed
+    await installed._store.add("greeting", "old", FormerCredentials(token="t"), USER)
+    shown = (await installed.get("greeting")).credentials
+    assert [(item.name, bool(item.credentials)) for item in shown] == [("1", True), ("old", False)]
+    await installed.update_credentials("greeting", shown[1].id, credentials={"api_key": "two"})
+    assert all(item.credentials for item in (await installed.get("greeting")).credentials)
 
 
 async def test_without_credentials_a_tool_says_what_is_missing(house: ToolsHouse, tenant: Tenant) -> None:

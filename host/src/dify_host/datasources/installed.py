@@ -17,7 +17,7 @@ from dify_host.datasources.pool import DatasourcePool
 from dify_host.datasources.tables import datasource_providers
 from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
-from dify_host.identity.credential_sets import CredentialSets, StoredCredentials
+from dify_host.identity.credential_sets import CredentialSets, StoredCredentials, readable
 from dify_host.identity.provider_credentials import ProviderCredentials
 from dify_host.identity.tenant_keys import TenantKeys
 from dify_host.models.pool import provider_name
@@ -173,8 +173,9 @@ class InstalledDatasources(ProviderCredentials[DatasourceProvider]):
         )
 
     async def _shown(self, stored: StoredCredentials, provider: DatasourceProvider) -> KeptCredentials:
-        opened = await self._store.open(stored, provider.Credentials)
-        return KeptCredentials(id=stored.id, name=stored.name, is_default=stored.is_default, credential=masked(opened))
+        opened = await readable(self._store.open(stored, provider.Credentials))
+        shown = {} if opened is None else masked(opened)
+        return KeptCredentials(id=stored.id, name=stored.name, is_default=stored.is_default, credential=shown)
 
 
 def _source(source: Datasource) -> DatasourceInfo:

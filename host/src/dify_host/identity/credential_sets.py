@@ -6,12 +6,13 @@ One class a table; tools and data sources keep theirs alike.
 from __future__ import annotations
 
 import builtins
+from collections.abc import Awaitable
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 import sqlalchemy as sa
-from dify_kernel.errors import Conflict, NotFound
+from dify_kernel.errors import BadInput, Conflict, NotFound
 from dify_kernel.forms import decode_form, revealed
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,8 +21,23 @@ from dify_host.db.repository import TenantRepository, to_struct
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
 from dify_host.identity.tenant_keys import TenantKeys
+from dify_host.net.crypto import DecryptionFailed
 
-__all__ = ["CredentialSets", "StoredCredentials"]
+__all__ = ["CredentialSets", "StoredCredentials", "readable"]
+
+T = TypeVar("T")
+
+
+async def readable(opening: Awaitable[T]) -> T | None:
+    """What was opened; None for what has to be entered anew.
+
+    A newer plugin may ask for more than was entered once, and another key than it was written with opens nothing. That
+    must not hide the other sets, nor stand in the way of entering it.
+    """
+    try:
+        return await opening
+    except (BadInput, DecryptionFailed):
+        return None
 
 
 class StoredCredentials(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from dify_kernel.errors import BadInput, DifyError
 from dify_kernel.forms import decode_form, needs_nothing
 
-from dify_host.identity.credential_sets import CredentialSets
+from dify_host.identity.credential_sets import CredentialSets, readable
 from dify_host.models.pool import provider_name
 
 __all__ = ["DEFAULT_NAME", "ProviderCredentials"]
@@ -58,7 +58,7 @@ class ProviderCredentials(ABC, Generic[P]):
         decoded = None
         if credentials is not None:
             stored = await self._store.chosen(key, credential_id)
-            kept = await self._store.open(stored, _form(found)) if stored else None
+            kept = await readable(self._store.open(stored, _form(found))) if stored else None
             decoded = decode_form(_form(found), credentials, kept=kept)
             await self._check(found, decoded)
         label = None if name is None else self._checked_name(name)

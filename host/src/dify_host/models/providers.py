@@ -17,6 +17,7 @@ from dify_host.db.repository import TenantRepository
 from dify_host.db.statements import upsert
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id, utc_now
+from dify_host.identity.credential_sets import readable
 from dify_host.identity.tenant_keys import TenantKeys
 from dify_host.models.credentials import CredentialStore, StoredCredentials
 from dify_host.models.errors import ProviderTokenNotInitError
@@ -114,7 +115,7 @@ class ProviderService(TenantRepository):
             raise BadInput(f"The name has {len(label)} characters and may have {_LONGEST_NAME}.", field="name")
         object_ = self._pool.get(key)
         former = next((item for item in await self._store.list(key) if item.credential_name == label), None)
-        kept = await self._store.open(former, object_.Credentials) if former else None
+        kept = await readable(self._store.open(former, object_.Credentials)) if former else None
         decoded = decode_form(object_.Credentials, credentials, kept=kept)
         await object_.validate(decoded)
         await self._store.save(key, label, decoded)
@@ -246,15 +247,7 @@ class ProviderService(TenantRepository):
         except PluginError as exc:
             return ProviderInfo(**head, status="broken", reason=str(exc))
         own = [item for item in stored if item.provider_name == offer.name]
-        credentials = [
-            CredentialInfo(
-                id=item.id,
-                name=item.credential_name,
-                active=item.active,
-                credentials=masked(await self._store.open(item, kind.Credentials)),
-            )
-            for item in own
-        ]
+        credentials = [await self._shown(item, kind) for item in own]
         ready = any(item.active for item in own) or needs_nothing(kind.Credentials)
         return ProviderInfo(
             **head,
@@ -266,3 +259,8 @@ class ProviderService(TenantRepository):
             fields=form_fields(kind.Credentials),
             credentials=credentials,
         )
+
+    async def _shown(self, stored: StoredCredentials, kind: type[ModelProvider]) -> CredentialInfo:
+        opened = await readable(self._store.open(stored, kind.Credentials))
+        shown = {} if opened is None else masked(opened)
+        return CredentialInfo(id=stored.id, name=stored.credential_name, active=stored.active, credentials=shown)

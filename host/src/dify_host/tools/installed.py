@@ -16,7 +16,7 @@ from dify_kernel.registry import Offer
 
 from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
-from dify_host.identity.credential_sets import StoredCredentials
+from dify_host.identity.credential_sets import StoredCredentials, readable
 from dify_host.identity.provider_credentials import DEFAULT_NAME, ProviderCredentials
 from dify_host.identity.tenant_keys import TenantKeys
 from dify_host.models.pool import provider_name
@@ -141,7 +141,6 @@ class InstalledTools(ProviderCredentials[ToolProvider]):
         )
 
     async def _shown(self, stored: StoredCredentials, family: ToolProvider) -> ToolCredentialInfo:
-        opened = await self._store.open(stored, family.Credentials)
-        return ToolCredentialInfo(
-            id=stored.id, name=stored.name, is_default=stored.is_default, credentials=masked(opened)
-        )
+        opened = await readable(self._store.open(stored, family.Credentials))
+        shown = {} if opened is None else masked(opened)
+        return ToolCredentialInfo(id=stored.id, name=stored.name, is_default=stored.is_default, credentials=shown)
