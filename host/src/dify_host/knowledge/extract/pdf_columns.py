@@ -8,6 +8,7 @@ come one after the other in the file is not told from a page of two columns, and
 from __future__ import annotations
 
 import ctypes
+import math
 import re
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
@@ -17,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from dify_host.knowledge.extract.pdf_lines import Line
-from dify_host.knowledge.extract.pdf_table_signs import Cell, is_table
+from dify_host.knowledge.extract.pdf_table_signs import Cell, is_table, may_hold_figures
 
 __all__ = ["AlignedTable", "aligned_tables"]
 
@@ -141,14 +142,14 @@ class _Lines:
 
     def _is_torn(self, begin: int, length: int) -> bool:
         """Whether letters are written in pieces with a wide gap between two: each piece has a rectangle."""
-        last = float("inf")
+        left, top, right, bottom = self._corners
+        last = math.inf
         count = self._raw.FPDFText_CountRects(self._page, begin, length)
         for number in range(count if count > 1 else 0):
             self._raw.FPDFText_GetRect(self._page, number, *self._at_corners)
-            left, top, right, bottom = (corner.value for corner in self._corners)
-            if left - last >= _WIDE * (top - bottom):
+            if left.value - last >= _WIDE * (top.value - bottom.value):
                 return True
-            last = right
+            last = right.value
         return False
 
     def around(self, seed: int, done: int) -> tuple[int, list[_Row]]:
@@ -230,6 +231,8 @@ def _follows(before: _Row, row: _Row) -> bool:
 
 def _table(rows: Sequence[_Row], across: Sequence[Line]) -> AlignedTable | None:
     """The table that rows are, perhaps without a first or last one that stands across its columns."""
+    if not across and not may_hold_figures([word.text for word in row.words] for row in rows):
+        return None
     best: AlignedTable | None = None
     most = 1
     for top, bottom in _ENDS:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from statistics import mean
 from typing import Final, NamedTuple
 
-__all__ = ["Cell", "is_table"]
+__all__ = ["Cell", "is_table", "may_hold_figures"]
 
 #: Shares of the cells of a table, of a column, of the rows below the head that have a figure in one column.
 _FULL: Final = 0.6
@@ -34,6 +34,7 @@ _NOTHING: Final = frozenset(("-", "–", "—", "−", "n/a", "N/A", "n.a.", "*"
 _CODE = re.compile(r"[{};]$|^[{}#]|^//|/\*|[=!<>]=|[-=]>|:=|\w\(\)|^=\s|^=+$|\w\s=\s\w")
 _MARK = re.compile(r"[^\w\s]{1,2}|[(\[]?(?:\d{1,4}|[A-Za-z]{1,4})[.)\]]")
 _ROMAN = re.compile(r"[ivxl]{1,7}")
+_DIGIT = re.compile(r"\d")
 _LETTER = re.compile(r"[^\W\d_]")
 
 
@@ -64,6 +65,12 @@ def is_table(
     return all(
         _are_figures(texts) or _is_aligned(column[1:], height) for texts, column in zip(by_column, cells, strict=True)
     )
+
+
+def may_hold_figures(rows: Iterable[Sequence[str]]) -> bool:
+    """Whether enough rows have a digit for a column of figures; the head and three rows at the ends need none."""
+    digits = [any(map(_DIGIT.search, words)) for words in rows]
+    return sum(digits) >= max(2, _FIGURES * (len(digits) - 4))
 
 
 def _is_full(columns: Sequence[Sequence[str]]) -> bool:
