@@ -145,3 +145,17 @@ async def test_a_file_whose_codes_stood_beside_the_metadata_is_brought_along(lar
     await store.upsert(WIDE, P, [Record(id=id_of("new"), text="new", vector=vectors[5])])
     assert len(await store.search(WIDE, P, vectors[5], top_k=20)) == 20
     await store.close()
+
+
+async def test_a_file_that_did_not_count_what_is_gone_is_brought_along(store, settings):
+    await seed(store, *[record(i, page=i) for i in range(20)])
+    await store.delete(SPACE, P, filter=Compare("lt", "page", 5))
+    await store.close()
+    db = apsw.Connection(str(settings.path))
+    db.execute("ALTER TABLE partitions DROP COLUMN gone")
+    db.close()
+    await store.open()
+    await store.delete(SPACE, P, ids=[id_of(10)])
+    db = apsw.Connection(str(settings.path))
+    assert db.execute("SELECT next, gone FROM partitions").fetchall() == [(20, 6)]
+    db.close()

@@ -73,3 +73,14 @@ async def test_of_words_that_half_hold_the_records_written_first_are_ranked(stor
     late = await store.full_text(SPACE, P, "the", top_k=2, filter=Compare("ge", "page", 1090))
     assert late[0].id == id_of(1100)
     assert {hit.id for hit in await store.full_text(SPACE, P, "the and", top_k=2)} == {id_of(20), id_of(1100)}
+
+
+async def test_records_that_are_gone_do_not_make_words_rarer(store):
+    await store.create(SPACE)
+    texts = ["common rare" if i % 100 == 0 else "common word" for i in range(1200)]
+    scores = []
+    for turn in range(3):  # as when documents are indexed again
+        await store.upsert(SPACE, P, [record(f"{turn} {i}", text=text, turn=turn) for i, text in enumerate(texts)])
+        await store.delete(SPACE, P, filter=Compare("ne", "turn", turn))
+        scores.append([score for query in ("rare", "word", "common") for score, _ in await ranking(store, query)])
+    assert scores[1:] == [pytest.approx(scores[0], rel=1e-6)] * 2

@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS spaces (
   id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, dimension INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS partitions (
   id INTEGER PRIMARY KEY AUTOINCREMENT, space_id INTEGER NOT NULL, name TEXT NOT NULL, next INTEGER NOT NULL DEFAULT 0,
-  levels BLOB,
+  levels BLOB, gone INTEGER NOT NULL DEFAULT 0,
   UNIQUE (space_id, name));
 CREATE TABLE IF NOT EXISTS vectors (key INTEGER PRIMARY KEY, vector BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS facts (key INTEGER PRIMARY KEY, metadata BLOB NOT NULL);
@@ -51,6 +51,12 @@ ALTER TABLE vectors DROP COLUMN metadata;
 _MOVE_CODES = """
 INSERT INTO codes (key, code) SELECT key, code FROM facts WHERE code IS NOT NULL;
 ALTER TABLE facts DROP COLUMN code;
+"""
+
+#: The same for how many of the keys that were given are free again.
+_COUNT_GONE = """
+ALTER TABLE partitions ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;
+UPDATE partitions SET gone = next - (SELECT count(*) FROM texts WHERE partition_id = partitions.id);
 """
 
 
@@ -80,8 +86,11 @@ class Database:
                 db.execute(_MOVE_METADATA)
             if any(column[1] == "code" for column in db.execute("PRAGMA table_info(facts)")):
                 db.execute(_MOVE_CODES)
-            if all(column[1] != "levels" for column in db.execute("PRAGMA table_info(partitions)")):
+            columns = {column[1] for column in db.execute("PRAGMA table_info(partitions)")}
+            if "levels" not in columns:
                 db.execute("ALTER TABLE partitions ADD COLUMN levels BLOB")
+            if "gone" not in columns:
+                db.execute(_COUNT_GONE)
 
     def close(self) -> None:
         """Close idle connections now and busy ones when they are done."""

@@ -50,7 +50,7 @@ def ranked_by_words(
     db: apsw.Connection, partition: int, query: str, top_k: int, filter: Filter | None
 ) -> list[tuple[int, float]]:
     """Keys of records that share a word with the query, and their scores, best first, at most `top_k`."""
-    rows: list[tuple[Any, ...]] = db.execute("SELECT next FROM partitions WHERE id = ?", (partition,)).fetchall()
+    rows: list[tuple[Any, ...]] = db.execute("SELECT next - gone FROM partitions WHERE id = ?", (partition,)).fetchall()
     if not rows:
         return []
     ((records,),) = rows

@@ -276,6 +276,7 @@ def _delete_some(
     query = f"SELECT key FROM texts JOIN facts USING (key) WHERE partition_id = ? AND {condition} LIMIT ?"  # noqa: S608
     rows = _rows(db, query, partition, *values, CHUNK)
     _remove(db, [key for (key,) in rows])
+    db.execute("UPDATE partitions SET gone = gone + ? WHERE id = ?", (len(rows), partition))
     if len(rows) == CHUNK:
         return True
     if ids is None and filter is None:
