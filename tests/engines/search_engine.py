@@ -30,11 +30,19 @@ SHARDS = 3
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,254}")
 
 
+#: What each says of itself, where that is documented.
+VERSIONS = {
+    "opensearch": {"distribution": "opensearch", "number": "2.19.1"},
+    "huawei": {"number": "7.10.2", "build_flavor": "oss", "lucene_version": "8.7.0"},
+}
+
+
 class Cluster:
     """All indexes, and the requests on them."""
 
     def __init__(self, dialect: str, kept: Path) -> None:
         self.dialect = DIALECTS[dialect]
+        self.version = VERSIONS.get(dialect)
         self.kept = kept
         self.indexes: dict[str, Index] = pickle.loads(kept.read_bytes()) if kept.is_file() else {}
         self.lock = threading.Lock()
@@ -43,9 +51,9 @@ class Cluster:
         self.kept.write_bytes(pickle.dumps(self.indexes))
 
     def answer(self, method: str, path: str, params: dict[str, str], body: bytes, kind: str) -> Answer:
-        if (method, path) == ("GET", "/"):
+        if (method, path) == ("GET", "/") and self.version:
             known(params)
-            return 200, {"version": {"distribution": "opensearch", "number": "2.19.1"}}
+            return 200, {"version": self.version}
         name, _, action = path.strip("/").partition("/")
         if not NAME.fullmatch(name):
             raise Refused(400, "invalid_index_name_exception", f"Invalid index name [{name}]")

@@ -12,6 +12,7 @@ from dify_kernel.errors import InvalidQuery, SettingsError, StoreRateLimited, St
 from dify_kernel.settings import describe_settings, load_settings
 from dify_kernel.testing.vector.data import SPACE, P, X, record
 from dify_vdb_chroma import ChromaSettings, ChromaVectorStore
+from packaging.specifiers import SpecifierSet
 
 PREFIX = "CHROMA_"
 
@@ -116,6 +117,19 @@ async def test_a_missing_database_is_told(answering):
     assert "CHROMA_DATABASE" in caught.value.hint
     assert answering.asked[-1][1] == "/api/v2/tenants/acme/databases/dify/collections"
     assert await store.search(SPACE, P, X) == []
+    await store.close()
+
+
+@pytest.mark.parametrize(("told", "fits"), [("1.0.0", True), ("0.6.3", False), ("2.0.1", False)])
+async def test_the_version_is_the_servers(answering, told, fits):
+    store = store_of(answering)
+    await store.open()
+    answering.answer = (200, told)
+    engine = await store.version()
+    assert (answering.asked[-1][:2], engine.name, engine.version) == (("GET", "/api/v2/version"), "Chroma", told)
+    assert SpecifierSet(engine.supported).contains(engine.release) is fits
+    answering.answer = (404, {"detail": "Not Found"})
+    assert (await store.version()).version == ""
     await store.close()
 
 

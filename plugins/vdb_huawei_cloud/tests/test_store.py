@@ -12,6 +12,7 @@ from dify_kernel.settings import load_settings
 from dify_kernel.testing.vector.data import SPACE, P, Q, X, id_of, record, score_is, seed
 from dify_vdb_huawei_cloud import HuaweiCloudSettings, HuaweiCloudVectorStore
 from dify_vdb_huawei_cloud.store import HuaweiCloudDialect
+from packaging.specifiers import SpecifierSet
 
 
 class SoonByGraph(HuaweiCloudDialect):
@@ -42,6 +43,42 @@ async def test_hosts_are_a_list():
     assert "hush" not in store.engine
     with pytest.raises(SettingsError, match="HUAWEI_CLOUD_HOSTS"):
         await HuaweiCloudVectorStore(HuaweiCloudSettings(hosts="http://")).open()
+
+
+class Told:
+    """Answers every request with what a cluster says of itself."""
+
+    def __init__(self, version: dict[str, str]) -> None:
+        self.version = version
+
+    async def request(self, method: str, path: str, params: object, body: object) -> tuple[int, dict[str, object]]:
+        return 200, {"version": self.version}
+
+    async def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"),
+    [
+        ({"number": "7.10.2"}, True),
+        ({"number": "7.6.2"}, False),
+        ({"number": "8.1.0"}, False),
+        ({"number": "2.19.0", "distribution": "opensearch"}, True),
+        ({"number": "3.4.0", "distribution": "opensearch"}, True),
+        ({"number": "1.3.6", "distribution": "opensearch"}, False),
+    ],
+)
+async def test_clusters_whose_vector_queries_take_filters(monkeypatch, version, fits):
+    async def connect(self: HuaweiCloudVectorStore) -> Told:
+        return Told(version)
+
+    monkeypatch.setattr(HuaweiCloudVectorStore, "connect", connect)
+    store = HuaweiCloudVectorStore(HuaweiCloudSettings())
+    await store.open()
+    engine = await store.version()
+    assert (engine.name, engine.version) == ("Huawei Cloud", version["number"])
+    assert SpecifierSet(engine.supported).contains(engine.release) is fits
+    await store.close()
 
 
 def test_settings_are_the_references():

@@ -9,9 +9,19 @@ from dify_kernel.testing.vector import emptied
 from dify_kernel.testing.vector_database import VectorDatabase, vector_database
 from dify_vdb_vastbase import VastbaseSettings, VastbaseStore
 
+#: The form that the vendor documents.
+VERSION = """
+ (Vastbase G100 V2.2 (Build 11) Alpha) compiled at 2022-10-25 14:51:16 commit 9913 last mr
+  product name:Vastbase G100
+  version:V2.2 (Build 11) Alpha
+  patch:0
+  commit:9913
+  openGauss version:3.0.1
+  host:x86_64-pc-linux-gnu"""
 ALIKE = (
     "ALTER TYPE vector RENAME TO floatvector",
     "ALTER OPERATOR CLASS vector_cosine_ops USING hnsw RENAME TO floatvector_cosine_ops",
+    f"CREATE FUNCTION vb_version() RETURNS text LANGUAGE sql AS $$SELECT '{VERSION}'$$",
 )
 
 

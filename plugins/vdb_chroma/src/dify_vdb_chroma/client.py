@@ -1,7 +1,7 @@
 """Speaks the second version of Chroma's REST interface, and says in the contract's words what went wrong.
 
 The vendor's own client shares its package's name with the server, so that the two cannot be installed side by side; it
-also brings telemetry. What the store needs of the interface are seven requests.
+also brings telemetry. What the store needs of the interface are eight requests.
 """
 
 from __future__ import annotations
@@ -47,6 +47,11 @@ class Client:
         """What the server can take: `max_batch_size`, `supports_base64_encoding`."""
         return await self._asked("GET", "pre-flight-checks") or {}
 
+    async def version(self) -> str:
+        """What the server says it is; empty for one without this interface."""
+        content = await self._content("GET", "version")
+        return "" if content is None else content.decode().strip().strip('"')
+
     async def create(self, body: dict[str, Any]) -> dict[str, Any]:
         """Make a collection, or give the one of that name."""
         made = await self._asked("POST", self._collections, {**body, "get_or_create": True})
@@ -70,6 +75,13 @@ class Client:
         return await self._asked("POST", f"{self._collections}/{id}/{what}", body)
 
     async def _asked(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any] | None:
+        """The object that answers a request; None for 404."""
+        content = await self._content(method, path, body)
+        if content is None:
+            return None
+        return msgspec.json.decode(content, type=dict) if content else {}
+
+    async def _content(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes | None:
         """Send a request and repeat it when the connection broke: each of them may be. None for 404."""
         content = None if body is None else msgspec.json.encode(body)
         headers = {"Content-Type": "application/json"}
@@ -90,7 +102,7 @@ class Client:
             return None
         if response.status_code >= 300:
             raise self._fault(response.status_code, response.text)
-        return msgspec.json.decode(response.content, type=dict) if response.content else {}
+        return bytes(response.content)
 
     def _fault(self, status: int, text: str) -> Exception:
         where = f"Chroma at {self._settings.url} answers {status}"

@@ -8,7 +8,17 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from dify_kernel.contracts.lexical import Bm25, query_terms
-from dify_kernel.contracts.vector import Filter, Hit, Metadata, Page, Record, Space, VectorCapabilities, VectorStore
+from dify_kernel.contracts.vector import (
+    EngineVersion,
+    Filter,
+    Hit,
+    Metadata,
+    Page,
+    Record,
+    Space,
+    VectorCapabilities,
+    VectorStore,
+)
 from dify_kernel.contracts.vector_exact import fused, over_fetch, pages, search_pages
 from dify_kernel.contracts.vector_fit import native_name
 from dify_kernel.contracts.vector_rules import (
@@ -72,6 +82,10 @@ class ChromaVectorStore(VectorStore):
         client, self._opened = self._opened, None
         if client is not None:
             await client.close()
+
+    async def version(self) -> EngineVersion | None:
+        # All servers of the first major version say 1.0.0; one that keeps no lists in metadata refuses the first write.
+        return EngineVersion(name="Chroma", version=await self._client.version(), supported=">=1,<2")
 
     async def create(self, space: Space) -> None:
         check_space(space, self.capabilities.max_dimension)

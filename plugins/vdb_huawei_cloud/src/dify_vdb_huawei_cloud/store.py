@@ -7,7 +7,8 @@ import importlib
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from dify_kernel.contracts.vector import VectorCapabilities
+import msgspec
+from dify_kernel.contracts.vector import EngineVersion, VectorCapabilities
 from dify_kernel.errors import SettingsError, StoreUnavailable
 from dify_kernel.families.search_engine_queries import Json
 from dify_kernel.families.search_engine_vectors import Answer, Dialect, Engine, SearchEngineStore
@@ -70,6 +71,9 @@ class HuaweiCloudVectorStore(SearchEngineStore):
     dialect: Dialect = HuaweiCloudDialect()
     setting = "HUAWEI_CLOUD_HOSTS"
     credentials = "HUAWEI_CLOUD_USER and HUAWEI_CLOUD_PASSWORD"
+    #: A vector query takes a filter from this Elasticsearch on, and in clusters of OpenSearch from that one on.
+    supported = ">=7.10.2,<8"
+    supported_opensearch: ClassVar[str] = ">=2.19,<4"
 
     def __init__(self, settings: HuaweiCloudSettings) -> None:
         super().__init__()
@@ -77,6 +81,14 @@ class HuaweiCloudVectorStore(SearchEngineStore):
         hosts = [host.strip() for host in (settings.hosts or "http://localhost:9200").split(",")]
         self._hosts = [host if "://" in host else f"http://{host}" for host in hosts]
         self.engine = f"Huawei Cloud at {', '.join(host.rpartition('@')[2] for host in self._hosts)}"
+
+    async def version(self) -> EngineVersion | None:
+        engine = await super().version()
+        if engine is None:
+            return None
+        fork = engine.release.partition(".")[0] in ("1", "2", "3")
+        supported = self.supported_opensearch if fork else self.supported
+        return msgspec.structs.replace(engine, name="Huawei Cloud", supported=supported)
 
     async def connect(self) -> Engine:
         vendor = await asyncio.to_thread(importlib.import_module, "elastic_transport")

@@ -17,6 +17,10 @@ class OpengaussStore(ArrayVectorStore):
 
     name = "openGauss"
     prefix = "OPENGAUSS_"
+    #: `version()` and `server_version` tell of the PostgreSQL that it branched off; DataVec came with 6.0.3.
+    versioned = "openGauss"
+    asks_version = "SELECT opengauss_version()"
+    supported = ">=6.0.3"
     dialect = ArrayDialect(modern=False)
 
     def __init__(self, settings: OpengaussSettings) -> None:

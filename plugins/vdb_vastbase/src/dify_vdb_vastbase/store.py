@@ -15,6 +15,10 @@ class VastbaseStore(ArrayVectorStore):
 
     name = "Vastbase"
     prefix = "VASTBASE_"
+    #: The answer has more lines, one with the version of the openGauss below: `(Vastbase G100 V2.2 (Build 11))`.
+    versioned = "Vastbase"
+    asks_version = "SELECT substring(vb_version() from 'V([0-9]+[.][0-9.]*)')"
+    supported = ">=2.2,<4"
     dialect = ArrayDialect(
         vector_type="floatvector",
         operator_class="floatvector_cosine_ops",
