@@ -183,6 +183,18 @@ async def test_scores_hold_in_many_dimensions(store):
         assert (hit.id, hit.score) == (id_of(i), pytest.approx(1.0, abs=1e-5))
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-20, 1e-9, 1.0, 1e9, 1e20, 1e300])
+async def test_vectors_of_any_length_are_kept_with_length_1(store, scale):
+    space = Space("wide", 384)
+    await store.create(space)
+    vectors = [[((i * 7919 + j * 104729) % 1009 - 504) * scale for j in range(384)] for i in range(3)]
+    await store.upsert(space, P, [Record(id=id_of(i), text="", vector=v) for i, v in enumerate(vectors)])
+    for kept in (await store.scan(space, P)).records:
+        assert sum(number * number for number in kept.vector) == pytest.approx(1.0, abs=1e-5)
+    (hit,) = await store.search(space, P, vectors[1], top_k=1)
+    assert (hit.id, hit.score) == (id_of(1), pytest.approx(1.0, abs=1e-5))
+
+
 async def test_words_match_in_their_partition_and_run_only(store):
     await seed(store, record(1, text="知。识 then 天 气"), record(2, text="知识", vector=at_angle(5)))
     assert [hit.id for hit in await store.full_text(SPACE, P, "知识")] == [id_of(2)]
