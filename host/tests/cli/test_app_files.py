@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from dify_kernel.testing.loopback import Answer, Asked, loopback
 
 from .conftest import WORKFLOW, Dify
 
@@ -113,29 +112,11 @@ def test_a_knowledge_pipeline_goes_in_and_out_as_a_file(dify: Dify) -> None:
 def address() -> Iterator[str]:
     """An address that answers with the app, after a redirect."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            moved = self.path != "/app.yml"
-            self.send_response(302 if moved else 200)
-            if moved:
-                self.send_header("location", "/app.yml")
-            body = b"" if moved else WORKFLOW.encode()
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(asked: Asked) -> Answer:
+        return (200, {}, WORKFLOW.encode()) if asked.path == "/app.yml" else (302, {"location": "/app.yml"}, b"")
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/moved"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with loopback(answer) as server:
+        yield f"{server.url}/moved"
 
 
 def test_an_address_is_asked_through_the_guarded_client(

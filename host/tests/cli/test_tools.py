@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from dify_kernel.testing.loopback import json_answer, loopback
 
 from ..tools.mcp_server import McpServer
-from ..tools.tools_house import loopback
 from .conftest import Dify
 
 
 def answer_json(asked):
-    return 200, {"Content-Type": "application/json"}, json.dumps({"path": asked.path, "key": asked.query}).encode()
+    return json_answer(200, {"path": asked.path, "key": asked.query})
 
 
 def test_installed_tools_are_listed_shown_and_called(dify: Dify) -> None:

@@ -22,13 +22,13 @@ from dify_host.knowledge.picture_fetch import PictureFetcher
 from dify_host.net.client import GuardedClient, OutboundSettings
 from dify_kernel.registry import Registry
 from dify_kernel.settings import Secret
+from dify_kernel.testing.loopback import Answer, Asked, Loopback, loopback
 from docx import Document
 from docx.opc.constants import RELATIONSHIP_TYPE
 from docx.oxml import parse_xml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ..tools.tools_house import Answer, Asked, Loopback, loopback
 from .house import House, custom_rule, embedded_stores
 from .picture_run import FolderStorage
 from .test_indexing import upload

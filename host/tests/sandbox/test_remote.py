@@ -8,7 +8,6 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import msgspec
 import pytest
 import pytest_asyncio
 from dify_host.sandbox import SandboxPool, SandboxRefused, SandboxUnavailable
@@ -17,9 +16,9 @@ from dify_host.sandbox.remote import RemoteSandbox, RemoteSettings
 from dify_host.settings import HostSettings
 from dify_kernel.errors import CodeExecutionError, SettingsError
 from dify_kernel.settings import Secret
+from dify_kernel.testing.loopback import Answer, Asked, Loopback, json_answer, loopback
 from hypothesis import HealthCheck, given, settings
 
-from ..tools.tools_house import Answer, Asked, Loopback, loopback
 from .test_python_runs import json_values
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -32,7 +31,7 @@ def service(asked: Asked) -> Answer:
     """What the service does with one request."""
     if asked.headers.get("x-api-key") != KEY:
         return 401, {}, b""
-    body = msgspec.json.decode(asked.body)
+    body = asked.json()
     assert (asked.method, asked.path) == ("POST", "/v1/sandbox/run")
     assert (body["preload"], body["enable_network"]) == ("", True)
     commands = {"python3": PYTHON, "nodejs": [shutil.which("node") or "", "-e"]}
@@ -42,7 +41,7 @@ def service(asked: Asked) -> Answer:
 
 def told(code: int = 0, message: str = "success", data: Any = None) -> Answer:
     """An answer of the service."""
-    return 200, {}, msgspec.json.encode({"code": code, "message": message, "data": data})
+    return json_answer(200, {"code": code, "message": message, "data": data})
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +113,7 @@ async def test_what_code_prints_is_not_taken_for_its_result(remote: RemoteSandbo
     ("answer", "error", "text"),
     [
         (told(-400, "unsupported language"), CodeExecutionError, "unsupported language"),
-        ((503, {}, msgspec.json.encode({"code": -503, "message": "Too many requests"})), SandboxUnavailable, "503"),
+        (json_answer(503, {"code": -503, "message": "Too many requests"}), SandboxUnavailable, "503"),
         ((404, {}, b"<html>"), SandboxRefused, "no code sandbox"),
         ((302, {"Location": "http://127.0.0.1:9/"}, b""), SandboxRefused, "no code sandbox"),
     ],

@@ -2,63 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from dify_kernel.testing.loopback import Answer, Asked, json_answer, loopback
 
 __all__ = ["KEY", "ApiExtensionServer", "api_extension"]
 
 KEY = "extension-key-1234"
 
 
-class ApiExtensionServer(ThreadingHTTPServer):
+class ApiExtensionServer:
     """Keeps what it was asked; `broken` makes it fail. It answers when `gate` is set, as it is at first."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        self.url = ""
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.broken = False
         self.gate = threading.Event()
         self.gate.set()
 
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self.server_address[1]}/extension"
-
     def points(self, point: str) -> list[dict[str, Any]]:
         """The parameters of every question of one kind."""
         return [params for name, params in self.asked if name == point]
 
-
-class _Handler(BaseHTTPRequestHandler):
-    server: ApiExtensionServer
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.headers["Authorization"] != f"Bearer {KEY}":
-            return self._answer(401, {"error": "who are you"})
-        if self.server.broken:
-            return self._answer(500, {"error": "out of order"})
-        self.server.asked.append((body["point"], body["params"]))
-        self.server.gate.wait(60)
-        return self._answer(200, _ANSWERS[body["point"]](body["params"]))
-
-    def _answer(self, status: int, value: Any) -> None:
-        data = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        """Be quiet."""
+    def answer(self, asked: Asked) -> Answer:
+        """To those with the key."""
+        body = asked.json()
+        if asked.headers["authorization"] != f"Bearer {KEY}":
+            return json_answer(401, {"error": "who are you"})
+        if self.broken:
+            return json_answer(500, {"error": "out of order"})
+        self.asked.append((body["point"], body["params"]))
+        self.gate.wait(60)
+        return json_answer(200, _ANSWERS[body["point"]](body["params"]))
 
 
 def _input(params: dict[str, Any]) -> dict[str, Any]:
@@ -94,9 +73,8 @@ _ANSWERS = {
 @contextmanager
 def api_extension() -> Iterator[ApiExtensionServer]:
     """The server, listening."""
-    with ApiExtensionServer() as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join(10)
+    extension = ApiExtensionServer()
+    with loopback(extension.answer) as server:
+        extension.url = f"{server.url}/extension"
+        yield extension
+        extension.gate.set()

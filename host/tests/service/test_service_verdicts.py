@@ -37,7 +37,6 @@ MODES = ("chat", "advanced-chat")
 def extension() -> Iterator[ApiExtensionServer]:
     with api_extension() as server:
         yield server
-        server.gate.set()
 
 
 @pytest.fixture

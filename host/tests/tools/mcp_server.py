@@ -6,7 +6,7 @@ import base64
 import json
 from typing import Any
 
-from .tools_house import Answer, Asked
+from dify_kernel.testing.loopback import Answer, Asked, json_answer
 
 __all__ = ["McpServer"]
 
@@ -44,7 +44,7 @@ class McpServer:
         if asked.method == "DELETE":
             self.sessions.discard(session)
             return 200, {}, b""
-        message = json.loads(asked.body)
+        message = asked.json()
         if message["method"] == "initialize":
             self.opened += 1
             session = f"session-{self.opened}"
@@ -86,7 +86,7 @@ class McpServer:
     def _answer(self, message: dict[str, Any], rest: dict[str, Any], headers: dict[str, str]) -> Answer:
         said = {"jsonrpc": "2.0", "id": message["id"], **rest} if rest else {"jsonrpc": "2.0", "id": -1, "result": {}}
         if not self.streams:
-            return 200, {"Content-Type": "application/json", **headers}, json.dumps(said).encode()
+            return json_answer(200, said, headers)
         note = {"jsonrpc": "2.0", "method": "notifications/message", "params": {}}
         pretty = json.dumps(said, indent=1).splitlines()
         lines = [": hello", "event: message", f"data: {json.dumps(note)}", "", *(f"data: {line}" for line in pretty)]

@@ -14,8 +14,9 @@ from dify_host.tools.errors import InvalidApiSchema, ToolParameterError, ToolPro
 from dify_host.tools.tables import tool_api_providers
 from dify_kernel.contracts.tool import BlobMessage, JsonMessage, TextMessage
 from dify_kernel.errors import BadInput, Conflict, OutboundRefused, ToolError
+from dify_kernel.testing.loopback import Answer, Asked, Loopback, json_answer, loopback
 
-from .tools_house import USER, Answer, Asked, Loopback, ToolsHouse, loopback, said
+from .tools_house import USER, ToolsHouse, said
 
 STRING = {"type": "string"}
 
@@ -29,8 +30,8 @@ def answer(asked: Asked) -> Answer:
     if asked.path == "/empty":
         return 204, {}, b""
     if asked.path == "/refused":
-        return 422, {"Content-Type": "application/json"}, b'{"detail": "no such pet"}'
-    return 200, {"Content-Type": "application/json"}, json.dumps({"path": asked.path}).encode()
+        return json_answer(422, {"detail": "no such pet"})
+    return json_answer(200, {"path": asked.path})
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ async def test_parameters_go_where_the_description_says(
 
     asked = await call(house, tenant, server, "post_pets", id="1", name="Mia", age="3", tags=["a"])
     assert asked.headers["content-type"] == "application/json"
-    assert json.loads(asked.body) == {"name": "Mia", "age": 3, "tags": ["a"]}
+    assert asked.json() == {"name": "Mia", "age": 3, "tags": ["a"]}
 
     asked = await call(house, tenant, server, "put_pets", id="1", name="Mia & Co", tags=["a", "b"])
     assert asked.body == b"name=Mia+%26+Co&tags=a%2Cb"

@@ -16,9 +16,10 @@ from dify_host.tools.tables import tool_mcp_providers
 from dify_kernel.contracts.http import HttpConnectionError
 from dify_kernel.contracts.tool import BlobMessage, JsonMessage, LinkMessage, TextMessage, VariableMessage
 from dify_kernel.errors import BadInput, Conflict, ToolError
+from dify_kernel.testing.loopback import loopback
 
 from .mcp_server import McpServer
-from .tools_house import USER, ToolsHouse, loopback, said
+from .tools_house import USER, ToolsHouse, said
 
 
 @pytest.fixture(params=[False, True], ids=["json", "events"])
@@ -162,7 +163,7 @@ async def test_what_cannot_be_kept_is_refused(
 async def test_a_server_that_is_no_mcp_server_is_told_so(house: ToolsHouse, tenant: Tenant) -> None:
     servers = house.tools(tenant).mcp
     page = (200, {"Content-Type": "text/html"}, b"<html>")
-    with loopback(lambda _: page) as server, pytest.raises(ToolError, match="no JSON"):
+    with loopback(page) as server, pytest.raises(ToolError, match="no JSON"):
         await servers.add(server_at(server.url), USER)
     with pytest.raises(HttpConnectionError):
         await servers.add(server_at("http://127.0.0.1:1/mcp"), USER)

@@ -11,9 +11,10 @@ from dify_host.tools.api_providers import NewApiProvider
 from dify_host.tools.mcp_providers import NewMcpProvider
 from dify_kernel.errors import Conflict
 from dify_kernel.registry import Registry
+from dify_kernel.testing.loopback import loopback
 
 from .mcp_server import McpServer
-from .tools_house import USER, ToolsHouse, loopback, said
+from .tools_house import USER, ToolsHouse, said
 
 DOCUMENT = json.dumps(
     {

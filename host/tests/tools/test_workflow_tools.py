@@ -28,8 +28,7 @@ from dify_host.workspace import Workspace
 from dify_kernel.contracts.node import RunInfo
 from dify_kernel.errors import BadInput, Conflict, ToolError
 from dify_kernel.graph.events import RunFinished
-
-from .tools_house import Answer, Asked, loopback
+from dify_kernel.testing.loopback import Answer, Asked, loopback
 
 
 @pytest.fixture
@@ -295,8 +294,8 @@ async def test_a_call_that_is_made_again_finds_the_run_that_it_began(platform: P
 
 
 async def test_a_call_that_is_tried_again_after_a_failure_begins_another_run(platform: Platform, shop: Shop) -> None:
-    answers = [(500, {}, b""), (200, {}, b"now")]
-    with loopback(lambda _: answers.pop(0)) as server:
+    with loopback((200, {}, b"now")) as server:
+        server.queued.append((500, {}, b""))
         retry = {"retry_enabled": True, "max_retries": 0}  # with it a bad status is an error
         asks = node("asks", "http-request", url=server.url, method="get", retry_config=retry)
         tool = await shop.publish(await shop.app(GREETS[0], asks, end(o=["asks", "body"])), "greeter")
@@ -304,6 +303,7 @@ async def test_a_call_that_is_tried_again_after_a_failure_begins_another_run(pla
             await asked(platform, shop, tool, "k")
         again = await asked(platform, shop, tool, "k")
         assert await asked(platform, shop, tool, "k") == again
+        assert len(server.asked) == 2
     assert "now" in repr(again)
     assert sorted(await statuses(platform)) == ["failed", "succeeded"]
 

@@ -1,15 +1,9 @@
-"""A workspace with its tools, and a loopback server that answers as a test says."""
+"""A workspace with its tools."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
-import msgspec
 from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
@@ -26,74 +20,10 @@ from dify_kernel.contracts.tool import ToolMessage
 from dify_kernel.registry import Registry
 from dify_kernel.testing.fakes import FakeFiles, FakeKnowledge
 
-__all__ = ["KEYRING", "USER", "Answer", "Asked", "Loopback", "ToolsHouse", "loopback", "said"]
+__all__ = ["KEYRING", "USER", "ToolsHouse", "said"]
 
 KEYRING = KeyRing("a secret key of the tests")
 USER = new_id()
-
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """One request as it arrived; header names are lower case."""
-
-    method: str
-    path: str
-    query: list[tuple[str, str]]
-    headers: dict[str, str]
-    body: bytes
-
-
-Answer = tuple[int, Mapping[str, str], bytes]
-
-
-class Loopback:
-    """A server on 127.0.0.1 and what it was asked."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.asked: list[Asked] = []
-
-
-@contextmanager
-def loopback(answer: Callable[[Asked], Answer]) -> Iterator[Loopback]:
-    """A server that answers each request with status, headers and body."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _serve(self) -> None:
-            parts = urlsplit(self.path)
-            asked = Asked(
-                method=self.command,
-                path=parts.path,
-                query=parse_qsl(parts.query, keep_blank_values=True),
-                headers={name.lower(): value for name, value in self.headers.items()},
-                body=self.rfile.read(int(self.headers.get("Content-Length") or 0)),
-            )
-            server.asked.append(asked)
-            status, headers, body = answer(asked)
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _serve
-
-        def log_message(self, format: str, *args: Any) -> None:
-            return
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server = Loopback(f"http://127.0.0.1:{listening.server_port}")
-    thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        listening.shutdown()
-        listening.server_close()
-        thread.join()
 
 
 class ToolsHouse:

@@ -20,43 +20,29 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Any
+from urllib.parse import parse_qsl
 
-import msgspec
-
+from dify_kernel.testing.loopback import Asked
 from dify_kernel.testing.openai_answers import Answer, answer_to
 
-__all__ = ["OpenAIServer", "Received", "serve"]
+__all__ = ["OpenAIServer", "serve"]
 
 KEEP = 1000
 MAX_BODY = 64 * 1024 * 1024
 
 
-class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """One request as it arrived; header names are lower case."""
-
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        """The body decoded."""
-        return msgspec.json.decode(self.body)
-
-
 class _Door:
     """Speaks HTTP/1.1 with keep-alive on one listening socket; counts the streams that a client left."""
 
-    def __init__(self, requests: deque[Received]) -> None:
+    def __init__(self, requests: deque[Asked]) -> None:
         self.requests = requests
         self.open_streams = 0
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while (received := await _read_request(reader)) is not None:
-                self.requests.append(received)
-                if not await self._answer(received, reader, writer):
+            while (asked := await _read_request(reader)) is not None:
+                self.requests.append(asked)
+                if not await self._answer(asked, reader, writer):
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client left, as clients do
@@ -65,9 +51,9 @@ class _Door:
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
 
-    async def _answer(self, received: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(self, asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Send the answer; whether the connection may be used again."""
-        answer = answer_to(received.method, received.path, received.headers, received.body)
+        answer = answer_to(asked.method, asked.path, asked.headers, asked.body)
         if answer.stream is None:
             writer.write(_head(answer, f"content-length: {len(answer.body)}") + answer.body)
             await writer.drain()
@@ -109,7 +95,7 @@ def _head(answer: Answer, length: str) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-async def _read_request(reader: asyncio.StreamReader) -> Received | None:
+async def _read_request(reader: asyncio.StreamReader) -> Asked | None:
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
@@ -122,7 +108,8 @@ async def _read_request(reader: asyncio.StreamReader) -> Received | None:
         headers[name.strip().lower()] = value.strip()
     length = min(int(headers.get("content-length", "0")), MAX_BODY)
     body = await reader.readexactly(length) if length else b""
-    return Received(method=method, path=target.split("?", 1)[0], headers=headers, body=body)
+    path, _, query = target.partition("?")
+    return Asked(method=method, path=path, query=parse_qsl(query, keep_blank_values=True), headers=headers, body=body)
 
 
 class OpenAIServer:
@@ -130,7 +117,7 @@ class OpenAIServer:
 
     def __init__(self, port: int = 0) -> None:
         self.port = port
-        self.requests: deque[Received] = deque(maxlen=KEEP)
+        self.requests: deque[Asked] = deque(maxlen=KEEP)
         self._door = _Door(self.requests)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
