@@ -141,11 +141,11 @@ async def test_what_comes_is_a_picture_and_nothing_else(site: Loopback, http: Gu
 async def test_a_slow_one_does_not_take_the_others_with_it(site: Loopback, http: GuardedClient) -> None:
     slow, quick = f"{site.url}/slow", f"{site.url}/7"
     began = time.monotonic()
-    found = await PictureFetcher(http, seconds=0.2).fetch(linked(slow, slow + "?2", slow + "?3", slow + "?4", quick))
+    found = await PictureFetcher(http, seconds=2).fetch(linked(slow, slow + "?2", slow + "?3", slow + "?4", quick))
     assert list(found) == ["4"]
-    found = await PictureFetcher(http, document_seconds=0.2).fetch(linked(quick, slow))
+    found = await PictureFetcher(http, document_seconds=2).fetch(linked(quick, slow))
     assert list(found) == ["0"]
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20
 
 
 @settings(max_examples=60, deadline=None)
