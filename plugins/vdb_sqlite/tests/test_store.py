@@ -254,16 +254,9 @@ def test_settings(tmp_path):
     assert all(info.description for info in describe_settings(SqliteVectorSettings))
 
 
-def test_importing_is_cheap_and_loads_no_engine():
-    script = (
-        "import asyncio, sys, time\n"
-        "import dify_kernel.hookspecs, dify_kernel.contracts.threads, dify_kernel.contracts.lexical\n"
-        "import dify_kernel.contracts.vector_rules, dify_kernel.settings\n"
-        "start = time.process_time(); import dify_vdb_sqlite.plugin; print(time.process_time() - start)\n"
-        "assert not {'apsw', 'sqlite_vec'} & set(sys.modules)\n"
-    )
-    runs = [subprocess.run([sys.executable, "-c", script], check=True, capture_output=True) for _ in range(3)]
-    assert min(float(run.stdout) for run in runs) < 0.02, "the fastest of three: the machine may be busy"
+def test_importing_loads_no_engine():
+    script = "import sys, dify_vdb_sqlite.plugin\nassert not {'apsw', 'sqlite_vec'} & set(sys.modules)\n"
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_the_registry_builds_it(tmp_path):
