@@ -87,21 +87,25 @@ def check_records(space: Space, records: Sequence[Record]) -> list[float]:
     for record in records:
         if not is_uuid(record.id):
             raise InvalidQuery(f"Record id {record.id!r} is not a UUID in lower case with hyphens.")
-        lengths.append(check_vector(space, record.vector, f"record {record.id}"))
-        _check_text(record.text, MAX_TEXT_BYTES, f"The text of record {record.id}")
+        vector, text = record.vector, record.text
+        length = math.hypot(*vector)
+        if len(vector) != space.dimension or not 0 < length < math.inf:  # only now it matters what it is
+            check_vector(space, vector, f"record {record.id}")
+        if not text.isascii() or len(text) > MAX_TEXT_BYTES or "\0" in text:
+            _check_text(text, MAX_TEXT_BYTES, f"The text of record {record.id}")
         if record.metadata:
             _check_metadata(record)
+        lengths.append(length)
     return lengths
 
 
-def check_vector(space: Space, vector: Sequence[float], of: str) -> float:
-    """The dimension is the space's, all numbers are finite, and not all are zero; gives the length."""
+def check_vector(space: Space, vector: Sequence[float], of: str) -> None:
+    """The dimension is the space's, all numbers are finite, and not all are zero."""
     if len(vector) != space.dimension:
         raise InvalidQuery(f"The vector of {of} has dimension {len(vector)}, space {space.name} has {space.dimension}.")
     norm = math.hypot(*vector)
     if not math.isfinite(norm) or norm == 0:
         raise InvalidQuery(f"The vector of {of} is all zeros or holds NaN or infinity.")
-    return norm
 
 
 def check_query(space: Space, vector: Sequence[float], top_k: int, filter: Filter | None) -> None:
