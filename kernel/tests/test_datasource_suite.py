@@ -14,6 +14,7 @@ from dify_kernel.errors import (
     OutboundRefused,
 )
 from dify_kernel.settings import Secret
+from dify_kernel.testing.broken_crawler import BROKEN_CRAWLERS, CrawlerSuite
 from dify_kernel.testing.broken_datasource import (
     BROKEN_DATASOURCES,
     DocumentsSuite,
@@ -21,9 +22,13 @@ from dify_kernel.testing.broken_datasource import (
     ProviderSuite,
     SiteSuite,
 )
+from dify_kernel.testing.datasource import WebsiteCrawlSuite
 from dify_kernel.testing.fakes import FakeHttp
 from dify_kernel.testing.honesty import contract_tests, run_suite
+from dify_kernel.testing.loopback import loopback
+from dify_kernel.testing.memory_crawler import CrawlerCredentials, CrawlerProvider, crawler_answers
 from dify_kernel.testing.memory_datasource import GOOD_KEY, MemoryCredentials, MemoryProvider
+from dify_kernel.testing.plain_http import PlainHttpClient
 
 SUITES = (ProviderSuite, SiteSuite, DocumentsSuite, DriveSuite)
 
@@ -57,6 +62,40 @@ async def test_a_broken_source_fails(flaw):
 def test_every_contract_test_catches_something(suite):
     caught = {test for _, of, test in BROKEN_DATASOURCES.values() if of is suite}
     assert contract_tests(suite).keys() - caught == {"test_no_contract_test_is_dropped"}
+
+
+def crawler(provider):
+    @asynccontextmanager
+    async def fixtures():
+        with loopback(crawler_answers) as service:
+            async with PlainHttpClient() as http:
+                yield {
+                    "provider": provider(http),
+                    "credentials": CrawlerCredentials(api_key=Secret(GOOD_KEY), base_url=service.url),
+                    "wrong_credentials": CrawlerCredentials(api_key=Secret("key-of-nobody"), base_url=service.url),
+                    "service": service,
+                }
+
+    return fixtures
+
+
+@pytest.mark.parametrize("suite", [CrawlerSuite, ProviderSuite])
+async def test_the_reference_of_service_crawls_passes(suite):
+    outcomes = await run_suite(suite, crawler(CrawlerProvider))
+    assert set(outcomes.values()) == {"passed"}, outcomes
+
+
+@pytest.mark.parametrize("flaw", BROKEN_CRAWLERS)
+async def test_a_broken_service_crawl_fails_and_all_else_of_it_passes(flaw):
+    broken, caught_by = BROKEN_CRAWLERS[flaw]
+    outcomes = await run_suite(CrawlerSuite, crawler(broken))
+    failed = {name for name, outcome in outcomes.items() if outcome != "passed"}
+    assert failed == {caught_by}, outcomes
+
+
+def test_every_test_of_service_crawls_catches_something():
+    caught = {test for _, test in BROKEN_CRAWLERS.values()}
+    assert contract_tests(CrawlerSuite).keys() - contract_tests(WebsiteCrawlSuite).keys() == caught
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from dify_datasources_firecrawl.provider import FirecrawlSources
 from dify_datasources_firecrawl.settings import FirecrawlCredentials
 from dify_kernel.settings import Secret
+from dify_kernel.testing.loopback import Loopback
 from dify_kernel.testing.plain_http import PlainHttpClient
 
 from .firecrawl_server import HOME, KEY, Firecrawl, Page, firecrawl_server
@@ -35,6 +36,11 @@ def firecrawl() -> Iterator[Firecrawl]:
     }
     with firecrawl_server(Firecrawl(site, sitemap=(f"{HOME}hidden",))) as made:
         yield made
+
+
+@pytest.fixture
+def service(firecrawl: Firecrawl) -> Loopback:
+    return firecrawl.server
 
 
 @pytest.fixture

@@ -5,15 +5,14 @@ https://docs.firecrawl.dev/api-reference: crawl (POST, GET, DELETE), crawl error
 
 from __future__ import annotations
 
-import json
 import re
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 from uuid import uuid4
+
+from dify_kernel.testing.loopback import Answer, Asked, Loopback, json_answer, loopback
 
 __all__ = ["HOME", "KEY", "Firecrawl", "Page", "firecrawl_server"]
 
@@ -22,7 +21,7 @@ HOME = "https://a.test/"
 _PART = 2
 _CRAWL = {"url", "limit", "sitemap", "maxDiscoveryDepth", "includePaths", "excludePaths", "scrapeOptions"}
 _SCRAPE = {"formats", "onlyMainContent", "maxAge"}
-Answer = tuple[int, Any]
+Found = tuple[int, Any]
 
 
 class Page:
@@ -36,17 +35,25 @@ class Firecrawl:
     """The site, and how the server behaves."""
 
     def __init__(self, site: Mapping[str, Page], sitemap: tuple[str, ...] = ()) -> None:
-        self.url = ""
+        self.server: Loopback
         self.site, self.sitemap = site, sitemap
-        self.asked: list[tuple[str, str, Any]] = []
-        self.faults: list[Answer] = []
         self.crawls: dict[str, dict[str, Any]] = {}
         self.ends_as = "completed"
         self.robots: list[str] = []
 
-    def answer(self, method: str, path: str, query: Mapping[str, list[str]], body: Any) -> Answer:
-        if self.faults:
-            return self.faults.pop(0)
+    @property
+    def url(self) -> str:
+        """Where it is served."""
+        return self.server.url
+
+    def answer(self, asked: Asked) -> Answer:
+        """Whoever has the key."""
+        key = asked.headers.get("authorization", "")
+        if key != f"Bearer {KEY}":
+            return json_answer(401, {"success": False, "error": f"Unauthorized: Invalid token {key}"})
+        return json_answer(*self._found(asked.method, asked.path, dict(asked.query), asked.json()))
+
+    def _found(self, method: str, path: str, query: Mapping[str, str], body: Any) -> Found:
         match method, path.strip("/").split("/"):
             case "GET", ["v2", "crawl", "active"]:
                 return 200, {"success": True, "crawls": []}
@@ -55,7 +62,7 @@ class Firecrawl:
             case "POST", ["v2", "crawl"]:
                 return self._start(body)
             case "GET", ["v2", "crawl", found] if found in self.crawls:
-                return self._status(found, int(query.get("skip", ["0"])[0]))
+                return self._status(found, int(query.get("skip", "0")))
             case "GET", ["v2", "crawl", found, "errors"] if found in self.crawls:
                 errors = [
                     {"id": "x", "url": url, "error": "The page timed out."} for url in self.crawls[found]["failed"]
@@ -66,7 +73,7 @@ class Firecrawl:
                 return 200, {"status": "cancelled"}
         return 404, {"success": False, "error": "Job not found"}
 
-    def _scrape(self, body: Any) -> Answer:
+    def _scrape(self, body: Any) -> Found:
         if body.keys() - {"url"} != _SCRAPE or body["formats"] != ["markdown"]:
             return 400, {"success": False, "error": "Bad Request"}
         page = self.site.get(body["url"], Page("Not found", status=404))
@@ -74,18 +81,18 @@ class Firecrawl:
             return 500, {"success": False, "error": "All scraping engines failed."}
         return 200, {"success": True, "data": _document(body["url"], page, body)}
 
-    def _start(self, body: Any) -> Answer:
+    def _start(self, body: Any) -> Found:
         options = body.get("scrapeOptions", {})
         if body.keys() - _CRAWL or options.keys() != _SCRAPE or body["sitemap"] not in ("skip", "include"):
             return 400, {"success": False, "error": "Bad Request", "details": [{"code": "unrecognized_keys"}]}
         found = str(uuid4())
-        urls = self._found(body)
+        urls = self._reached(body)
         failed = [url for url in urls if self._page(url).status == 0]
         documents = [_document(url, self._page(url), options) for url in urls if url not in failed]
         self.crawls[found] = {"documents": documents, "failed": failed, "done": 0, "cancelled": False}
         return 200, {"success": True, "id": found, "url": f"{self.url}/v2/crawl/{found}"}
 
-    def _found(self, body: Mapping[str, Any]) -> list[str]:
+    def _reached(self, body: Mapping[str, Any]) -> list[str]:
         """The addresses that a crawl comes to: those below the first, by discovery; that of a map has depth 0."""
         below = urlsplit(body["url"]).path
         waiting = [(body["url"], 0), *((url, 0) for url in self.sitemap if body["sitemap"] == "include")]
@@ -101,7 +108,7 @@ class Firecrawl:
                 found.append(url)
         return found
 
-    def _status(self, found: str, skip: int) -> Answer:
+    def _status(self, found: str, skip: int) -> Found:
         crawl = self.crawls[found]
         documents, done = crawl["documents"], crawl["done"]
         data = documents[skip : min(done, skip + _PART)]
@@ -123,46 +130,8 @@ def _document(url: str, page: Page, options: Mapping[str, Any]) -> dict[str, Any
     return {"markdown": menu + page.text if page.text else "", "metadata": {**metadata, "url": url}}
 
 
-class _Server(ThreadingHTTPServer):
-    """Takes as many connections at once as a suite makes."""
-
-    request_queue_size = 128
-
-
 @contextmanager
 def firecrawl_server(made: Firecrawl) -> Iterator[Firecrawl]:
     """Serve it on loopback until the block ends."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def _answer(self) -> None:
-            raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            parts = urlsplit(self.path)
-            body = json.loads(raw) if raw and self.headers.get("Content-Type") == "application/json" else None
-            made.asked.append((self.command, parts.path, body))
-            key = self.headers.get("Authorization", "")
-            if key != f"Bearer {KEY}":
-                status, found = 401, {"success": False, "error": f"Unauthorized: Invalid token {key}"}
-            else:
-                status, found = made.answer(self.command, parts.path, parse_qs(parts.query), body)
-            content = found if isinstance(found, bytes) else json.dumps(found).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json; charset=utf-8")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST = do_DELETE = _answer
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = _Server(("127.0.0.1", 0), Handler)
-    made.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with loopback(made.answer) as made.server:
         yield made
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dify_kernel.testing.datasource import CrawlExample, DatasourceProviderSuite, WebsiteCrawlSuite
+from dify_kernel.testing.datasource import CrawlExample, DatasourceProviderSuite
+from dify_kernel.testing.datasource_service import ServiceCrawlSuite
 
 from .firecrawl_server import HOME
 
@@ -23,7 +24,7 @@ class TestProvider(DatasourceProviderSuite):
     """The provider."""
 
 
-class TestCrawl(WebsiteCrawlSuite):
+class TestCrawl(ServiceCrawlSuite):
     """The crawl."""
 
     source = "crawl"
@@ -41,3 +42,4 @@ class TestCrawl(WebsiteCrawlSuite):
         CrawlExample(parameters={"url": f"{HOME}busy"}, error="status 503", retryable=True),
     ]
     gone = f"{HOME}gone"
+    address = "base_url"

@@ -9,21 +9,16 @@ from dify_datasources_firecrawl.bodies import crawl_body, following, page_of
 from dify_datasources_firecrawl.crawl import Firecrawl as Source
 from dify_datasources_firecrawl.provider import FirecrawlSources
 from dify_datasources_firecrawl.settings import FirecrawlCredentials
-from dify_kernel.contracts.datasource import CrawlParameters, CrawlProgress, WebPage
+from dify_kernel.contracts.datasource import CrawlParameters, WebPage
 from dify_kernel.errors import (
-    CredentialsValidateFailedError,
     DatasourceError,
-    DatasourceItemNotFound,
     DatasourceUnauthorized,
     DatasourceUnavailable,
-    OutboundRefused,
 )
-from dify_kernel.settings import Secret
-from dify_kernel.testing.fakes import FakeHttp
+from dify_kernel.testing.datasource import crawled, pages_of
+from dify_kernel.testing.loopback import Loopback, json_answer
 
 from .firecrawl_server import HOME, KEY, Firecrawl
-
-BUSY = (429, {"success": False, "error": "Request rate limit exceeded."})
 
 
 @pytest.fixture
@@ -33,22 +28,13 @@ def source(provider: FirecrawlSources) -> Source:
     return found
 
 
-async def crawled(source: Source, credentials: Any, **more: Any) -> list[CrawlProgress]:
-    wish = CrawlParameters(url=HOME, **more)
-    return [message async for message in source.crawl(wish, credentials)]
-
-
-def pages(messages: list[CrawlProgress]) -> list[WebPage]:
-    return [page for message in messages for page in message.pages]
-
-
 async def test_a_crawl_is_asked_for_by_the_documented_requests(
-    source: Source, firecrawl: Firecrawl, credentials: FirecrawlCredentials
+    source: Source, service: Loopback, credentials: FirecrawlCredentials
 ) -> None:
-    found = await crawled(source, credentials, include_paths="", only_main_content=False, limit=3)
-    (method, path, body), *polls = firecrawl.asked
-    assert (method, path) == ("POST", "/v2/crawl")
-    assert body == {
+    found = await crawled(source, credentials, url=HOME, include_paths="", only_main_content=False, limit=3)
+    begun, *polls = service.asked
+    assert (begun.method, begun.path) == ("POST", "/v2/crawl")
+    assert begun.json() == {
         "url": HOME,
         "limit": 3,
         "sitemap": "skip",
@@ -57,31 +43,19 @@ async def test_a_crawl_is_asked_for_by_the_documented_requests(
         "excludePaths": [],
         "scrapeOptions": {"formats": ["markdown"], "onlyMainContent": False, "maxAge": 0},
     }
-    assert {(method, path.rpartition("/")[0], body) for method, path, body in polls} == {("GET", "/v2/crawl", None)}
-    assert [page.content for page in pages(found)] == ["Menu\n\nWelcome", "Menu\n\nBees dance", "Menu\n\nAnts march"]
+    assert {(poll.method, poll.path.rpartition("/")[0], poll.body) for poll in polls} == {("GET", "/v2/crawl", b"")}
+    assert [page.content for page in pages_of(found)] == ["Menu\n\nWelcome", "Menu\n\nBees dance", "Menu\n\nAnts march"]
 
 
 async def test_pages_come_while_the_crawl_goes_on(
     source: Source, firecrawl: Firecrawl, credentials: FirecrawlCredentials
 ) -> None:
-    found = await crawled(source, credentials)
+    found = await crawled(source, credentials, url=HOME)
     # Seven documents in parts of two: of the second part `gone` is no page, of the third `blank`.
     assert [(message.completed, len(message.pages)) for message in found] == [(0, 0), (2, 2), (3, 1), (4, 1), (5, 1)]
-    bees = next(page for page in pages(found) if page.source_url == f"{HOME}bees")
+    bees = next(page for page in pages_of(found) if page.source_url == f"{HOME}bees")
     assert (bees.title, bees.description) == ("Bees", "About Bees dance")
     assert not any(crawl["cancelled"] for crawl in firecrawl.crawls.values())
-
-
-async def test_a_busy_service_is_asked_again(
-    source: Source, firecrawl: Firecrawl, credentials: FirecrawlCredentials
-) -> None:
-    messages = source.crawl(CrawlParameters(url=HOME), credentials)
-    first = await anext(messages)
-    firecrawl.faults += [BUSY, (502, b"<html>Bad gateway</html>"), BUSY]
-    assert len(pages([first, *[message async for message in messages]])) == 5
-    firecrawl.faults.append(BUSY)
-    with pytest.raises(DatasourceUnavailable, match="status 429: Request rate limit"):
-        await crawled(source, credentials)
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
@@ -90,7 +64,7 @@ async def test_a_crawl_that_the_service_ends_fails(
 ) -> None:
     firecrawl.ends_as = status
     with pytest.raises(DatasourceError, match=f"{status}: no reason") as caught:
-        await crawled(source, credentials)
+        await crawled(source, credentials, url=HOME)
     assert not caught.value.retryable
 
 
@@ -100,7 +74,7 @@ async def test_a_crawl_that_is_left_is_cancelled(
     messages = source.crawl(CrawlParameters(url=HOME), credentials)
     await anext(messages)
     await messages.aclose()  # type: ignore[attr-defined]
-    assert firecrawl.asked[-1][0] == "DELETE"
+    assert firecrawl.server.asked[-1].method == "DELETE"
     assert [crawl["cancelled"] for crawl in firecrawl.crawls.values()] == [True]
 
 
@@ -109,69 +83,40 @@ async def test_robots_txt_is_named_when_it_forbids_everything(
 ) -> None:
     firecrawl.robots = [HOME]
     with pytest.raises(DatasourceError, match=r"robots\.txt"):
-        await crawled(source, credentials, include_paths="nothing/*")
+        await crawled(source, credentials, url=HOME, include_paths="nothing/*")
 
 
 async def test_one_page_is_read_as_it_is_now(
-    source: Source, firecrawl: Firecrawl, credentials: FirecrawlCredentials
+    source: Source, service: Loopback, credentials: FirecrawlCredentials
 ) -> None:
     page = await source.read(f"{HOME}bees", credentials, only_main_content=False)
     assert (page.source_url, page.content) == (f"{HOME}bees", "Menu\n\nBees dance")
     options = {"formats": ["markdown"], "onlyMainContent": False, "maxAge": 0}
-    assert firecrawl.asked == [("POST", "/v2/scrape", {"url": f"{HOME}bees", **options})]
+    (asked,) = service.asked
+    assert (asked.method, asked.path, asked.json()) == ("POST", "/v2/scrape", {"url": f"{HOME}bees", **options})
     for path, error in (("busy", DatasourceUnavailable), ("down", DatasourceUnavailable), ("blank", DatasourceError)):
         with pytest.raises(error):
             await source.read(HOME + path, credentials)
 
 
 async def test_refusals_are_told_without_the_key(
-    source: Source, firecrawl: Firecrawl, credentials: FirecrawlCredentials, wrong_credentials: FirecrawlCredentials
+    source: Source, service: Loopback, credentials: FirecrawlCredentials, wrong_credentials: FirecrawlCredentials
 ) -> None:
     with pytest.raises(DatasourceUnauthorized, match=r"Invalid token Bearer \*\*\*"):
         await source.read(HOME, wrong_credentials)
-    firecrawl.faults.append((402, {"success": False, "error": f"Insufficient credits of {KEY}"}))
+    service.queued.append(json_answer(402, {"success": False, "error": f"Insufficient credits of {KEY}"}))
     with pytest.raises(DatasourceError, match=r"status 402: Insufficient credits of \*\*\*"):
         await source.read(HOME, credentials)
-    firecrawl.faults.append((200, {"success": False, "error": f"Blocked for {KEY}."}))
+    service.queued.append(json_answer(200, {"success": False, "error": f"Blocked for {KEY}."}))
     with pytest.raises(DatasourceError, match=r"refused: Blocked for \*\*\*\."):
         await source.read(HOME, credentials)
 
 
-@pytest.mark.parametrize("answer", [[], {"success": True}, b"<html>"])
-async def test_answers_that_are_unknown_are_for_later(
-    source: Source, firecrawl: Firecrawl, credentials: FirecrawlCredentials, answer: Any
+async def test_a_check_costs_no_credit(
+    provider: FirecrawlSources, service: Loopback, credentials: FirecrawlCredentials
 ) -> None:
-    firecrawl.faults += [(200, answer)] * 2
-    for ask in (source.read(HOME, credentials), crawled(source, credentials)):
-        with pytest.raises(DatasourceUnavailable):
-            await ask
-
-
-async def test_an_address_that_is_no_firecrawl_is_no_page_that_is_gone(
-    source: Source, provider: FirecrawlSources, firecrawl: Firecrawl
-) -> None:
-    elsewhere = FirecrawlCredentials(firecrawl_api_key=Secret(KEY), base_url=f"{firecrawl.url}/v1")
-    with pytest.raises(CredentialsValidateFailedError, match="base_url"):
-        await provider.check(elsewhere)
-    with pytest.raises(DatasourceError, match="base_url") as caught:
-        await source.read(HOME, elsewhere)
-    assert not isinstance(caught.value, DatasourceItemNotFound)
-
-
-async def test_a_service_that_is_down_is_no_refusal(
-    provider: FirecrawlSources, firecrawl: Firecrawl, credentials: FirecrawlCredentials
-) -> None:
-    firecrawl.faults.append((503, b""))
-    with pytest.raises(DatasourceUnavailable):
-        await provider.check(credentials)
     await provider.check(credentials)
-    assert [path for _, path, _ in firecrawl.asked] == ["/v2/crawl/active"] * 2
-
-
-async def test_the_guard_of_the_host_decides_which_servers_are_asked(credentials: FirecrawlCredentials) -> None:
-    provider = FirecrawlSources(FakeHttp({"/v2/crawl/active": OutboundRefused("127.0.0.1 is not public.")}))
-    with pytest.raises(CredentialsValidateFailedError, match="not public"):
-        await provider.check(credentials)
+    assert [(asked.method, asked.path) for asked in service.asked] == [("GET", "/v2/crawl/active")]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from dify_datasources_jina.provider import JinaSources
 from dify_datasources_jina.settings import JinaCredentials
 from dify_kernel.settings import Secret
+from dify_kernel.testing.loopback import Loopback
 from dify_kernel.testing.plain_http import PlainHttpClient
 
 from .jina_server import HOME, KEY, Jina, Page, jina_server
@@ -35,6 +36,11 @@ def jina() -> Iterator[Jina]:
     }
     with jina_server(Jina(site, sitemap=(f"{HOME}hidden",))) as made:
         yield made
+
+
+@pytest.fixture
+def service(jina: Jina) -> Loopback:
+    return jina.server
 
 
 @pytest.fixture

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from dify_kernel.testing.loopback import Answer, Asked, Loopback, json_answer, loopback
 
 __all__ = ["HOME", "KEY", "Jina", "Page", "jina_server"]
 
 KEY = "jina_right_0123456789"
 HOME = "https://a.test/"
-Answer = tuple[int, Any]
+Found = tuple[int, Any]
 
 
 class Page:
@@ -32,17 +32,27 @@ class Jina:
     """The site, and how the server behaves."""
 
     def __init__(self, site: Mapping[str, Page], sitemap: tuple[str, ...] = ()) -> None:
-        self.url = ""
+        self.server: Loopback
         self.site, self.sitemap = site, sitemap
-        self.asked: list[tuple[str, Mapping[str, str], Any]] = []
-        self.faults: list[Answer] = []
         self.tasks: dict[str, dict[str, Any]] = {}
         self.fails = False
         self.pace = 3
 
-    def answer(self, path: str, headers: Mapping[str, str], body: Any) -> Answer:
-        if self.faults:
-            return self.faults.pop(0)
+    @property
+    def url(self) -> str:
+        """Where it is served."""
+        return self.server.url
+
+    def answer(self, asked: Asked) -> Answer:
+        """Whoever has the key, and takes JSON."""
+        key = asked.headers.get("authorization", "")
+        if key != f"Bearer {KEY}" or asked.headers.get("accept") != "application/json":
+            return json_answer(*_error(401, "AuthenticationFailedError", f"Invalid API key {key}"))
+        if asked.method != "POST":
+            return json_answer(*_error(404, "ParamValidationError", "Bad parameters"))
+        return json_answer(*self._found(asked.path, asked.headers, asked.json()))
+
+    def _found(self, path: str, headers: Mapping[str, str], body: Any) -> Found:
         if path == "/" and body.keys() == {"url"}:
             return self._read(body["url"], headers)
         if path == "/crawl" and body.keys() == {"url", "maxPages", "useSitemap"} and 1 <= body["maxPages"] <= 100:
@@ -51,7 +61,7 @@ class Jina:
             return self._status(self.tasks[body["taskId"]], body.get("urls") or [])
         return _error(400 if path in ("/", "/crawl", "/status") else 404, "ParamValidationError", "Bad parameters")
 
-    def _read(self, url: str, headers: Mapping[str, str]) -> Answer:
+    def _read(self, url: str, headers: Mapping[str, str]) -> Found:
         page = self.site.get(url, Page("Not found", status=404))
         if page.status == 0:
             return _error(422, "SubmittedDataMalformedError", "Domain 'a.test' could not be resolved")
@@ -61,7 +71,7 @@ class Jina:
             data["warning"] = f"Target URL returned error {page.status}: Not so"
         return 200, {"code": 200, "status": 20000, "data": {**data, "usage": {"tokens": 7}}}
 
-    def _start(self, body: Mapping[str, Any]) -> Answer:
+    def _start(self, body: Mapping[str, Any]) -> Found:
         task_id = hashlib.md5(json.dumps(body).encode()).hexdigest()
         waiting, urls = [*(self.sitemap if body["useSitemap"] else ()), body["url"]], list[str]()
         while waiting and len(urls) < body["maxPages"]:
@@ -72,7 +82,7 @@ class Jina:
         self.tasks.setdefault(task_id, {"urls": urls, "done": 0})
         return 200, {"code": 200, "status": 20000, "data": {"taskId": task_id}}
 
-    def _status(self, task: dict[str, Any], wanted: list[str]) -> Answer:
+    def _status(self, task: dict[str, Any], wanted: list[str]) -> Found:
         """`pace` pages more each time that it is asked for; the texts of `wanted`, of others where they are kept."""
         done = task["urls"][: task["done"]]
         status = "completed" if len(done) == len(task["urls"]) else "processing" if done else "pending"
@@ -88,49 +98,13 @@ class Jina:
         return 200, {"code": 200, "status": 20000, "data": data}
 
 
-def _error(code: int, name: str, message: str) -> Answer:
+def _error(code: int, name: str, message: str) -> Found:
     readable = f"{name}: {message}"
     return code, {"data": None, "code": code, "name": name, "message": message, "readableMessage": readable}
-
-
-class _Server(ThreadingHTTPServer):
-    """Takes as many connections at once as a suite makes."""
-
-    request_queue_size = 128
 
 
 @contextmanager
 def jina_server(made: Jina) -> Iterator[Jina]:
     """Serve it on loopback until the block ends."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            body = json.loads(raw) if headers.get("content-type") == "application/json" else {}
-            made.asked.append((self.path, headers, body))
-            key = headers.get("authorization", "")
-            if key != f"Bearer {KEY}" or headers.get("accept") != "application/json":
-                status, found = _error(401, "AuthenticationFailedError", f"Invalid API key {key}")
-            else:
-                status, found = made.answer(self.path, headers, body)
-            content = found if isinstance(found, bytes) else json.dumps(found).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json; charset=utf-8")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = _Server(("127.0.0.1", 0), Handler)
-    made.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with loopback(made.answer) as made.server:
         yield made
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dify_kernel.testing.datasource import CrawlExample, DatasourceProviderSuite, WebsiteCrawlSuite
+from dify_kernel.testing.datasource import CrawlExample, DatasourceProviderSuite
+from dify_kernel.testing.datasource_service import ServiceCrawlSuite
 
 from .jina_server import HOME
 
@@ -17,7 +18,7 @@ class TestProvider(DatasourceProviderSuite):
     """The provider."""
 
 
-class TestReader(WebsiteCrawlSuite):
+class TestReader(ServiceCrawlSuite):
     """The Reader."""
 
     source = "jina_reader"
@@ -34,3 +35,4 @@ class TestReader(WebsiteCrawlSuite):
         CrawlExample(parameters={"url": f"{HOME}busy"}, error="status 503", retryable=True),
     ]
     gone = f"{HOME}gone"
+    address = "addresses among the credentials"

@@ -66,9 +66,9 @@ async def provider(notion: Notion) -> AsyncIterator[NotionSources]:
 
 @pytest.fixture
 def credentials(notion: Notion) -> NotionCredentials:
-    return NotionCredentials(integration_secret=Secret(KEY), base_url=notion.url)
+    return NotionCredentials(integration_secret=Secret(KEY), base_url=notion.server.url)
 
 
 @pytest.fixture
 def wrong_credentials(notion: Notion) -> NotionCredentials:
-    return NotionCredentials(integration_secret=Secret("secret_wrong"), base_url=notion.url)
+    return NotionCredentials(integration_secret=Secret("secret_wrong"), base_url=notion.server.url)

@@ -11,10 +11,16 @@ from dify_datasources_notion.provider import NotionSources
 from dify_datasources_notion.settings import NotionCredentials
 from dify_kernel.contracts.datasource import DocumentRef, OnlineDocument
 from dify_kernel.errors import DatasourceItemNotFound, DatasourceUnauthorized, DatasourceUnavailable
+from dify_kernel.testing.loopback import Answer
 
-from .notion_server import Notion, block, rich, uid
+from .notion_server import Notion, block, error, rich, uid
 
 BEES = DocumentRef(workspace_id="workspace", page_id=uid(1))
+
+
+def busy(seconds: str) -> Answer:
+    """Told to come back after so many seconds."""
+    return error(429, "rate_limited", "Slow down.", {"Retry-After": seconds})
 
 
 @pytest.fixture
@@ -27,24 +33,24 @@ def documents(provider: NotionSources) -> OnlineDocument:
 async def test_a_busy_service_is_waited_for(
     documents: OnlineDocument, notion: Notion, credentials: NotionCredentials
 ) -> None:
-    notion.busy = 3
+    notion.server.queued += [busy("0")] * 3
     assert await documents.last_edited(BEES, credentials)
-    assert len(notion.asked) == 4
+    assert len(notion.server.asked) == 4
 
 
 async def test_a_service_that_stays_busy_is_told_as_something_for_later(
     documents: OnlineDocument, notion: Notion, credentials: NotionCredentials
 ) -> None:
-    notion.busy, notion.retry_after = 9, "3600"
+    notion.server.answer = busy("3600")
     with pytest.raises(DatasourceUnavailable, match="status 429: Slow down"):
         await documents.read(BEES, credentials)
-    assert len(notion.asked) == 1
+    assert len(notion.server.asked) == 1
 
 
 async def test_a_service_that_is_down_is_no_refusal(
     provider: NotionSources, notion: Notion, credentials: NotionCredentials
 ) -> None:
-    notion.down = True
+    notion.server.answer = error(503, "service_unavailable", "Notion is unavailable.")
     with pytest.raises(DatasourceUnavailable):
         await provider.check(credentials)
 
@@ -60,7 +66,7 @@ async def test_an_id_from_outside_cannot_change_the_path(
 ) -> None:
     with pytest.raises(DatasourceItemNotFound):
         await documents.read(DocumentRef(workspace_id="w", page_id=page_id), credentials)
-    assert notion.asked == []
+    assert notion.server.asked == []
 
 
 def tree(*blocks: Any) -> str:

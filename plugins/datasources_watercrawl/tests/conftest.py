@@ -8,6 +8,7 @@ import pytest
 from dify_datasources_watercrawl.provider import WaterCrawlSources
 from dify_datasources_watercrawl.settings import WaterCrawlCredentials
 from dify_kernel.settings import Secret
+from dify_kernel.testing.loopback import Loopback
 from dify_kernel.testing.plain_http import PlainHttpClient
 
 from .watercrawl_server import HOME, KEY, Page, WaterCrawl, watercrawl_server
@@ -32,6 +33,11 @@ def watercrawl() -> Iterator[WaterCrawl]:
     }
     with watercrawl_server(WaterCrawl(site)) as made:
         yield made
+
+
+@pytest.fixture
+def service(watercrawl: WaterCrawl) -> Loopback:
+    return watercrawl.server
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dify_kernel.testing.datasource import CrawlExample, DatasourceProviderSuite, WebsiteCrawlSuite
+from dify_kernel.testing.datasource import CrawlExample, DatasourceProviderSuite
+from dify_kernel.testing.datasource_service import ServiceCrawlSuite
 
 from .watercrawl_server import HOME
 
@@ -23,7 +24,7 @@ class TestProvider(DatasourceProviderSuite):
     """The provider."""
 
 
-class TestCrawl(WebsiteCrawlSuite):
+class TestCrawl(ServiceCrawlSuite):
     """The crawl."""
 
     source = "crawl"
@@ -38,3 +39,4 @@ class TestCrawl(WebsiteCrawlSuite):
         CrawlExample(parameters={"url": "ftp://a.test/"}, error="not the address"),
     ]
     gone = f"{HOME}gone"
+    address = "base_url"

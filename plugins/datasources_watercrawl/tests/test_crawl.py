@@ -9,21 +9,17 @@ from dify_datasources_watercrawl.bodies import crawl_body, page_of
 from dify_datasources_watercrawl.crawl import WaterCrawl as Source
 from dify_datasources_watercrawl.provider import WaterCrawlSources
 from dify_datasources_watercrawl.settings import WaterCrawlCredentials
-from dify_kernel.contracts.datasource import CrawlParameters, CrawlProgress, WebPage
+from dify_kernel.contracts.datasource import CrawlParameters, WebPage
 from dify_kernel.errors import (
-    CredentialsValidateFailedError,
     DatasourceError,
     DatasourceItemNotFound,
     DatasourceUnauthorized,
     DatasourceUnavailable,
-    OutboundRefused,
 )
-from dify_kernel.settings import Secret
-from dify_kernel.testing.fakes import FakeHttp
+from dify_kernel.testing.datasource import crawled, pages_of
+from dify_kernel.testing.loopback import Loopback, json_answer
 
 from .watercrawl_server import HOME, KEY, PREFIX, Page, WaterCrawl
-
-BUSY = (429, {"detail": "Request was throttled."})
 
 
 @pytest.fixture
@@ -33,22 +29,13 @@ def source(provider: WaterCrawlSources) -> Source:
     return found
 
 
-async def crawled(source: Source, credentials: Any, **more: Any) -> list[CrawlProgress]:
-    wish = CrawlParameters(url=HOME, **more)
-    return [message async for message in source.crawl(wish, credentials)]
-
-
-def pages(messages: list[CrawlProgress]) -> list[WebPage]:
-    return [page for message in messages for page in message.pages]
-
-
 async def test_a_crawl_is_asked_for_by_the_documented_requests(
-    source: Source, watercrawl: WaterCrawl, credentials: WaterCrawlCredentials
+    source: Source, watercrawl: WaterCrawl, service: Loopback, credentials: WaterCrawlCredentials
 ) -> None:
-    found = await crawled(source, credentials, only_main_content=False, limit=3)
-    (method, path, body), *polls = watercrawl.asked
-    assert (method, path) == ("POST", PREFIX)
-    assert body == {
+    found = await crawled(source, credentials, url=HOME, only_main_content=False, limit=3)
+    begun, *polls = service.asked
+    assert (begun.method, begun.path) == ("POST", PREFIX)
+    assert begun.json() == {
         "url": HOME,
         "options": {
             "spider_options": {
@@ -69,20 +56,20 @@ async def test_a_crawl_is_asked_for_by_the_documented_requests(
         },
     }
     (crawl,) = watercrawl.crawls
-    assert {(method, path) for method, path, _ in polls} == {
+    assert {(poll.method, poll.path) for poll in polls} == {
         ("GET", f"{PREFIX}{crawl}/"),
         ("GET", f"{PREFIX}{crawl}/results/"),
     }
-    assert [page.content for page in pages(found)] == ["Menu\n\nWelcome", "Menu\n\nBees dance", "Menu\n\nAnts march"]
+    assert [page.content for page in pages_of(found)] == ["Menu\n\nWelcome", "Menu\n\nBees dance", "Menu\n\nAnts march"]
 
 
 async def test_pages_come_while_the_crawl_goes_on(
     source: Source, watercrawl: WaterCrawl, credentials: WaterCrawlCredentials
 ) -> None:
-    found = await crawled(source, credentials)
+    found = await crawled(source, credentials, url=HOME)
     # Six results, three more a question and two a part: of the second part `blank` is no page.
     assert [(message.completed, message.total) for message in found] == [(2, 3), (3, 6), (5, 5)]
-    bees = next(page for page in pages(found) if page.source_url == f"{HOME}bees")
+    bees = next(page for page in pages_of(found) if page.source_url == f"{HOME}bees")
     assert (bees.title, bees.description) == ("Bees", "About Bees dance")
 
 
@@ -91,20 +78,8 @@ async def test_what_is_left_to_fetch_when_a_crawl_has_ended_comes_too(
 ) -> None:
     links = [f"{HOME}{number}" for number in range(20)]
     watercrawl.site = {HOME: Page("Welcome", *links), **{url: Page(url) for url in links}}
-    found = await crawled(source, credentials, limit=50)
-    assert {page.source_url for page in pages(found)} == {HOME, *links}
-
-
-async def test_a_busy_service_is_asked_again(
-    source: Source, watercrawl: WaterCrawl, credentials: WaterCrawlCredentials
-) -> None:
-    messages = source.crawl(CrawlParameters(url=HOME), credentials)
-    first = await anext(messages)
-    watercrawl.faults += [BUSY, (502, b"<html>Bad gateway</html>"), BUSY]
-    assert len(pages([first, *[message async for message in messages]])) == 5
-    watercrawl.faults.append(BUSY)
-    with pytest.raises(DatasourceUnavailable, match="status 429: Request was throttled"):
-        await crawled(source, credentials)
+    found = await crawled(source, credentials, url=HOME, limit=50)
+    assert {page.source_url for page in pages_of(found)} == {HOME, *links}
 
 
 @pytest.mark.parametrize("status", ["failed", "canceled"])
@@ -113,7 +88,7 @@ async def test_a_crawl_that_the_service_ends_fails(
 ) -> None:
     watercrawl.ends_as = status
     with pytest.raises(DatasourceError, match=f"is {status}") as caught:
-        await crawled(source, credentials)
+        await crawled(source, credentials, url=HOME)
     assert not caught.value.retryable
 
 
@@ -123,16 +98,16 @@ async def test_a_crawl_that_is_left_is_stopped(
     messages = source.crawl(CrawlParameters(url=HOME), credentials)
     await anext(messages)
     await messages.aclose()  # type: ignore[attr-defined]
-    assert watercrawl.asked[-1][0] == "DELETE"
+    assert watercrawl.server.asked[-1].method == "DELETE"
     assert [crawl["status"] for crawl in watercrawl.crawls.values()] == ["canceled"]
 
 
 async def test_one_page_is_a_crawl_of_one(
-    source: Source, watercrawl: WaterCrawl, credentials: WaterCrawlCredentials
+    source: Source, service: Loopback, credentials: WaterCrawlCredentials
 ) -> None:
     page = await source.read(f"{HOME}bees", credentials, only_main_content=False)
     assert (page.source_url, page.content) == (f"{HOME}bees", "Menu\n\nBees dance")
-    options = watercrawl.asked[0][2]["options"]
+    options = service.asked[0].json()["options"]
     assert (options["spider_options"]["page_limit"], options["page_options"]["only_main_content"]) == (1, False)
     with pytest.raises(DatasourceError, match="no text") as caught:
         await source.read(f"{HOME}blank", credentials)
@@ -144,48 +119,26 @@ async def test_an_old_server_that_gives_links_in_place_of_texts_is_named(
 ) -> None:
     watercrawl.by_link = True
     with pytest.raises(DatasourceError, match=r"without its text\. Update the server"):
-        await crawled(source, credentials)
+        await crawled(source, credentials, url=HOME)
 
 
 async def test_refusals_are_told_without_the_key(
-    source: Source, watercrawl: WaterCrawl, credentials: WaterCrawlCredentials, wrong_credentials: WaterCrawlCredentials
+    source: Source, service: Loopback, credentials: WaterCrawlCredentials, wrong_credentials: WaterCrawlCredentials
 ) -> None:
     with pytest.raises(DatasourceUnauthorized, match=r"Invalid API key \*\*\*"):
         await source.read(HOME, wrong_credentials)
-    watercrawl.faults += [(400, {"detail": f"No more pages for {KEY}"})]
+    service.queued.append(json_answer(400, {"detail": f"No more pages for {KEY}"}))
     with pytest.raises(DatasourceError, match=r"status 400: No more pages for \*\*\*"):
         await source.read(HOME, credentials)
-    for answer in ([], {"id": 1}, b"<html>"):
-        watercrawl.faults.append((201, answer))
-        with pytest.raises(DatasourceUnavailable):
-            await crawled(source, credentials)
 
 
-async def test_an_address_that_is_no_watercrawl_is_no_page_that_is_gone(
-    source: Source, provider: WaterCrawlSources, watercrawl: WaterCrawl
+async def test_what_answers_with_something_else_is_not_taken_for_the_service(
+    provider: WaterCrawlSources, service: Loopback, credentials: WaterCrawlCredentials
 ) -> None:
-    elsewhere = WaterCrawlCredentials(api_key=Secret(KEY), base_url=f"{watercrawl.url}/more")
-    with pytest.raises(CredentialsValidateFailedError, match="base_url"):
-        await provider.check(elsewhere)
-    with pytest.raises(DatasourceError, match="base_url") as caught:
-        await source.read(HOME, elsewhere)
-    assert not isinstance(caught.value, DatasourceItemNotFound)
-
-
-async def test_a_service_that_is_down_is_no_refusal(
-    provider: WaterCrawlSources, watercrawl: WaterCrawl, credentials: WaterCrawlCredentials
-) -> None:
-    watercrawl.faults += [(503, b""), (200, {"hello": "world"})]
-    for _ in range(2):
-        with pytest.raises(DatasourceUnavailable):
-            await provider.check(credentials)
-    await provider.check(credentials)
-
-
-async def test_the_guard_of_the_host_decides_which_servers_are_asked(credentials: WaterCrawlCredentials) -> None:
-    provider = WaterCrawlSources(FakeHttp({PREFIX: OutboundRefused("127.0.0.1 is not public.")}))
-    with pytest.raises(CredentialsValidateFailedError, match="not public"):
+    service.queued.append(json_answer(200, {"hello": "world"}))
+    with pytest.raises(DatasourceUnavailable):
         await provider.check(credentials)
+    await provider.check(credentials)
 
 
 @pytest.mark.parametrize(

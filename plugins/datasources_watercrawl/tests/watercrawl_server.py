@@ -5,15 +5,14 @@ https://docs.watercrawl.dev/api: crawl requests (POST, GET, DELETE), the list of
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatch
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 from uuid import uuid4
+
+from dify_kernel.testing.loopback import Answer, Asked, Loopback, json_answer, loopback
 
 __all__ = ["HOME", "KEY", "Page", "WaterCrawl", "watercrawl_server"]
 
@@ -22,7 +21,7 @@ HOME = "https://a.test/"
 PREFIX = "/api/v1/core/crawl-requests/"
 _SPIDER = {"max_depth", "page_limit", "allowed_domains", "include_paths", "exclude_paths"}
 _PAGE = {"wait_time", "timeout", "only_main_content", "include_html", "include_links"}
-Answer = tuple[int, Any]
+Found = tuple[int, Any]
 
 
 class Page:
@@ -37,17 +36,25 @@ class WaterCrawl:
     """The site, and how the server behaves. The largest part of results has two pages."""
 
     def __init__(self, site: Mapping[str, Page]) -> None:
-        self.url = ""
+        self.server: Loopback
         self.site = site
-        self.asked: list[tuple[str, str, Any]] = []
-        self.faults: list[Answer] = []
         self.crawls: dict[str, dict[str, Any]] = {}
         self.ends_as = "finished"
         self.by_link = False
 
-    def answer(self, method: str, path: str, query: Mapping[str, list[str]], body: Any) -> Answer:
-        if self.faults:
-            return self.faults.pop(0)
+    @property
+    def url(self) -> str:
+        """Where it is served."""
+        return self.server.url
+
+    def answer(self, asked: Asked) -> Answer:
+        """Whoever has the key."""
+        key = asked.headers.get("x-api-key", "")
+        if key != KEY:
+            return json_answer(401, {"detail": f"Invalid API key {key}"})
+        return json_answer(*self._found(asked.method, asked.path, dict(asked.query), asked.json()))
+
+    def _found(self, method: str, path: str, query: Mapping[str, str], body: Any) -> Found:
         if not path.startswith(PREFIX):
             return 404, {"detail": "Not found."}
         match method, path.removeprefix(PREFIX).split("/"):
@@ -66,17 +73,17 @@ class WaterCrawl:
                 return 204, None
         return 404, {"detail": "Not found."}
 
-    def _start(self, body: Any) -> Answer:
+    def _start(self, body: Any) -> Found:
         options = body.get("options", {})
         spider, page = options.get("spider_options", {}), options.get("page_options", {})
         if body.keys() != {"url", "options"} or spider.keys() != _SPIDER or page.keys() != _PAGE:
             return 400, {"message": "Validation error", "errors": {"options": ["This field is required."]}}
         found = str(uuid4())
-        results = [self._result(url, page) for url in self._found(body["url"], spider) if url in self.site]
+        results = [self._result(url, page) for url in self._reached(body["url"], spider) if url in self.site]
         self.crawls[found] = {"status": "new", "results": results, "done": 0, "body": body}
         return 201, {"uuid": found, "url": body["url"], "status": "new", "options": options, "number_of_documents": "0"}
 
-    def _found(self, first: str, spider: Mapping[str, Any]) -> list[str]:
+    def _reached(self, first: str, spider: Mapping[str, Any]) -> list[str]:
         """The addresses that are asked for; a depth of 0 is one without an end."""
         waiting, found = [(first, 0)], list[str]()
         while waiting and len(found) < spider["page_limit"]:
@@ -107,56 +114,18 @@ class WaterCrawl:
             crawl["status"] = self.ends_as if ended else "running"
         return {"uuid": found, "status": crawl["status"], "number_of_documents": str(crawl["done"])}
 
-    def _results(self, found: str, query: Mapping[str, list[str]]) -> Answer:
-        if query.get("prefetched") != ["true"]:
+    def _results(self, found: str, query: Mapping[str, str]) -> Found:
+        if query.get("prefetched") != "true":
             return 400, {"detail": "The simulator gives results with their text only."}
-        page, size = int(query["page"][0]), min(int(query["page_size"][0]), 2)
+        page, size = int(query["page"]), min(int(query["page_size"]), 2)
         done = self.crawls[found]["results"][: self.crawls[found]["done"]]
         end = page * size
         following = f"http://inner.test{PREFIX}{found}/results/?page={page + 1}" if len(done) > end else None
         return 200, {"count": len(done), "next": following, "previous": None, "results": done[end - size : end]}
 
 
-class _Server(ThreadingHTTPServer):
-    """Takes as many connections at once as a suite makes."""
-
-    request_queue_size = 128
-
-
 @contextmanager
 def watercrawl_server(made: WaterCrawl) -> Iterator[WaterCrawl]:
     """Serve it on loopback until the block ends."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def _answer(self) -> None:
-            raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            parts = urlsplit(self.path)
-            body = json.loads(raw) if raw and self.headers.get("Content-Type") == "application/json" else None
-            made.asked.append((self.command, parts.path, body))
-            key = self.headers.get("X-API-Key", "")
-            if key != KEY:
-                status, found = 401, {"detail": f"Invalid API key {key}"}
-            else:
-                status, found = made.answer(self.command, parts.path, parse_qs(parts.query), body)
-            content = b"" if found is None else found if isinstance(found, bytes) else json.dumps(found).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST = do_DELETE = _answer
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = _Server(("127.0.0.1", 0), Handler)
-    made.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with loopback(made.answer) as made.server:
         yield made
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

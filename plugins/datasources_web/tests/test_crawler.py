@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -10,14 +11,22 @@ from dify_datasources_web.crawler import Crawler
 from dify_datasources_web.provider import NoCredentials
 from dify_kernel.contracts.datasource import CrawlParameters, WebPage
 from dify_kernel.errors import DatasourceError, DatasourceUnavailable
+from dify_kernel.testing.loopback import Answer, Asked, Loopback, loopback
 from dify_kernel.testing.plain_http import PlainHttpClient
-
-from .site import site_of
 
 HTML = {"Content-Type": "text/html"}
 
 
-def html(text: str) -> tuple[int, dict[str, str], bytes]:
+def site_of(answers: Mapping[str, Answer]) -> AbstractContextManager[Loopback]:
+    """A website on loopback: pages by path; any other is 404."""
+
+    def answer(asked: Asked) -> Answer:
+        return (404, {}, b"no") if asked.query else answers.get(asked.path, (404, {}, b"no"))
+
+    return loopback(answer)
+
+
+def html(text: str) -> Answer:
     return 200, HTML, f"<body><main>{text}</main></body>".encode()
 
 
@@ -54,7 +63,7 @@ async def test_another_host_is_not_followed_even_behind_a_redirect(crawler: Craw
 
 
 async def test_a_first_page_that_moved_to_another_host_makes_that_the_site(crawler: Crawler) -> None:
-    answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
+    answers: dict[str, Answer] = {}
     there = {"/home": html('Moved <a href="/more">x</a>'), "/more": html("More")}
     with site_of(there) as other, site_of(answers) as site:
         answers["/"] = (302, {"Location": f"{other.url}/home"}, b"")
@@ -68,8 +77,8 @@ async def test_what_robots_txt_forbids_is_not_asked_for(crawler: Crawler) -> Non
     answers = {"/robots.txt": (200, {}, rules), "/": home, "/a.html": html("A"), "/open": html("Open")}
     with site_of(answers) as site:
         assert len(await crawled(crawler, site.url)) == 2
-        assert [path for path, _ in site.asked] == ["/robots.txt", "/", "/open"]
-        assert {agent for _, agent in site.asked} == {"DifyCrawler"}
+        assert [asked.path for asked in site.asked] == ["/robots.txt", "/", "/open"]
+        assert {asked.headers["user-agent"] for asked in site.asked} == {"DifyCrawler"}
         with pytest.raises(DatasourceError, match=r"robots\.txt"):
             await crawler.read(f"{site.url}/a.html", NoCredentials())
 
@@ -78,11 +87,11 @@ async def test_a_site_whose_rules_cannot_be_had_is_not_read(crawler: Crawler) ->
     with site_of({"/robots.txt": (500, {}, b""), "/": html("Home")}) as site:
         with pytest.raises(DatasourceUnavailable, match=r"robots\.txt"):
             await crawled(crawler, site.url)
-        assert [path for path, _ in site.asked] == ["/robots.txt"]
+        assert [asked.path for asked in site.asked] == ["/robots.txt"]
 
 
 async def test_maps_lead_to_pages_that_no_link_leads_to(crawler: Crawler) -> None:
-    answers: dict[str, tuple[int, dict[str, str], bytes]] = {"/": html("Home"), "/hidden": html("Hidden")}
+    answers: dict[str, Answer] = {"/": html("Home"), "/hidden": html("Hidden")}
     with site_of(answers) as site:
         head = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>'
         space = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
@@ -107,7 +116,7 @@ async def test_a_site_without_an_end_ends_at_the_limit(crawler: Crawler) -> None
 
 
 async def test_noindex_and_nofollow_are_obeyed(crawler: Crawler) -> None:
-    def told(word: str, text: str) -> tuple[int, dict[str, str], bytes]:
+    def told(word: str, text: str) -> Answer:
         return 200, HTML, f'<head><meta name="robots" content="{word}"></head><body>{text}</body>'.encode()
 
     answers = {

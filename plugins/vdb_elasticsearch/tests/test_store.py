@@ -3,8 +3,6 @@
 import base64
 import subprocess
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import httpx
 import pytest
@@ -14,6 +12,7 @@ from dify_kernel.errors import InvalidQuery, SettingsError, StoreRateLimited, St
 from dify_kernel.families.search_engine_vectors import WINDOW, index_path
 from dify_kernel.registry import Registry
 from dify_kernel.settings import Secret, load_settings
+from dify_kernel.testing.loopback import json_answer, loopback
 from dify_kernel.testing.vector.data import SPACE, P, Q, X, id_of, record, score_is, seed
 from dify_vdb_elasticsearch import ElasticsearchSettings, ElasticsearchVectorStore
 from dify_vdb_elasticsearch.client import address_of
@@ -26,32 +25,15 @@ class SoonByGraph(ElasticsearchDialect):
     exact_up_to = 3
 
 
+def refusing(status):
+    return json_answer(status, {"error": {"type": "some_exception", "reason": "the reason"}})
+
+
 @pytest.fixture
 def stub():
-    """A server that answers everything with `answer` and keeps the headers that it was sent."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def handle_any(self) -> None:
-            self.rfile.read(int(self.headers.get("content-length") or 0))
-            self.server.headers.append(self.headers)
-            self.send_response(self.server.answer)
-            self.send_header("content-type", "application/json")
-            self.end_headers()
-            self.wfile.write(b'{"error": {"type": "some_exception", "reason": "the reason"}}')
-
-        do_GET = do_POST = do_PUT = do_DELETE = handle_any
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.headers, server.answer = [], 401
-    thread = Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    """A server that answers everything with `answer` and keeps what it was asked."""
+    with loopback(refusing(401)) as server:
+        yield server
 
 
 async def test_the_graph_gives_exact_scores_within_filter_and_partition(store):
@@ -94,8 +76,8 @@ async def test_documents_are_laid_out_as_documented(store, server):
     ],
 )
 async def test_statuses_become_the_contracts_errors(stub, status, error):
-    stub.answer = status
-    store = ElasticsearchVectorStore(ElasticsearchSettings(port=stub.server_port))
+    stub.answer = refusing(status)
+    store = ElasticsearchVectorStore(ElasticsearchSettings(port=stub.port))
     await store.open()
     for call in (store.search(SPACE, P, X), store.create(SPACE), store.upsert(SPACE, P, [record(1)])):
         with pytest.raises(error, match="the reason"):
@@ -112,24 +94,24 @@ async def test_statuses_become_the_contracts_errors(stub, status, error):
     ],
 )
 async def test_credentials_are_sent_and_named(stub, more, sent, named):
-    settings = ElasticsearchSettings(port=stub.server_port, password=Secret("hush"))
+    settings = ElasticsearchSettings(port=stub.port, password=Secret("hush"))
     store = ElasticsearchVectorStore(ElasticsearchSettings(**{**as_dict(settings), **more}))
     await store.open()
     with pytest.raises(StoreUnauthorized) as caught:
         await store.create(SPACE)
     await store.close()
-    assert stub.headers[0]["authorization"] == sent
+    assert stub.asked[0].headers.get("authorization") == sent
     assert named in caught.value.hint
     assert "hush" not in str(caught.value)
 
 
 async def test_requests_are_plain_json_for_servers_of_any_major_version(stub):
-    store = ElasticsearchVectorStore(ElasticsearchSettings(port=stub.server_port))
+    store = ElasticsearchVectorStore(ElasticsearchSettings(port=stub.port))
     await store.open()
     with pytest.raises(StoreUnauthorized):
         await store.create(SPACE)
     await store.close()
-    assert stub.headers[0]["accept"] == "application/json"
+    assert stub.asked[0].headers["accept"] == "application/json"
 
 
 async def test_the_cloud_needs_an_address_and_a_key():

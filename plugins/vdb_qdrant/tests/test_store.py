@@ -1,11 +1,8 @@
 """What the contract does not cover: the vendor's errors over real HTTP, payloads, the local folder, the settings."""
 
-import json
 import math
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from dify_kernel.contracts.lexical import bm25
@@ -18,6 +15,7 @@ from dify_kernel.errors import (
     StoreUnavailable,
 )
 from dify_kernel.settings import describe_settings, load_settings
+from dify_kernel.testing.loopback import json_answer, loopback
 from dify_kernel.testing.vector.data import SPACE, P, X, id_of, record, seed
 from dify_vdb_qdrant import QdrantSettings, QdrantVectorStore
 from dify_vdb_qdrant.filters import tokens
@@ -27,36 +25,13 @@ from dify_vdb_qdrant.points import query_words, text_words
 @pytest.fixture
 def server():
     """An HTTP server that answers everything with `answer` and keeps what it was asked."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def handle_any(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            self.server.asked.append((self.command, self.path, dict(self.headers), json.loads(body or b"null")))
-            status, headers, content = self.server.answer
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(json.dumps(content).encode())
-
-        do_GET = do_POST = do_PUT = do_DELETE = handle_any
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    httpd.asked, httpd.answer = [], (200, {}, {})
-    thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
-    thread.start()
-    yield httpd
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
+    with loopback(json_answer(200, {})) as server:
+        yield server
 
 
 @pytest.fixture
 async def remote(server):
-    env = {"QDRANT_URL": f"http://127.0.0.1:{server.server_port}", "QDRANT_CLIENT_TIMEOUT": "5"}
+    env = {"QDRANT_URL": f"http://127.0.0.1:{server.port}", "QDRANT_CLIENT_TIMEOUT": "5"}
     store = QdrantVectorStore(load_settings(QdrantSettings, env, prefix="QDRANT_"))
     await store.open()
     yield store
@@ -76,7 +51,7 @@ async def remote(server):
     ],
 )
 async def test_statuses_become_the_contracts_errors(server, remote, status, error, retryable):
-    server.answer = (status, {"retry-after": "1"}, {"status": {"error": "the reason"}})
+    server.answer = json_answer(status, {"status": {"error": "the reason"}}, {"retry-after": "1"})
     for call in (remote.search(SPACE, P, X), remote.create(SPACE), remote.upsert(SPACE, P, [record(1)])):
         with pytest.raises(error) as caught:
             await call
@@ -85,7 +60,7 @@ async def test_statuses_become_the_contracts_errors(server, remote, status, erro
 
 
 async def test_a_missing_collection_is_an_empty_space(server, remote):
-    server.answer = (404, {}, {"status": {"error": "Not found: Collection `suite_six` doesn't exist!"}})
+    server.answer = json_answer(404, {"status": {"error": "Not found: Collection `suite_six` doesn't exist!"}})
     assert await remote.search(SPACE, P, X) == []
     assert await remote.count(SPACE, P) == 0
     await remote.drop(SPACE)
@@ -94,10 +69,9 @@ async def test_a_missing_collection_is_an_empty_space(server, remote):
 
 
 @pytest.mark.parametrize("grpc", ["false", "true"])
-async def test_a_server_that_is_gone_is_unavailable(server, grpc):
-    server.shutdown()
-    server.server_close()
-    port = str(server.server_port)
+async def test_a_server_that_is_gone_is_unavailable(grpc):
+    with loopback(json_answer(200, {})) as gone:
+        port = str(gone.port)
     env = {"QDRANT_URL": f"http://127.0.0.1:{port}", "QDRANT_GRPC_PORT": port, "QDRANT_GRPC_ENABLED": grpc}
     store = QdrantVectorStore(load_settings(QdrantSettings, env, prefix="QDRANT_"))
     await store.open()
@@ -110,21 +84,21 @@ async def test_a_server_that_is_gone_is_unavailable(server, grpc):
 async def test_the_key_is_sent_and_never_shown(server):
     settings = load_settings(
         QdrantSettings,
-        {"QDRANT_URL": f"http://127.0.0.1:{server.server_port}", "QDRANT_API_KEY": "hush hush"},
+        {"QDRANT_URL": f"http://127.0.0.1:{server.port}", "QDRANT_API_KEY": "hush hush"},
         prefix="QDRANT_",
     )
-    server.answer = (401, {}, {})
+    server.answer = json_answer(401, {})
     store = QdrantVectorStore(settings)
     await store.open()
     with pytest.raises(StoreUnauthorized, match="QDRANT_API_KEY") as caught:
         await store.count(SPACE, P)
     await store.close()
-    assert server.asked[-1][2]["api-key"] == "hush hush"
+    assert server.asked[-1].headers["api-key"] == "hush hush"
     assert "hush" not in str(caught.value) + repr(settings)
 
 
 async def test_every_question_names_the_partition(server, remote):
-    server.answer = (404, {}, {})
+    server.answer = json_answer(404, {})
     await remote.search(SPACE, P, X, filter=Compare("eq", "page", 1))
     await remote.full_text(SPACE, P, "word")
     await remote.count(SPACE, P)
@@ -132,8 +106,8 @@ async def test_every_question_names_the_partition(server, remote):
     await remote.delete(SPACE, P, ids=[id_of(1)])
     await remote.delete(SPACE, P)
     tenant = {"key": "group_id", "match": {"value": P}}
-    for _, path, _, body in server.asked:
-        assert tenant in (body or {}).get("filter", {}).get("must", []), path
+    for asked in server.asked:
+        assert tenant in (asked.json() or {}).get("filter", {}).get("must", []), asked.path
     assert len(server.asked) == 6
 
 

@@ -3,8 +3,6 @@
 import json
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -18,6 +16,7 @@ from dify_kernel.errors import (
     VectorStoreError,
 )
 from dify_kernel.settings import Secret, describe_settings, load_settings
+from dify_kernel.testing.loopback import json_answer, loopback
 from dify_kernel.testing.vector.data import SPACE, P, X, at_angle, everything, id_of, record, seed
 from dify_vdb_upstash import UpstashSettings, UpstashVectorStore
 from dify_vdb_upstash.records import BYTES, RECORDS, batches, metadata_of, to_item, to_record
@@ -29,33 +28,12 @@ INDEX = {"result": {"dimension": 8, "similarityFunction": "COSINE"}}
 @pytest.fixture
 def answering():
     """An HTTP server that answers everything with `answer` and keeps what it was asked."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            self.server.asked.append((self.path, dict(self.headers), json.loads(body or b"null")))
-            status, content = self.server.answer
-            data = content if isinstance(content, bytes) else json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("content-length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    httpd.asked, httpd.answer = [], (200, INDEX)
-    thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
-    thread.start()
-    yield httpd
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
+    with loopback(json_answer(200, INDEX)) as server:
+        yield server
 
 
 def store_of(answering):
-    env = {"UPSTASH_VECTOR_URL": f"http://127.0.0.1:{answering.server_port}/", "UPSTASH_VECTOR_TOKEN": "hush"}
+    env = {"UPSTASH_VECTOR_URL": f"{answering.url}/", "UPSTASH_VECTOR_TOKEN": "hush"}
     return UpstashVectorStore(load_settings(UpstashSettings, env, prefix=PREFIX))
 
 
@@ -75,7 +53,7 @@ def store_of(answering):
 async def test_statuses_become_the_contracts_errors(answering, status, error, retryable):
     store = store_of(answering)
     await store.open()
-    answering.answer = (status, {"error": "the reason", "status": status})
+    answering.answer = json_answer(status, {"error": "the reason", "status": status})
     for call in (store.search(SPACE, P, X), store.create(SPACE), store.upsert(SPACE, P, [record(1)])):
         with pytest.raises(error) as caught:
             await call
@@ -87,14 +65,14 @@ async def test_statuses_become_the_contracts_errors(answering, status, error, re
 @pytest.mark.parametrize("content", [b"<html>", b"", b"[]", b'{"error": "no", "status": 200}'])
 async def test_an_answer_of_another_kind_is_an_error(answering, content):
     store = store_of(answering)
-    answering.answer = (200, content)
+    answering.answer = (200, {}, content)
     with pytest.raises(VectorStoreError):
         await store.open()
 
 
 @pytest.mark.parametrize("info", [{"dimension": 0}, {"dimension": 8, "sparseIndex": {"embeddingModel": "BM25"}}])
 async def test_an_index_that_is_not_dense_is_told(answering, info):
-    answering.answer = (200, {"result": info})
+    answering.answer = json_answer(200, {"result": info})
     with pytest.raises(VectorStoreError, match="not dense"):
         await store_of(answering).open()
 
@@ -103,10 +81,10 @@ async def test_requests_name_who_asks(answering):
     store = store_of(answering)
     await store.open()
     await store.close()
-    path, headers, body = answering.asked[0]
-    sent = {name.lower(): value for name, value in headers.items()}
-    assert (path, sent["authorization"], body) == ("/info", "Bearer hush", None)
-    assert not [name for name in sent if "telemetry" in name]
+    asked = answering.asked[0]
+    assert (asked.method, asked.path) == ("POST", "/info")
+    assert (asked.headers["authorization"], asked.body) == ("Bearer hush", b"")
+    assert not [name for name in asked.headers if "telemetry" in name]
 
 
 async def test_a_space_longer_than_the_index_is_refused(store):

@@ -7,6 +7,7 @@ from typing import Any
 
 from dify_kernel.contracts.datasource import CrawlProgress, DocumentContent, DocumentRef, WebPage
 from dify_kernel.hookspecs import hookimpl
+from dify_kernel.testing.fakes import FakeHttp
 from dify_kernel.testing.memory_datasource import (
     DOCUMENTS,
     SITE,
@@ -66,7 +67,7 @@ class Documents(MemoryDocuments):
 
 class Sources(MemoryProvider):
     def __init__(self, http: Any) -> None:
-        super().__init__(http)
+        super().__init__(FakeHttp())
         self.site, self.documents, self.drive = Site(), Documents(), MemoryDrive()
 
 

@@ -1,7 +1,8 @@
 """The datasource contract: where knowledge comes from. Websites to crawl, online documents, online drives.
 
 A provider holds credentials and offers sources; each source is of one type, which is its base class. All requests go
-through the HTTP port of the provider. Errors: DatasourceError and its family.
+through the HTTP port of the provider. Errors: DatasourceError and its family; whatever is asked with credentials that
+the service refuses is DatasourceUnauthorized. No error tells a secret.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class DatasourceProvider(ABC):
     async def check(self, credentials: Any) -> None:
         """Ask the service whether credentials are good; CredentialsValidateFailedError with its words if not.
 
-        DatasourceUnavailable when it cannot be asked.
+        So is an address among them that the HTTP port refuses. DatasourceUnavailable when the service cannot be asked.
         """
 
 

@@ -75,7 +75,11 @@ class CrawlNews(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceCrawl(ABC):
-    """One crawl that a service does; `follow_crawl` calls these in the order they have here."""
+    """One crawl that a service does; `follow_crawl` calls these in the order they have here.
+
+    A service that is busy, or answers what is not known, is DatasourceUnavailable. An address where nothing is the
+    service is no page that is gone: a DatasourceError that names the field to correct.
+    """
 
     @abstractmethod
     async def start(self) -> None:

@@ -20,7 +20,12 @@ from dify_kernel.contracts.datasource import (
     NoParameters,
     WebPage,
 )
-from dify_kernel.errors import CredentialsValidateFailedError, DatasourceError, DatasourceItemNotFound
+from dify_kernel.errors import (
+    CredentialsValidateFailedError,
+    DatasourceError,
+    DatasourceItemNotFound,
+    DatasourceUnavailable,
+)
 from dify_kernel.settings import Doc, Secret
 from dify_kernel.testing.datasource import (
     CrawlExample,
@@ -34,7 +39,9 @@ from dify_kernel.testing.honesty import ContractSuite
 from dify_kernel.testing.memory_datasource import (
     DOCUMENTS,
     FILES,
+    GOOD_KEY,
     SITE,
+    MemoryCredentials,
     MemoryDocuments,
     MemoryDrive,
     MemoryProvider,
@@ -44,6 +51,7 @@ from dify_kernel.testing.memory_datasource import (
 __all__ = ["BROKEN_DATASOURCES", "DocumentsSuite", "DriveSuite", "ProviderSuite", "SiteSuite"]
 
 _HOME: Final = "https://site.test/"
+_GOOD: Final = MemoryCredentials(api_key=Secret(GOOD_KEY))
 
 
 class ProviderSuite(DatasourceProviderSuite):
@@ -117,6 +125,22 @@ class _RepeatsTheKey(MemoryProvider):
             await super().check(credentials)
         except CredentialsValidateFailedError as exc:
             raise CredentialsValidateFailedError(f"{credentials.api_key.reveal()} is wrong.") from exc
+
+
+class _AwayIsWrong(MemoryProvider):
+    async def check(self, credentials: Any) -> None:
+        try:
+            await super().check(credentials)
+        except DatasourceUnavailable as exc:
+            raise CredentialsValidateFailedError(exc.message) from exc
+
+
+class _ForbiddenIsAway(MemoryProvider):
+    async def check(self, credentials: Any) -> None:
+        try:
+            await super().check(credentials)
+        except CredentialsValidateFailedError as exc:
+            raise DatasourceUnavailable(exc.message) from exc
 
 
 # -- the site ------------------------------------------------------------------------------------------------
@@ -200,6 +224,19 @@ class _OneCrawl(MemorySite):
             yield message
 
 
+class _ReadsForAll(MemorySite):
+    """Asks for the key of a crawl alone."""
+
+    async def read(self, url: str, credentials: Any, *, only_main_content: bool = True) -> WebPage:
+        return await super().read(url, _GOOD)
+
+
+class _CrawlsForAll(MemorySite):
+    async def crawl(self, parameters: Any, credentials: Any) -> AsyncIterator[CrawlProgress]:
+        async for message in super().crawl(parameters, _GOOD):
+            yield message
+
+
 class _SpentByLeaving(MemorySite):
     async def crawl(self, parameters: Any, credentials: Any) -> AsyncIterator[CrawlProgress]:
         if self.site.get("left"):
@@ -248,6 +285,11 @@ class _OneReader(MemoryDocuments):
         return await super().read(self.ref, credentials)
 
 
+class _ListsForAll(MemoryDocuments):
+    async def workspaces(self, parameters: Any, credentials: Any) -> list[DocumentWorkspace]:
+        return await super().workspaces(parameters, _GOOD)
+
+
 # -- the drive -----------------------------------------------------------------------------------------------
 
 
@@ -275,6 +317,11 @@ class _EmptyFile(MemoryDrive):
         known = file_id if file_id in self.files else "a.txt"
         async with super().download(known, credentials, bucket=bucket) as file:
             yield file
+
+
+class _BrowsedByAll(MemoryDrive):
+    async def browse(self, credentials: Any, **wish: Any) -> DriveListing:
+        return await super().browse(_GOOD, **wish)
 
 
 def _with(**sources: type[Datasource]) -> type[MemoryProvider]:
@@ -305,6 +352,12 @@ BROKEN_DATASOURCES: Final[dict[str, tuple[type[MemoryProvider], type[ContractSui
     "refuses all": (_RefusesAll, ProviderSuite, "test_good_credentials_pass"),
     "takes all": (_TakesAll, ProviderSuite, "test_wrong_credentials_are_refused"),
     "repeats the key": (_RepeatsTheKey, ProviderSuite, "test_wrong_credentials_are_refused"),
+    "away is wrong": (_AwayIsWrong, ProviderSuite, "test_a_service_that_is_away_is_no_refusal"),
+    "forbidden is away": (
+        _ForbiddenIsAway,
+        ProviderSuite,
+        "test_an_address_that_may_not_be_reached_is_refused",
+    ),
     "loses a page": (_with(site=_LosesAPage), SiteSuite, "test_finds_the_pages_of_the_examples"),
     "silent about errors": (_with(site=_Quiet), SiteSuite, "test_fails_as_the_examples_say"),
     "counts too much": (_with(site=_CountsTooMuch), SiteSuite, "test_progress_adds_up"),
@@ -314,14 +367,18 @@ BROKEN_DATASOURCES: Final[dict[str, tuple[type[MemoryProvider], type[ContractSui
     "follows always": (_with(site=_FollowsAlways), SiteSuite, "test_reads_the_first_page_alone"),
     "reads half": (_with(site=_AnotherPage), SiteSuite, "test_reads_one_page_again"),
     "gone is empty": (_with(site=_Quiet), SiteSuite, "test_a_page_that_is_gone_is_told"),
+    "reads for all": (_with(site=_ReadsForAll), SiteSuite, "test_a_refusal_is_told"),
+    "crawls for all": (_with(site=_CrawlsForAll), SiteSuite, "test_a_refusal_is_told"),
     "spent by leaving": (_with(site=_SpentByLeaving), SiteSuite, "test_can_be_left_early"),
     "one crawl": (_with(site=_OneCrawl), SiteSuite, "test_crawls_at_once_are_kept_apart"),
     "first page only": (_with(documents=_FirstPageOnly), DocumentsSuite, "test_lists_each_document_once"),
     "cut text": (_with(documents=_CutText), DocumentsSuite, "test_reads_every_document"),
     "no time": (_with(documents=_NoTime), DocumentsSuite, "test_tells_the_last_edit"),
     "empty for gone": (_with(documents=_EmptyForGone), DocumentsSuite, "test_a_document_that_is_gone_is_told"),
+    "lists for all": (_with(documents=_ListsForAll), DocumentsSuite, "test_a_refusal_is_told"),
     "one reader": (_with(documents=_OneReader), DocumentsSuite, "test_reads_at_once_are_kept_apart"),
     "no more pages": (_with(drive=_NoMorePages), DriveSuite, "test_browsing_comes_to_every_file_once"),
     "cut file": (_with(drive=_CutFile), DriveSuite, "test_downloads_every_file"),
+    "browsed by all": (_with(drive=_BrowsedByAll), DriveSuite, "test_a_refusal_is_told"),
     "empty file": (_with(drive=_EmptyFile), DriveSuite, "test_a_file_that_is_gone_is_told"),
 }

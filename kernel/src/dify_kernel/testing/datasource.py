@@ -13,17 +13,21 @@ class TestProvider(DatasourceProviderSuite):
     def wrong_credentials(self):           # one that is refused; None where there is nothing to refuse
         return None
 
-class TestSite(WebsiteCrawlSuite):         # the same `provider` and `credentials`
+class TestSite(WebsiteCrawlSuite):         # the same fixtures
     source = "crawl"
     examples = [CrawlExample(parameters={"url": "https://a.test/"}, pages={"https://a.test/": "Welcome"})]
     gone = "https://a.test/gone"
+
+`testing.loopback` serves a simulated service. A source that has a service crawl takes `ServiceCrawlSuite` of
+`testing.datasource_service` in place of `WebsiteCrawlSuite`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -40,8 +44,18 @@ from dify_kernel.contracts.datasource import (
     WebPage,
     WebsiteCrawl,
 )
-from dify_kernel.errors import CredentialsValidateFailedError, DatasourceError, DatasourceItemNotFound
+from dify_kernel.contracts.http import HttpRequest, HttpResponse, HttpTimeout
+from dify_kernel.errors import (
+    CredentialsValidateFailedError,
+    DatasourceError,
+    DatasourceItemNotFound,
+    DatasourceUnauthorized,
+    DatasourceUnavailable,
+    DifyError,
+    OutboundRefused,
+)
 from dify_kernel.forms import form_fields, needs_nothing, revealed
+from dify_kernel.testing.fakes import FakeHttp
 from dify_kernel.testing.honesty import ContractSuite
 
 __all__ = [
@@ -51,6 +65,8 @@ __all__ = [
     "OnlineDocumentSuite",
     "OnlineDriveSuite",
     "WebsiteCrawlSuite",
+    "crawled",
+    "pages_of",
 ]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -112,9 +128,24 @@ class DatasourceProviderSuite(ContractSuite, suite=True):
             return
         with pytest.raises(CredentialsValidateFailedError) as caught:
             await provider.check(wrong_credentials)
-        told = f"{caught.value} {caught.value.where}"
-        for value in revealed(wrong_credentials).values():
-            assert not (isinstance(value, str) and len(value) > 3 and value in told), "the refusal repeats a value"
+        _assert_untold(caught.value, wrong_credentials)
+
+    async def test_a_service_that_is_away_is_no_refusal(self, provider: DatasourceProvider, credentials: Any) -> None:
+        """Troubleshooting: `check` lets DatasourceUnavailable through, as `contracts.datasource_http.checking` does."""
+        if needs_nothing(provider.Credentials):
+            return
+        for answer in (HttpTimeout("It took too long."), HttpResponse(status=503, headers=[], content=b"")):
+            with pytest.raises(DatasourceUnavailable):
+                await type(provider)(_OneAnswer(answer)).check(credentials)
+
+    async def test_an_address_that_may_not_be_reached_is_refused(
+        self, provider: DatasourceProvider, credentials: Any
+    ) -> None:
+        """Troubleshooting: that the host's guard refuses an address is no fault of the service, and does not pass."""
+        if needs_nothing(provider.Credentials):
+            return
+        with pytest.raises(CredentialsValidateFailedError, match="not public"):
+            await type(provider)(_OneAnswer(OutboundRefused("127.0.0.1 is not public."))).check(credentials)
 
 
 class WebsiteCrawlSuite(ContractSuite, suite=True):
@@ -127,7 +158,7 @@ class WebsiteCrawlSuite(ContractSuite, suite=True):
 
     async def test_finds_the_pages_of_the_examples(self, provider: DatasourceProvider, credentials: Any) -> None:
         for example, source in self._good(provider):
-            pages = _pages(await _crawl(source, example.parameters, credentials))
+            pages = pages_of(await crawled(source, credentials, **example.parameters))
             assert {page.source_url for page in pages} == set(example.pages), example
             for page in pages:
                 assert example.pages[page.source_url] in page.content, page
@@ -138,23 +169,23 @@ class WebsiteCrawlSuite(ContractSuite, suite=True):
         for example in self.examples:
             if example.error is not None:
                 with pytest.raises(DatasourceError) as caught:
-                    await _crawl(source, example.parameters, credentials)
+                    await crawled(source, credentials, **example.parameters)
                 assert example.error in str(caught.value), example
                 assert caught.value.retryable is example.retryable, example
 
     async def test_progress_adds_up(self, provider: DatasourceProvider, credentials: Any) -> None:
         for example, source in self._good(provider):
             before = 0
-            messages = await _crawl(source, example.parameters, credentials)
+            messages = await crawled(source, credentials, **example.parameters)
             for number, message in enumerate(messages, 1):
                 assert before <= message.completed <= message.total, message
-                assert message.completed == len(_pages(messages[:number])), message
+                assert message.completed == len(pages_of(messages[:number])), message
                 before = message.completed
 
     async def test_pages_are_whole(self, provider: DatasourceProvider, credentials: Any) -> None:
         """Troubleshooting: an address is absolute and comes once; leave a page without text out."""
         for example, source in self._good(provider):
-            pages = _pages(await _crawl(source, example.parameters, credentials))
+            pages = pages_of(await crawled(source, credentials, **example.parameters))
             assert len({page.source_url for page in pages}) == len(pages)
             for page in pages:
                 assert re.match(r"https?://[^/\s]+", page.source_url), page
@@ -162,14 +193,14 @@ class WebsiteCrawlSuite(ContractSuite, suite=True):
 
     async def test_keeps_the_limit(self, provider: DatasourceProvider, credentials: Any) -> None:
         for example, source in self._good(provider):
-            messages = await _crawl(source, {**example.parameters, "limit": 1}, credentials)
-            assert len(_pages(messages)) == 1, example
+            messages = await crawled(source, credentials, **{**example.parameters, "limit": 1})
+            assert len(pages_of(messages)) == 1, example
             assert messages[-1].total == 1, example
 
     async def test_reads_the_first_page_alone(self, provider: DatasourceProvider, credentials: Any) -> None:
         for example, source in self._good(provider):
             alone = {**example.parameters, "crawl_sub_pages": False}
-            (page,) = _pages(await _crawl(source, alone, credentials))
+            (page,) = pages_of(await crawled(source, credentials, **alone))
             assert page.source_url in example.pages, example
 
     async def test_reads_one_page_again(self, provider: DatasourceProvider, credentials: Any) -> None:
@@ -183,20 +214,30 @@ class WebsiteCrawlSuite(ContractSuite, suite=True):
         with pytest.raises(DatasourceItemNotFound):
             await _website(provider, self.source).read(self.gone, credentials)
 
+    async def test_a_refusal_is_told(self, provider: DatasourceProvider, wrong_credentials: Any) -> None:
+        """Troubleshooting: wrong credentials are DatasourceUnauthorized, whatever is asked with them."""
+        if wrong_credentials is None:
+            return
+        example, source = self._good(provider)[0]
+        with _refused(wrong_credentials):
+            await source.read(next(iter(example.pages)), wrong_credentials)
+        with _refused(wrong_credentials):
+            await crawled(source, wrong_credentials, **example.parameters)
+
     async def test_can_be_left_early(self, provider: DatasourceProvider, credentials: Any) -> None:
         for example, source in self._good(provider):
-            messages = source.crawl(_filled(source, example.parameters), credentials)
+            messages = source.crawl(source.Parameters(**example.parameters), credentials)
             async for _ in messages:
                 break
             await messages.aclose()  # type: ignore[attr-defined]
-            assert _pages(await _crawl(source, example.parameters, credentials))
+            assert pages_of(await crawled(source, credentials, **example.parameters))
 
     async def test_crawls_at_once_are_kept_apart(self, provider: DatasourceProvider, credentials: Any) -> None:
         """Troubleshooting: one object serves everybody; keep nothing of a call in it."""
         wanted = self._good(provider) * 3
-        crawls = [_crawl(source, example.parameters, credentials) for example, source in wanted]
+        crawls = [crawled(source, credentials, **example.parameters) for example, source in wanted]
         for (example, _), messages in zip(wanted, await asyncio.gather(*crawls), strict=True):
-            assert {page.source_url for page in _pages(messages)} == set(example.pages), example
+            assert {page.source_url for page in pages_of(messages)} == set(example.pages), example
 
     def _good(self, provider: DatasourceProvider) -> list[tuple[CrawlExample, WebsiteCrawl]]:
         source = _website(provider, self.source)
@@ -241,6 +282,18 @@ class OnlineDocumentSuite(ContractSuite, suite=True):
         for ask in (source.read, source.last_edited):
             with pytest.raises(DatasourceItemNotFound):
                 await ask(self.gone, credentials)
+
+    async def test_a_refusal_is_told(self, provider: DatasourceProvider, wrong_credentials: Any) -> None:
+        """Troubleshooting: wrong credentials are DatasourceUnauthorized, whatever is asked with them."""
+        if wrong_credentials is None:
+            return
+        source, ref = _documents(provider, self.source), self.examples[0].ref
+        with _refused(wrong_credentials):
+            await source.workspaces(source.Parameters(), wrong_credentials)
+        with _refused(wrong_credentials):
+            await source.read(ref, wrong_credentials)
+        with _refused(wrong_credentials):
+            await source.last_edited(ref, wrong_credentials)
 
     async def test_reads_at_once_are_kept_apart(self, provider: DatasourceProvider, credentials: Any) -> None:
         source = _documents(provider, self.source)
@@ -290,6 +343,17 @@ class OnlineDriveSuite(ContractSuite, suite=True):
             async with drive.download(self.gone, credentials, bucket=self.bucket):
                 pass
 
+    async def test_a_refusal_is_told(self, provider: DatasourceProvider, wrong_credentials: Any) -> None:
+        """Troubleshooting: wrong credentials are DatasourceUnauthorized, whatever is asked with them."""
+        if wrong_credentials is None:
+            return
+        drive, file = _drive(provider, self.source), next(iter(self.files))
+        with _refused(wrong_credentials):
+            await drive.browse(wrong_credentials, bucket=self.bucket)
+        with _refused(wrong_credentials):
+            async with drive.download(file, wrong_credentials, bucket=self.bucket) as found:
+                [piece async for piece in found.chunks]
+
     async def _walk(self, provider: DatasourceProvider, credentials: Any, prefix: str, limit: int) -> list[str]:
         drive = _drive(provider, self.source)
         found: list[str] = []
@@ -330,13 +394,38 @@ def _named(provider: DatasourceProvider, name: str) -> Datasource:
     return next(source for source in provider.datasources() if source.name == name)
 
 
-def _filled(source: WebsiteCrawl, parameters: Mapping[str, Any]) -> Any:
-    return source.Parameters(**parameters)
+async def crawled(source: WebsiteCrawl, credentials: Any, **parameters: Any) -> list[CrawlProgress]:
+    """All messages of a crawl."""
+    return [message async for message in source.crawl(source.Parameters(**parameters), credentials)]
 
 
-async def _crawl(source: WebsiteCrawl, parameters: Mapping[str, Any], credentials: Any) -> list[CrawlProgress]:
-    return [message async for message in source.crawl(_filled(source, parameters), credentials)]
-
-
-def _pages(messages: Sequence[CrawlProgress]) -> list[WebPage]:
+def pages_of(messages: Sequence[CrawlProgress]) -> list[WebPage]:
+    """The pages that came with messages."""
     return [page for message in messages for page in message.pages]
+
+
+class _OneAnswer(FakeHttp):
+    """Has the same answer, or error, for everything."""
+
+    def __init__(self, answer: HttpResponse | DifyError) -> None:
+        super().__init__()
+        self._answer = answer
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        if isinstance(self._answer, HttpResponse):
+            return msgspec.structs.replace(self._answer, url=request.url)
+        raise self._answer
+
+
+@contextmanager
+def _refused(wrong_credentials: Any) -> Iterator[None]:
+    """What is asked in the block with wrong credentials is refused without repeating them."""
+    with pytest.raises(DatasourceUnauthorized) as caught:
+        yield
+    _assert_untold(caught.value, wrong_credentials)
+
+
+def _assert_untold(error: DifyError, credentials: Any) -> None:
+    told = f"{error} {error.where}"
+    for value in revealed(credentials).values():
+        assert not (isinstance(value, str) and len(value) > 3 and value in told), "the refusal repeats a value"

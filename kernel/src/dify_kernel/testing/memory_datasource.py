@@ -25,8 +25,9 @@ from dify_kernel.contracts.datasource import (
     WebPage,
     WebsiteCrawl,
 )
-from dify_kernel.contracts.http import HttpClient
-from dify_kernel.errors import CredentialsValidateFailedError, DatasourceItemNotFound, DatasourceUnauthorized
+from dify_kernel.contracts.datasource_http import ask_json, checking
+from dify_kernel.contracts.http import HttpClient, HttpRequest
+from dify_kernel.errors import DatasourceItemNotFound, DatasourceUnauthorized
 from dify_kernel.settings import Doc, Secret
 
 __all__ = [
@@ -197,8 +198,7 @@ class MemoryProvider(DatasourceProvider):
         return (self.site, self.documents, self.drive)
 
     async def check(self, credentials: Any) -> None:
-        """By the key."""
-        try:
+        """By the key, when the memory answers: it is asked over HTTP, as a service would be."""
+        with checking():
+            await ask_json(self.http, HttpRequest(method="GET", url="https://memory.test/"), "The memory")
             _admit(credentials)
-        except DatasourceUnauthorized as exc:
-            raise CredentialsValidateFailedError(exc.message, hint=exc.hint) from exc
