@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from dify_host.db.errors import DatabaseDeadlock, DatabaseError, DatabaseUnavailable, translate
 from dify_host.db.types import decode_json, encode_json
+from dify_host.db.wal import enter_wal
 
 __all__ = ["JOBS_WRITTEN", "Database", "Dialect", "PoolSettings", "database_now", "driver_url"]
 
@@ -31,8 +32,8 @@ _DRIVERS: dict[str, tuple[Dialect, str]] = {
     "mysql": ("mysql", "mysql+asyncmy"),
     "mariadb": ("mysql", "mysql+asyncmy"),
 }
-# The timeout comes first: switching to WAL needs a lock too.
-_SQLITE_PRAGMAS = ("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON")
+_SQLITE_BUSY_SECONDS = 10
+_SQLITE_PRAGMAS = (f"busy_timeout={_SQLITE_BUSY_SECONDS * 1000}", "synchronous=NORMAL", "foreign_keys=ON")
 _SQLITE_CONNECTIONS = 8  # each is a thread; readers beyond this many only wait for the same disk
 _SQLITE_LOOKUPS = 4
 _DEADLOCK_PAUSES = (0.01, 0.05, 0.2, 0.5)  # seconds
@@ -288,6 +289,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     for pragma in _SQLITE_PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
+    enter_wal(cursor, _SQLITE_BUSY_SECONDS)
     cursor.close()
 
 

@@ -24,6 +24,7 @@ from dify_host.db.catalog import metadata
 from dify_host.db.engine import driver_url
 from dify_host.db.errors import DatabaseBusy, DatabaseError, translate
 from dify_host.db.types import Id, JsonText, LongText, Moment, Price
+from dify_host.db.wal import enter_wal
 
 __all__ = ["check", "configure", "create_revision", "current", "downgrade", "head", "upgrade"]
 
@@ -181,5 +182,5 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={_LOCK_SECONDS * 1000}")
-    cursor.execute("PRAGMA journal_mode=WAL")
+    enter_wal(cursor, _LOCK_SECONDS)
     cursor.close()
