@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 from dify_kernel.contracts.datasource import Datasource, DatasourceProvider
 from dify_kernel.errors import NotFound, PluginError
-from dify_kernel.forms import FormField, form_fields, masked, needs_nothing
+from dify_kernel.forms import FormField, form_fields, needs_nothing
 from dify_kernel.registry import Offer
 
 from dify_host.datasources.errors import DatasourceCredentialsMissing
@@ -17,7 +17,7 @@ from dify_host.datasources.pool import DatasourcePool
 from dify_host.datasources.tables import datasource_providers
 from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
-from dify_host.identity.credential_sets import CredentialSets, StoredCredentials, readable
+from dify_host.identity.credential_sets import CredentialSets, StoredCredentials, shown
 from dify_host.identity.provider_credentials import ProviderCredentials
 from dify_host.identity.tenant_keys import TenantKeys
 from dify_host.models.pool import provider_name
@@ -173,9 +173,8 @@ class InstalledDatasources(ProviderCredentials[DatasourceProvider]):
         )
 
     async def _shown(self, stored: StoredCredentials, provider: DatasourceProvider) -> KeptCredentials:
-        opened = await readable(self._store.open(stored, provider.Credentials))
-        shown = {} if opened is None else masked(opened)
-        return KeptCredentials(id=stored.id, name=stored.name, is_default=stored.is_default, credential=shown)
+        values = await shown(self._store.open(stored, provider.Credentials))
+        return KeptCredentials(id=stored.id, name=stored.name, is_default=stored.is_default, credential=values)
 
 
 def _source(source: Datasource) -> DatasourceInfo:

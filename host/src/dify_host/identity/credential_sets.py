@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 import sqlalchemy as sa
 from dify_kernel.errors import BadInput, Conflict, NotFound
-from dify_kernel.forms import decode_form, revealed
+from dify_kernel.forms import decode_form, masked, revealed
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dify_host.db.engine import Database
@@ -23,7 +23,7 @@ from dify_host.db.types import new_id
 from dify_host.identity.tenant_keys import TenantKeys
 from dify_host.net.crypto import DecryptionFailed
 
-__all__ = ["CredentialSets", "StoredCredentials", "readable"]
+__all__ = ["CredentialSets", "StoredCredentials", "readable", "shown"]
 
 T = TypeVar("T")
 
@@ -38,6 +38,12 @@ async def readable(opening: Awaitable[T]) -> T | None:
         return await opening
     except (BadInput, DecryptionFailed):
         return None
+
+
+async def shown(opening: Awaitable[msgspec.Struct]) -> dict[str, Any]:
+    """Credentials as responses show them, of secrets the last four characters; empty for those to be entered anew."""
+    opened = await readable(opening)
+    return {} if opened is None else masked(opened)
 
 
 class StoredCredentials(msgspec.Struct, frozen=True, kw_only=True):

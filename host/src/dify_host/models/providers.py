@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 from dify_kernel.contracts.model import ModelInfo, ModelProvider, ModelType
 from dify_kernel.errors import BadInput, PluginError
-from dify_kernel.forms import FormField, decode_form, form_fields, masked, needs_nothing
+from dify_kernel.forms import FormField, decode_form, form_fields, needs_nothing
 from dify_kernel.registry import Offer, Registry
 
 from dify_host.db.engine import Database
@@ -17,7 +17,7 @@ from dify_host.db.repository import TenantRepository
 from dify_host.db.statements import upsert
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id, utc_now
-from dify_host.identity.credential_sets import readable
+from dify_host.identity.credential_sets import readable, shown
 from dify_host.identity.tenant_keys import TenantKeys
 from dify_host.models.credentials import CredentialStore, StoredCredentials
 from dify_host.models.errors import ProviderTokenNotInitError
@@ -261,6 +261,5 @@ class ProviderService(TenantRepository):
         )
 
     async def _shown(self, stored: StoredCredentials, kind: type[ModelProvider]) -> CredentialInfo:
-        opened = await readable(self._store.open(stored, kind.Credentials))
-        shown = {} if opened is None else masked(opened)
-        return CredentialInfo(id=stored.id, name=stored.credential_name, active=stored.active, credentials=shown)
+        values = await shown(self._store.open(stored, kind.Credentials))
+        return CredentialInfo(id=stored.id, name=stored.credential_name, active=stored.active, credentials=values)

@@ -11,12 +11,12 @@ import msgspec
 from dify_kernel.contracts.ports import FilesPort
 from dify_kernel.contracts.tool import ToolInfo, ToolMessage, ToolProvider
 from dify_kernel.errors import PluginError
-from dify_kernel.forms import FormField, form_fields, masked, needs_nothing
+from dify_kernel.forms import FormField, form_fields, needs_nothing
 from dify_kernel.registry import Offer
 
 from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
-from dify_host.identity.credential_sets import StoredCredentials, readable
+from dify_host.identity.credential_sets import StoredCredentials, shown
 from dify_host.identity.provider_credentials import DEFAULT_NAME, ProviderCredentials
 from dify_host.identity.tenant_keys import TenantKeys
 from dify_host.models.pool import provider_name
@@ -141,6 +141,5 @@ class InstalledTools(ProviderCredentials[ToolProvider]):
         )
 
     async def _shown(self, stored: StoredCredentials, family: ToolProvider) -> ToolCredentialInfo:
-        opened = await readable(self._store.open(stored, family.Credentials))
-        shown = {} if opened is None else masked(opened)
-        return ToolCredentialInfo(id=stored.id, name=stored.name, is_default=stored.is_default, credentials=shown)
+        values = await shown(self._store.open(stored, family.Credentials))
+        return ToolCredentialInfo(id=stored.id, name=stored.name, is_default=stored.is_default, credentials=values)
