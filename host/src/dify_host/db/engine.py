@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from dify_host.db.errors import DatabaseDeadlock, DatabaseError, DatabaseUnavailable, translate
+from dify_host.db.inline import run_inline
 from dify_host.db.types import decode_json, encode_json
 from dify_host.db.wal import enter_wal
 
@@ -137,14 +139,29 @@ class Database:
         A transaction that a server ends because of a deadlock is run again: `work` may be called more than once.
         """
         if self.dialect != "sqlite":
-            for pause in _DEADLOCK_PAUSES:
-                try:
-                    return await self._write_once(work)
-                except DatabaseDeadlock:
-                    await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
-            return await self._write_once(work)
+            return await _again_after_deadlock(lambda: self._write_once(work))
+        return await self._in_batch(work)
+
+    async def write_inline(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """`run_write` for work that is written for a connection of `write`, and awaits nothing but that.
+
+        It may be called more than once, too. On SQLite a DatabaseError tells of another await.
+        """
+        if self.dialect != "sqlite":
+            return await _again_after_deadlock(lambda: self._write_with(work))
+        return await self._in_batch(partial(run_inline, work=work))
+
+    async def _in_batch(self, work: Callable[[Connection], T]) -> T:
+        """Run it where SQLite is written."""
         async with self._write_turn():
-            return await asyncio.get_running_loop().run_in_executor(self._batches, self._write_here, work)
+            result, jobs = await asyncio.get_running_loop().run_in_executor(self._batches, self._write_here, work)
+        if jobs:
+            self.on_jobs()
+        return result
+
+    async def _write_with(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        async with self.write() as conn:
+            return await work(conn)
 
     async def _write_once(self, work: Callable[[Connection], T]) -> T:
         async with self.write() as conn:
@@ -159,15 +176,26 @@ class Database:
             self._lookups = _build_direct(self._url, _SQLITE_LOOKUPS).execution_options(**{_WRITES: False})
         return await asyncio.get_running_loop().run_in_executor(self._looking, self._read_here, self._lookups, work)
 
+    async def read_inline(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """`run_read` for work that is written for a connection of `read`, and awaits nothing but that."""
+        if self.dialect != "sqlite":
+            async with self.read() as conn:
+                return await work(conn)
+        return await self.run_read(partial(run_inline, work=work))
+
     def _read_here(self, engine: sa.Engine, work: Callable[[Connection], T]) -> T:
         with engine.connect() as conn:
             return work(conn)
 
-    def _write_here(self, work: Callable[[Connection], T]) -> T:
+    def _write_here(self, work: Callable[[Connection], T]) -> tuple[T, bool]:
+        """The result, and whether jobs were written."""
         if self._direct is None:
             self._direct = _build_direct(self._url)
-        with self._direct.connect() as conn, conn.begin():
-            return work(conn)
+        with self._direct.connect() as conn:
+            conn.info.pop(JOBS_WRITTEN, None)  # of a transaction on this connection that was rolled back
+            with conn.begin():
+                result = work(conn)
+            return result, conn.info.pop(JOBS_WRITTEN, False)
 
     async def revision(self) -> str | None:
         """The schema's revision, without the migration tool; None for a database that was never set up."""
@@ -207,6 +235,16 @@ class Database:
                 yield
             finally:
                 self._turn_owner = None
+
+
+async def _again_after_deadlock(write: Callable[[], Awaitable[T]]) -> T:
+    """Run a transaction, and again when the server ended it because of a deadlock."""
+    for pause in _DEADLOCK_PAUSES:
+        try:
+            return await write()
+        except DatabaseDeadlock:
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+    return await write()
 
 
 async def database_now(conn: AsyncConnection) -> datetime:

@@ -82,7 +82,8 @@ async def claim_batch(db: Database, *, limit: int = 100, window: timedelta = tim
 
     Relays that claim at the same time skip each other's rows. All times are the database's.
     """
-    async with db.write() as conn:
+
+    async def claim(conn: AsyncConnection) -> Sequence[sa.Row[Any]]:
         now = await database_now(conn)
         due = sa.and_(
             outbox.c.sent_at.is_(None),
@@ -91,28 +92,31 @@ async def claim_batch(db: Database, *, limit: int = 100, window: timedelta = tim
         )
         query = sa.select(outbox).where(due).order_by(outbox.c.id).limit(limit)
         rows = (await conn.execute(query.with_for_update(skip_locked=True))).all()
-        if not rows:
-            return []
-        claim = outbox.update().where(outbox.c.id.in_([row.id for row in rows]))
-        await conn.execute(claim.values(claimed_until=now + window, attempts=outbox.c.attempts + 1))
-    jobs = [to_struct(row, Job) for row in rows]
+        if rows:
+            change = outbox.update().where(outbox.c.id.in_([row.id for row in rows]))
+            await conn.execute(change.values(claimed_until=now + window, attempts=outbox.c.attempts + 1))
+        return rows
+
+    jobs = [to_struct(row, Job) for row in await db.write_inline(claim)]
     return [msgspec.structs.replace(job, attempts=job.attempts + 1) for job in jobs]
 
 
 async def has_unsent(db: Database) -> bool:
     """Tell cheaply whether any job waits, due or not: what an idle relay asks instead of claiming."""
-    async with db.read() as conn:
-        query = sa.select(outbox.c.id).where(outbox.c.sent_at.is_(None)).limit(1)
-        return (await conn.execute(query)).first() is not None
+    query = sa.select(outbox.c.id).where(outbox.c.sent_at.is_(None)).limit(1)
+    return await db.run_read(lambda conn: conn.execute(query).first() is not None)
 
 
 async def mark_sent(db: Database, ids: Sequence[str]) -> None:
     """Record that these jobs are with the broker; ids that are unknown or sent already change nothing."""
     if not ids:
         return
-    async with db.write() as conn:
+
+    async def mark(conn: AsyncConnection) -> None:
         sent = outbox.update().where(outbox.c.id.in_(ids), outbox.c.sent_at.is_(None))
         await conn.execute(sent.values(sent_at=await database_now(conn)))
+
+    await db.write_inline(mark)
 
 
 async def purge_sent(db: Database, *, before: datetime, limit: int = 1000) -> int:

@@ -338,20 +338,23 @@ class DocumentService:
 
     async def _require(self, dataset_id: str, document_id: str | None = None) -> None:
         """Refuse early, before anything is stored."""
-        async with self._db.read() as conn:
+
+        async def found(conn: AsyncConnection) -> None:
             await self._rows.dataset(conn, dataset_id)
             if document_id is not None:
                 await self._rows.document(conn, dataset_id, document_id)
 
+        await self._db.read_inline(found)
+
     async def _create(
         self, dataset_id: str, item: SourceItem, options: DocumentOptions, user_id: str, *, kind: str = UPLOAD_FILE
     ) -> DocumentCreated:
-        async with self._db.read() as conn:
-            dataset = await self._rows.dataset(conn, dataset_id)
+        dataset = await self._db.read_inline(lambda conn: self._rows.dataset(conn, dataset_id))
         if dataset.provider == "external":
             raise BadInput("External datasets are not supported.", dataset_id=dataset_id)
         model = await self._first_model(dataset, options)
-        async with self._db.write() as conn:
+
+        async def create(conn: AsyncConnection) -> DocumentCreated:
             dataset = await self._rows.dataset(conn, dataset_id, lock=True)
             await self._initialise(conn, dataset, options, model, kind)
             rule_id = await self._rule_id(conn, dataset_id, options.process_rule, options.doc_form, user_id)
@@ -375,6 +378,8 @@ class DocumentService:
                 await self._links.use_upload(conn, item.upload_id, user_id)
             await self._tasks.add(conn, INDEX, dataset_id, [str(values["id"])])
             return await self._created(conn, dataset_id, str(values["id"]))
+
+        return await self._db.write_inline(create)
 
     async def _replace(
         self,

@@ -252,8 +252,7 @@ class _Run(DocumentRun):
                 f"Documents of source {self._document.data_source_type} have no file to read.",
                 document_id=self._document.id,
             )
-        async with self._db.read() as conn:
-            upload = await self._links.upload(conn, upload_id)
+        upload = await self._db.read_inline(lambda conn: self._links.upload(conn, upload_id))
         data = await self.patiently(lambda: self._storage.load(upload.key))
         read = await self._extractor.illustrated(data, f"file.{upload.extension}")
         fetched = await self._fetcher.fetch(read.linked) if self._fetcher else {}

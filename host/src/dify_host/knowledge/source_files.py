@@ -44,8 +44,7 @@ class SourceFiles:
             "mime_type": "text/plain",
             "created_by": user_id,
         }
-        async with self._db.write() as conn:
-            await self._links.add_upload(conn, values)
+        await self._db.write_inline(lambda conn: self._links.add_upload(conn, values))
         return upload_id
 
     async def drop_unused(self, upload_ids: Sequence[str | None]) -> None:

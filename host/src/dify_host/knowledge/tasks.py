@@ -239,17 +239,19 @@ class Tasks(TenantRepository):
 
     async def hand_on(self, slot: int, turn: int) -> None:
         """End a turn: the next one goes to the end of the queue, or the slot rests when nothing waits."""
-        async with self.db.write() as conn:
-            if not await self._has_turn(conn, slot, turn):
-                return
-            query = self.scoped_select(knowledge_tasks, knowledge_tasks.c.id).where(
-                knowledge_tasks.c.error.is_(None),
-                sa.or_(knowledge_tasks.c.slot.is_(None), knowledge_tasks.c.slot == slot),
-            )
-            if (await conn.execute(query.limit(1))).one_or_none() is not None:
-                await self._start(conn, slot, turn + 1)
-            else:
-                await conn.execute(self._mine(slot, turn, active=False))
+        await self.db.write_inline(lambda conn: self._handed_on(conn, slot, turn))
+
+    async def _handed_on(self, conn: AsyncConnection, slot: int, turn: int) -> None:
+        if not await self._has_turn(conn, slot, turn):
+            return
+        query = self.scoped_select(knowledge_tasks, knowledge_tasks.c.id).where(
+            knowledge_tasks.c.error.is_(None),
+            sa.or_(knowledge_tasks.c.slot.is_(None), knowledge_tasks.c.slot == slot),
+        )
+        if (await conn.execute(query.limit(1))).one_or_none() is not None:
+            await self._start(conn, slot, turn + 1)
+        else:
+            await conn.execute(self._mine(slot, turn, active=False))
 
     # -- turns -------------------------------------------------------------------------------------------------
 
