@@ -4,7 +4,7 @@ import pytest
 from dify_kernel.contracts.model import ModelType
 from dify_kernel.testing.model import ModelProviderSuite
 from dify_providers_local import LocalCredentials
-from dify_providers_local.catalog import CHAT, EMBEDDING
+from dify_providers_local.catalog import CHAT, EMBEDDING, RERANK
 
 
 @pytest.mark.live
@@ -16,7 +16,7 @@ class TestContract(ModelProviderSuite):
 
     @pytest.fixture
     def models(self):
-        return {ModelType.LLM: CHAT, ModelType.TEXT_EMBEDDING: EMBEDDING}
+        return {ModelType.LLM: CHAT, ModelType.TEXT_EMBEDDING: EMBEDDING, ModelType.RERANK: RERANK}
 
     @pytest.fixture
     def unknown_model(self):

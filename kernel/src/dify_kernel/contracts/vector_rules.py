@@ -99,20 +99,21 @@ def check_records(space: Space, records: Sequence[Record]) -> list[float]:
     return lengths
 
 
-def check_vector(space: Space, vector: Sequence[float], of: str) -> None:
-    """The dimension is the space's, all numbers are finite, and not all are zero."""
+def check_vector(space: Space, vector: Sequence[float], of: str) -> float:
+    """The dimension is the space's, all numbers are finite, and not all are zero; gives the vector's length."""
     if len(vector) != space.dimension:
         raise InvalidQuery(f"The vector of {of} has dimension {len(vector)}, space {space.name} has {space.dimension}.")
     norm = math.hypot(*vector)
     if not math.isfinite(norm) or norm == 0:
         raise InvalidQuery(f"The vector of {of} is all zeros or holds NaN or infinity.")
+    return norm
 
 
-def check_query(space: Space, vector: Sequence[float], top_k: int, filter: Filter | None) -> None:
-    """A search is well-formed: its vector, `top_k` and filter."""
+def check_query(space: Space, vector: Sequence[float], top_k: int, filter: Filter | None) -> float:
+    """A search is well-formed: its vector, `top_k` and filter; gives the vector's length."""
     check_limit("top_k", top_k)
-    check_vector(space, vector, "the query")
     check_filter(filter)
+    return check_vector(space, vector, "the query")
 
 
 def check_limit(name: str, value: int) -> None:
@@ -263,9 +264,9 @@ def _kind(value: Any) -> type:
 # -- geometry and ranking --------------------------------------------------------------------------------------
 
 
-def unit(vector: Sequence[float]) -> list[float]:
-    """The vector divided by its length; unchanged when that is 1 already, as far as a double can tell."""
-    norm = math.hypot(*vector)
+def unit(vector: Sequence[float], length: float | None = None) -> list[float]:
+    """The vector divided by its length, if known; unchanged when that is 1 already, as far as a double can tell."""
+    norm = math.hypot(*vector) if length is None else length
     return list(vector) if abs(norm - 1.0) < _ROUNDING else [value / norm for value in vector]
 
 

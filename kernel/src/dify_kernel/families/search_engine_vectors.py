@@ -255,9 +255,9 @@ class SearchEngineStore(VectorStore):
         threshold: float | None = None,
         filter: Filter | None = None,
     ) -> list[Hit]:
-        check_query(space, vector, top_k, filter)
+        length = check_query(space, vector, top_k, filter)
         query, whole = within(partition, filter)
-        wanted = unit(vector)
+        wanted = unit(vector, length)
         small = await self._is_small(space, partition) or await self._few(space, partition, query)
         exact = self.dialect.exact(wanted, query) if small else None
         missed = small and exact is None

@@ -146,13 +146,13 @@ class SqlVectorStore(VectorStore):
 
     async def upsert(self, space: Space, partition: str, records: Sequence[Record]) -> None:
         check_partition(partition)
-        check_records(space, records)
+        lengths = dict(zip((record.id for record in records), check_records(space, records), strict=True))
         table, key = _table(space), partition_key(partition)
         # In the order of the key, so that two writers of the same records never wait for each other.
         kept = sorted(last_by_id(records), key=lambda record: record.id)
         statement = self.dialect.upsert(table)
         for start in range(0, len(kept), BATCH):
-            rows = [self._row(key, record) for record in kept[start : start + BATCH]]
+            rows = [self._row(key, record, lengths[record.id]) for record in kept[start : start + BATCH]]
             try:
                 await self._again(lambda rows=rows: self._write_rows(statement, rows))  # type: ignore[misc]
             except _Missing:
@@ -183,12 +183,12 @@ class SqlVectorStore(VectorStore):
         threshold: float | None = None,
         filter: Filter | None = None,
     ) -> list[Hit]:
-        check_query(space, vector, top_k, filter)
+        bound = self.dialect.vector(unit(vector, check_query(space, vector, top_k, filter)))
         table, key = _table(space), partition_key(partition)
         where = await self._where(table, key, filter)
-        hits = await self._near(table, where, vector, top_k)
+        hits = await self._near(table, where, bound, top_k)
         if len(hits) < top_k and await self._has_index(space, table, key):
-            hits = await self._near(table, where, vector, top_k, exact=True)
+            hits = await self._near(table, where, bound, top_k, exact=True)
         return cut(hits, top_k, threshold)
 
     async def full_text(
@@ -284,11 +284,10 @@ class SqlVectorStore(VectorStore):
     # -- searching -------------------------------------------------------------------------------------------------
 
     async def _near(
-        self, table: str, where: Condition, vector: Sequence[float], top_k: int, *, exact: bool = False
+        self, table: str, where: Condition, bound: Any, top_k: int, *, exact: bool = False
     ) -> list[Hit]:
         # An index serves the order by the bare distance; by an expression of it, none does.
         order = "distance" if not exact else f"({self.dialect.distance}) + 0, id"
-        bound = self.dialect.vector(unit(vector))
         rows = await self._rows(
             f"SELECT id, text, metadata, {self.dialect.distance} AS distance FROM {table}"  # noqa: S608
             f" WHERE {where[0]} ORDER BY {order} LIMIT %s",
@@ -357,7 +356,7 @@ class SqlVectorStore(VectorStore):
 
     # -- rows ---------------------------------------------------------------------------------------------------------
 
-    def _row(self, key: str, record: Record) -> tuple[Any, ...]:
+    def _row(self, key: str, record: Record, length: float) -> tuple[Any, ...]:
         dialect = self.dialect
         terms = Counter(text_terms(record.text))
         words = [word for term, times in terms.items() for word in [dialect.word(key, term)] * times]
@@ -366,7 +365,7 @@ class SqlVectorStore(VectorStore):
             record.id,
             record.text,
             msgspec.json.encode(record.metadata).decode(),
-            dialect.vector(unit(record.vector)),
+            dialect.vector(unit(record.vector, length)),
             dialect.words(words),
             len(words),
             dialect.tokens(metadata_tokens(record.metadata)),

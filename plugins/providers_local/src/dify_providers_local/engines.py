@@ -6,10 +6,12 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["ChatEngine", "EmbeddingEngine", "Refused"]
+__all__ = ["ChatEngine", "EmbeddingEngine", "RankEngine", "Refused"]
 
 #: What the embedding model was trained on; its engine would take more, in time that grows with the square.
 MAX_EMBEDDED_TOKENS = 512
+#: What the rerank model has positions for.
+MAX_RANKED_TOKENS = 512
 
 
 class Refused(Exception):
@@ -94,3 +96,47 @@ class EmbeddingEngine:
         while (count := self._model.token_count(text, query)) > MAX_EMBEDDED_TOKENS:
             text = text[: max(1, min(len(text) - 1, len(text) * MAX_EMBEDDED_TOKENS // count))]
         return text, count
+
+
+class RankEngine:
+    """all-MiniLM-L6-v2 as a rerank model: how near a text is to the question as a whole, and word by word.
+
+    The first is the cosine of the means of their tokens, as the model was trained (https://arxiv.org/abs/1908.10084);
+    the second the mean over the question's tokens of the best cosine to a token of the text, late interaction
+    (https://arxiv.org/abs/2004.12832). The score is the mean of both.
+    """
+
+    def __init__(self, path: str, words: str, *, threads: int) -> None:
+        import numpy
+        import onnxruntime
+        import tokenizers
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        self._numpy = numpy
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._words = tokenizers.Tokenizer.from_file(words)
+        self._words.no_padding()
+        self._words.enable_truncation(MAX_RANKED_TOKENS)
+
+    def scores(self, query: str, texts: list[str], stop: Callable[[], bool]) -> list[float]:
+        """One score a text, from 0 to 1, in their order; fewer when `stop` says so meanwhile."""
+        whole, tokens = self._read(query)
+        found = []
+        for text in texts:
+            if stop():
+                break
+            other, others = self._read(text)
+            near = float((tokens @ others.T).max(axis=1).mean())
+            found.append(min(1.0, max(0.0, (float(whole @ other) + near) / 2)))
+        return found
+
+    def _read(self, text: str) -> tuple[Any, Any]:
+        """The vector of a text and those of its tokens, all of length 1."""
+        ids = self._numpy.array([self._words.encode(text.replace("\0", " ")).ids], dtype=self._numpy.int64)
+        feed = {"input_ids": ids, "attention_mask": self._numpy.ones_like(ids)}
+        (states,) = self._session.run(["last_hidden_state"], {**feed, "token_type_ids": self._numpy.zeros_like(ids)})
+        tokens, mean = states[0], states[0].mean(axis=0)
+        # The first and the last token stand for no word; a text without words has nothing else.
+        inner = tokens[1:-1] if len(tokens) > 2 else tokens
+        return mean / self._numpy.linalg.norm(mean), inner / self._numpy.linalg.norm(inner, axis=1, keepdims=True)

@@ -15,6 +15,8 @@ __all__ = [
     "Failed",
     "Load",
     "Piece",
+    "Rank",
+    "Scores",
     "Told",
     "Vectors",
     "decode_ask",
@@ -41,6 +43,16 @@ class Embed(msgspec.Struct, frozen=True, kw_only=True, tag="embed"):
     query: bool
 
 
+class Rank(msgspec.Struct, frozen=True, kw_only=True, tag="rank"):
+    """One score a text; without texts the model is only loaded."""
+
+    id: int
+    path: str
+    words: str
+    query: str
+    texts: list[str]
+
+
 class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
     """Load a GGUF file ahead, or the embedding model when `path` is empty."""
 
@@ -54,7 +66,7 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
     id: int
 
 
-Ask = Chat | Embed | Load | Cancel
+Ask = Chat | Embed | Rank | Load | Cancel
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True, tag="piece"):
@@ -74,6 +86,13 @@ class Vectors(msgspec.Struct, frozen=True, kw_only=True, tag="vectors"):
     tokens: int
 
 
+class Scores(msgspec.Struct, frozen=True, kw_only=True, tag="scores"):
+    """How relevant each text is, from 0 to 1, in their order."""
+
+    id: int
+    scores: list[float]
+
+
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
     """The last word about a call."""
 
@@ -91,7 +110,7 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     refused: bool = False
 
 
-Told = Piece | Vectors | Done | Failed
+Told = Piece | Vectors | Scores | Done | Failed
 
 decode_ask = msgspec.msgpack.Decoder(Ask).decode
 decode_told = msgspec.msgpack.Decoder(Told).decode

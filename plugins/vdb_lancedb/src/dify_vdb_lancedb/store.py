@@ -161,12 +161,12 @@ class LancedbVectorStore(VectorStore):
         threshold: float | None = None,
         filter: Filter | None = None,
     ) -> list[Hit]:
-        check_query(space, vector, top_k, filter)
+        length = check_query(space, vector, top_k, filter)
         table = await self._table(space)
         if table is None:
             return []
         said, whole = conditions(filter)
-        near = table.query().nearest_to(unit(vector)).distance_type("cosine").bypass_vector_index()
+        near = table.query().nearest_to(unit(vector, length)).distance_type("cosine").bypass_vector_index()
         query = near.where(within(partition, *said)).select([*FOUND, "_distance"])
 
         async def fetch(limit: int) -> list[Hit]:

@@ -196,9 +196,9 @@ class MilvusVectorStore(VectorStore):
         threshold: float | None = None,
         filter: Filter | None = None,
     ) -> list[Hit]:
-        check_query(space, vector, top_k, filter)
+        length = check_query(space, vector, top_k, filter)
         said, whole = conditions(filter)
-        expression, asked = within(partition, *said), unit(vector)
+        expression, asked = within(partition, *said), unit(vector, length)
         complete = True
 
         async def fetch(limit: int) -> list[Hit]:
