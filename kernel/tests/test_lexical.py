@@ -1,9 +1,10 @@
 """Words of any script, and their ranking."""
 
 import math
+import unicodedata
 
 import pytest
-from dify_kernel.contracts.lexical import bm25, query_terms, runs, text_terms
+from dify_kernel.contracts.lexical import _UNSPACED, bm25, query_terms, runs, text_terms
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,3 +75,21 @@ def test_bm25_against_the_formula():
 
     assert bm25("x", documents) == [("b", pytest.approx(score(2, 3))), ("a", pytest.approx(score(1, 2)))]
     assert bm25("nothing", documents) == bm25("x", {}) == []
+
+
+SCRIPTS = st.text(st.sampled_from("aZ9_ é\u0301ß-。かカ知识库กี่한ﬁ٣Ⅷ\u0e31\u200d\ud800𠮷\u3099") | st.characters())
+
+
+@given(SCRIPTS)
+def test_runs_are_as_they_are_defined(text):
+    """One character after the other: what is a letter, digit or mark goes on, and a mark never changes the kind."""
+    expected, run, unspaced = [], "", False
+    for char in unicodedata.normalize("NFKC", text).casefold():
+        kept = unicodedata.category(char)[0] in "LNM"
+        kind = any(first <= ord(char) <= last for first, last in _UNSPACED)
+        if run and not (kept and (kind is unspaced or unicodedata.combining(char))):
+            expected.append((run, unspaced))
+            run = ""
+        if kept:
+            run, unspaced = run + char, unspaced if run else kind
+    assert list(runs(text)) == [*expected, *([(run, unspaced)] if run else [])]

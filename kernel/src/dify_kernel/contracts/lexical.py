@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
-__all__ = ["Bm25", "bm25", "query_terms", "runs", "text_terms"]
+__all__ = ["Bm25", "ascii_words", "bm25", "query_terms", "runs", "text_terms"]
 
 _K1, _B = 1.2, 0.75
 _LONGEST_WORD = 64
@@ -35,28 +35,58 @@ _UNSPACED = (
 )
 
 
+_CLASS = "".join(f"{chr(first)}-{chr(last)}" for first, last in _UNSPACED)
+_HOLDS_UNSPACED = re.compile(f"[{_CLASS}]").search
+_IS_UNSPACED = re.compile(f"[{_CLASS}]+").fullmatch
+
+
+class _Separated(dict[int, int]):
+    """For `str.translate`: letters, digits and marks as they are, everything else a space; filled as texts need it."""
+
+    def __missing__(self, code: int) -> int:
+        found = code if unicodedata.category(chr(code))[0] in "LNM" else 0x20
+        if len(self) < _MOST_SEEN:
+            self[code] = found
+        return found
+
+
+_MOST_SEEN = 20_000  # code points, more than a language has; what comes after them is looked up each time
+_SEPARATED = _Separated()
+
+
+def ascii_words(text: str) -> list[str] | None:
+    """The runs of a text that is all ASCII, which `runs` gives one by one; None of any other."""
+    return _ASCII_WORD.findall(text.lower()) if text.isascii() else None
+
+
 def runs(text: str) -> Iterator[tuple[str, bool]]:
     """The maximal runs of letters, digits and marks, folded (NFKC, no case); True marks a run of Chinese, Japanese,
     Korean, Thai, Lao, Burmese or Khmer: one or more characters of which any two in sequence count as a word."""
-    if text.isascii():
-        yield from ((word, False) for word in _ASCII_WORD.findall(text.lower()))
+    words = ascii_words(text)
+    if words is not None:
+        yield from ((word, False) for word in words)
         return
+    for piece in unicodedata.normalize("NFKC", text).casefold().translate(_SEPARATED).split():
+        if not _HOLDS_UNSPACED(piece):
+            yield piece, False
+        elif _IS_UNSPACED(piece):
+            yield piece, True
+        else:
+            yield from _mixed(piece)
+
+
+def _mixed(piece: str) -> Iterator[tuple[str, bool]]:
+    """The runs of letters, digits and marks without a separator; a mark belongs to what it stands on."""
     run, unspaced = "", False
-    for char in unicodedata.normalize("NFKC", text).casefold():
-        if unicodedata.category(char)[0] not in "LNM":
-            if run:
-                yield run, unspaced
-            run = ""
-            continue
-        kind = _is_unspaced(char)
+    for char in piece:
+        kind = _HOLDS_UNSPACED(char) is not None
         if run and kind is not unspaced and not unicodedata.combining(char):
             yield run, unspaced
             run = ""
         if not run:
             unspaced = kind
         run += char
-    if run:
-        yield run, unspaced
+    yield run, unspaced
 
 
 def text_terms(text: str) -> list[str]:
@@ -64,6 +94,9 @@ def text_terms(text: str) -> list[str]:
 
     No term holds a space or is over 64 characters, so they may be joined by spaces for an engine that splits there.
     """
+    words = ascii_words(text)
+    if words is not None and max(map(len, words), default=0) <= _LONGEST_WORD:
+        return words
     terms: list[str] = []
     for run, unspaced in runs(text):
         if not unspaced:
@@ -139,8 +172,3 @@ def _word(run: str) -> str:
     if len(run) <= _LONGEST_WORD:
         return run
     return run[: _LONGEST_WORD - 16] + hashlib.blake2b(run.encode(errors="replace"), digest_size=8).hexdigest()
-
-
-def _is_unspaced(char: str) -> bool:
-    code = ord(char)
-    return code >= 0x0E00 and any(first <= code <= last for first, last in _UNSPACED)

@@ -6,7 +6,7 @@ partition can match in another. Scripts without spaces are stored character by c
 
 from __future__ import annotations
 
-from dify_kernel.contracts.lexical import query_terms, runs
+from dify_kernel.contracts.lexical import ascii_words, query_terms, runs
 
 __all__ = ["MAX_TERMS", "to_phrases", "to_words"]
 
@@ -17,6 +17,9 @@ MAX_TERMS = 256
 def to_words(partition: int, text: str) -> str:
     """The tokens of a text, separated by spaces; a lone prefix keeps runs that did not touch apart."""
     prefix = f"{partition}z"
+    plain = ascii_words(text)
+    if plain is not None:
+        return prefix + f" {prefix}".join(plain) if plain else ""
     words: list[str] = []
     for run, unspaced in runs(text):
         if unspaced:
