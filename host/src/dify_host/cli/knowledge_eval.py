@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 from dify_kernel.errors import BadInput
+from dify_kernel.settings import Secret
 
 from dify_host.cli.call import Call, takes_call
 
 if TYPE_CHECKING:
     from dify_host.cli.output import Output
     from dify_host.identity.workspaces import Member
-    from dify_host.knowledge.datasets import DatasetDetail
     from dify_host.knowledge.evaluation import Comparison, Scores
     from dify_host.knowledge.labelled import LabelledSet
-    from dify_host.knowledge.retrieval import Found
     from dify_host.platform import Platform
     from dify_host.workspace import Workspace
 
@@ -34,6 +35,15 @@ _METHODS: dict[str, dict[str, Any]] = {
 #: One segment a passage, so that nothing but the ranking is measured.
 _ONE_SEGMENT = {"pre_processing_rules": [], "segmentation": {"separator": "\u001e", "max_tokens": 4000}}
 _AT_ONCE = 8
+_KEY_VARIABLE = "DIFY_API_KEY"
+
+
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A knowledge base that is scored; `ask` gives the documents' names that each setting finds, best first."""
+
+    id: str
+    name: str
+    ask: Callable[[str, Sequence[dict[str, Any] | None]], Awaitable[list[list[str]]]]
 
 
 @click.command("eval")
@@ -53,15 +63,36 @@ _AT_ONCE = 8
 )
 @click.option("--top-k", type=click.IntRange(1, 100), default=10, show_default=True)
 @click.option("--limit", type=click.IntRange(1), help="Ask only the first questions.")
+@click.option("--server", metavar="URL", help="Score a knowledge base of this server, over its Service API.")
+@click.option(
+    "--api-key",
+    envvar=_KEY_VARIABLE,
+    show_envvar=True,
+    help="Its key for knowledge (dataset-…); the variable keeps it out of the list of processes.",
+)
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write an SVG of the comparison there.")
 @takes_call
-def evaluate(call: Call, base: str, folder: Path, make: bool, **given: Any) -> None:
+def evaluate(
+    call: Call,
+    base: str,
+    folder: Path,
+    make: bool,
+    model: str | None,
+    server: str | None,
+    api_key: str | None,
+    **given: Any,
+) -> None:
     """Score a knowledge base with the questions and judgements of FOLDER.
 
     It holds passages.jsonl, queries.jsonl and qrels.tsv. A passage is known by its document, whose name is its id, or
-    that with .txt or .md.
+    that with .txt or .md. With --server the knowledge base is one of another server that speaks the Service API.
     """
-    call.run(_evaluate(call, base, folder, make, **given))
+    if server is not None and make:
+        raise click.UsageError("--make works here only: fill the knowledge base of the other server there.")
+    if server is not None and not api_key:
+        raise click.UsageError(f"--server needs a key for knowledge: set {_KEY_VARIABLE}, or give --api-key.")
+    key = Secret(api_key or "")
+    call.run(_evaluate(call, base, folder, (make, model), None if server is None else (server, key), **given))
 
 
 def read_setting(text: str, top_k: int) -> dict[str, Any] | None:
@@ -90,35 +121,71 @@ async def _evaluate(
     call: Call,
     base: str,
     folder: Path,
-    make: bool,
+    making: tuple[bool, str | None],
+    server: tuple[str, Secret] | None,
     *,
-    model: str | None,
     plot: Path | None,
     settings: tuple[str, ...],
     grades: Any,
     top_k: int,
     limit: int | None,
 ) -> None:
-    from dify_host.cli.knowledge import find_base
     from dify_host.knowledge.labelled import read_labelled
 
     labelled = await asyncio.to_thread(read_labelled, folder, grades=grades)
+    left_out = 0
+    if server is not None:
+        labelled, left_out = _short(labelled)
     if limit:
         labelled = msgspec.structs.replace(labelled, questions=labelled.questions[:limit])
     names = settings or ("semantic", "hybrid")
     wanted = [read_setting(name, top_k) for name in names]
+    opened = _here(call, base, *making, labelled) if server is None else _there(*server, base)
+    async with opened as asked:
+        scores = await _ask(call.out, asked, labelled, wanted, top_k)
+    _report(call.out, asked, names, scores, top_k, left_out)
+    if plot is not None:
+        from dify_host.cli.eval_plot import draw
+
+        svg = draw(f"{asked.name}: {len(labelled.questions)} questions", names, scores, top_k)
+        await asyncio.to_thread(plot.write_text, svg, encoding="utf-8")
+        call.out.done(f"The comparison is drawn in {plot}.")
+
+
+def _short(labelled: LabelledSet) -> tuple[LabelledSet, int]:
+    """The set without the questions that are too long for the API, and how many those are."""
+    from dify_host.cli.knowledge_remote import MAX_QUERY
+
+    kept = [question for question in labelled.questions if len(question.text) <= MAX_QUERY]
+    if not kept:
+        raise BadInput(f"Every question is longer than the {MAX_QUERY} characters that the API takes.")
+    return msgspec.structs.replace(labelled, questions=kept), len(labelled.questions) - len(kept)
+
+
+@asynccontextmanager
+async def _here(call: Call, base: str, make: bool, model: str | None, labelled: LabelledSet) -> AsyncIterator[_Asked]:
+    """A knowledge base of this installation; with `make` it is made first."""
+    from dify_host.cli.knowledge import find_base
+
     async with call.workspace() as (platform, workspace, owner):
         if make:
             await _make(call.out, platform, workspace, owner, base, model, labelled)
         dataset = await find_base(workspace, base)
-        scores = await _ask(call.out, workspace, dataset, labelled, wanted, top_k)
-    _report(call.out, dataset, names, scores, top_k)
-    if plot is not None:
-        from dify_host.cli.eval_plot import draw
 
-        svg = draw(f"{dataset.name}: {len(labelled.questions)} questions", names, scores, top_k)
-        await asyncio.to_thread(plot.write_text, svg, encoding="utf-8")
-        call.out.done(f"The comparison is drawn in {plot}.")
+        async def ask(query: str, settings: Sequence[dict[str, Any] | None]) -> list[list[str]]:
+            answers = await workspace.retrieval.compare(dataset.id, query, settings)
+            return [[item.document.name for item in found] for found in answers]
+
+        yield _Asked(id=dataset.id, name=dataset.name, ask=ask)
+
+
+@asynccontextmanager
+async def _there(server: str, key: Secret, base: str) -> AsyncIterator[_Asked]:
+    """A knowledge base of another server."""
+    from dify_host.cli.knowledge_remote import remote_base
+
+    async with remote_base(server, key.reveal(), base) as remote:
+        yield _Asked(id=remote.id, name=remote.name, ask=remote.ask)
 
 
 async def _make(
@@ -160,8 +227,7 @@ async def _make(
 
 async def _ask(
     out: Output,
-    workspace: Workspace,
-    dataset: DatasetDetail,
+    asked: _Asked,
     labelled: LabelledSet,
     settings: list[dict[str, Any] | None],
     top_k: int,
@@ -172,21 +238,20 @@ async def _ask(
     scores: list[list[Scores]] = [[] for _ in settings]
     with _progress(out, "asking", len(labelled.questions)) as advance:
         for question in labelled.questions:
-            answers = await workspace.retrieval.compare(dataset.id, question.text, settings)
+            answers = await asked.ask(question.text, settings)
             for kept, found in zip(scores, answers, strict=True):
                 kept.append(score(_passages(found), labelled.gains[question.id], top_k))
             advance()
     return scores
 
 
-def _passages(found: list[Found]) -> list[str]:
-    """The passages of segments, each once, at its best place; added as a file, one has an ending."""
-    names = (item.document.name.removesuffix(".txt").removesuffix(".md") for item in found)
-    return list(dict.fromkeys(names))
+def _passages(documents: Sequence[str]) -> list[str]:
+    """The passages of documents, each once, at its best place; added as a file, one has an ending."""
+    return list(dict.fromkeys(name.removesuffix(".txt").removesuffix(".md") for name in documents))
 
 
 def _report(
-    out: Output, dataset: DatasetDetail, names: tuple[str, ...], scores: list[list[Scores]], top_k: int
+    out: Output, asked: _Asked, names: tuple[str, ...], scores: list[list[Scores]], top_k: int, left_out: int
 ) -> None:
     from dify_host.knowledge.evaluation import compare, mean
 
@@ -202,12 +267,15 @@ def _report(
         rows.append((name, *cells))
         data.append({"setting": name, "measures": measured})
     columns = ["setting", *(title.format(k=top_k) for title in MEASURES.values())]
-    out.table(f"{dataset.name}: {len(scores[0])} questions", columns, rows)
+    out.table(f"{asked.name}: {len(scores[0])} questions", columns, rows)
     if len(names) > 1:
         out.say(
             f"In brackets: the difference to {names[0]}, its 95 % interval over questions, and questions better/worse."
         )
-    out.result({"dataset_id": dataset.id, "questions": len(scores[0]), "top_k": top_k, "data": data})
+    if left_out:
+        out.say(f"{left_out} questions are too long for the API and were not asked.")
+    result = {"dataset_id": asked.id, "questions": len(scores[0]), "left_out": left_out, "top_k": top_k, "data": data}
+    out.result(result)
 
 
 def _difference(found: Comparison | None) -> str:
