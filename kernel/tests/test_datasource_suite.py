@@ -139,6 +139,8 @@ def test_a_secret_that_a_service_repeats_is_not_in_the_error():
     for short in ("", "a", "no"):
         assert without_secret("no banana is known", Secret(short)) == "no banana is known"
     assert without_secret("no banana is known", Secret("banana")) == "no *** is known"
+    given = refusal(answer, "The service", secret=Secret("banana"), words="no  banana")
+    assert "status 401: no ***" in str(given)
 
 
 def test_what_a_check_is_refused_is_about_the_credentials_and_what_may_pass_is_not():

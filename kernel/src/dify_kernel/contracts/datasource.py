@@ -188,12 +188,16 @@ class OnlineDocument(Datasource):
 
 
 class DriveEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A file or folder; `id` is what `browse` takes as prefix and `download` as file."""
+    """A file, a folder or a bucket; `id` is what `browse` takes as prefix or bucket, and `download` as file.
+
+    `version` of a file is the service's own text: equal means unchanged. Empty where it tells none.
+    """
 
     id: str
     name: str
-    type: Literal["file", "folder"] = "file"
+    type: Literal["file", "folder", "bucket"] = "file"
     size: int = 0
+    version: str = ""
 
 
 class DriveListing(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,12 +209,13 @@ class DriveListing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DriveFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file while it is fetched; `chunks` can be read once."""
+    """A file while it is fetched; `chunks` can be read once, and `version` is that of its entry."""
 
     name: str
     mime_type: str
     chunks: AsyncIterator[bytes]
     size: int | None = None
+    version: str = ""
 
 
 class OnlineDrive(Datasource):
@@ -230,9 +235,14 @@ class OnlineDrive(Datasource):
     ) -> DriveListing:
         """What is in a folder, at most `limit` entries, each on one page; the top of the drive without a prefix.
 
-        A drive with buckets lists them, as folders, when no bucket is named.
+        A drive with buckets lists them when no bucket is named; nothing else is of the type `bucket`.
         """
 
     @abstractmethod
     def download(self, file_id: str, credentials: Any, *, bucket: str = "") -> AbstractAsyncContextManager[DriveFile]:
-        """One file as a stream; leaving the block closes it. DatasourceItemNotFound."""
+        """One file as a stream; leaving the block closes it, whatever was read. DatasourceItemNotFound."""
+
+    async def version(self, file_id: str, credentials: Any, *, bucket: str = "") -> str:
+        """The `version` of a file, without reading it; DatasourceItemNotFound. A drive that can ask for it does."""
+        async with self.download(file_id, credentials, bucket=bucket) as file:
+            return file.version

@@ -54,12 +54,17 @@ async def ask_json(http: HttpClient, request: HttpRequest, what: str, *, secret:
         ) from exc
 
 
-def refusal(response: HttpResponse, what: str, *, secret: Secret | None = None) -> DatasourceError:
+def refusal(
+    response: HttpResponse, what: str, *, secret: Secret | None = None, words: str | None = None
+) -> DatasourceError:
     """The error that a status of 300 and more stands for, with the service's words where it has some.
 
-    Should the service repeat the `secret` that it was asked with, the error does not.
+    They are looked for in JSON, unless they are given. Should the service repeat the `secret` that it was asked with,
+    the error does not.
     """
-    status, words = response.status, _words(response, secret)
+    status = response.status
+    words = _words(response) if words is None else words
+    words = without_secret(" ".join(words.split()), secret)[:_MOST_WORDS]
     told = f"{what} answered with status {status}" + (f": {words}" if words else ".")
     if status in (401, 403):
         return DatasourceUnauthorized(told, hint="Check the credentials and what they may read.")
@@ -90,7 +95,7 @@ def without_secret(words: str, secret: Secret | None) -> str:
     return words.replace(value, "***") if len(value) >= _SHORTEST_SECRET else words
 
 
-def _words(response: HttpResponse, secret: Secret | None) -> str:
+def _words(response: HttpResponse) -> str:
     """What a service says of its error: `message`, `error` or `detail` of a JSON object."""
     try:
         body = response.json()
@@ -100,5 +105,5 @@ def _words(response: HttpResponse, secret: Secret | None) -> str:
         return ""
     for name in ("message", "error", "detail"):
         if isinstance(body.get(name), str) and body[name].strip():
-            return without_secret(" ".join(body[name].split()), secret)[:_MOST_WORDS]
+            return str(body[name])
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, ClassVar, Final
@@ -324,6 +325,65 @@ class _BrowsedByAll(MemoryDrive):
         return await super().browse(_GOOD, **wish)
 
 
+class _NoSize(MemoryDrive):
+    async def browse(self, credentials: Any, **wish: Any) -> DriveListing:
+        listing = await super().browse(credentials, **wish)
+        return msgspec.structs.replace(listing, files=[msgspec.structs.replace(item, size=1) for item in listing.files])
+
+
+class _AllBuckets(MemoryDrive):
+    async def browse(self, credentials: Any, **wish: Any) -> DriveListing:
+        listing = await super().browse(credentials, **wish)
+        buckets = [msgspec.structs.replace(item, type="bucket") for item in listing.files]
+        return msgspec.structs.replace(listing, files=buckets)
+
+
+class _OneVersion(MemoryDrive):
+    async def version(self, file_id: str, credentials: Any, *, bucket: str = "") -> str:
+        await super().version(file_id, credentials, bucket=bucket)
+        return "1"
+
+
+class _LeftOpen(MemoryDrive):
+    """A file that was not read to its end goes on where it was left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left: dict[str, AsyncIterator[bytes]] = {}
+
+    @asynccontextmanager
+    async def download(self, file_id: str, credentials: Any, *, bucket: str = "") -> AsyncIterator[DriveFile]:
+        async with super().download(file_id, credentials, bucket=bucket) as file:
+            chunks = self.left.setdefault(file_id, file.chunks)
+            yield msgspec.structs.replace(file, chunks=chunks)
+
+
+class _OneDownload(MemoryDrive):
+    """Keeps which file it is on itself."""
+
+    file_id: str
+
+    @asynccontextmanager
+    async def download(self, file_id: str, credentials: Any, *, bucket: str = "") -> AsyncIterator[DriveFile]:
+        self.file_id = file_id
+        async with super().download(file_id, credentials, bucket=bucket) as file:
+            yield msgspec.structs.replace(file, chunks=self.later())
+
+    async def later(self) -> AsyncIterator[bytes]:
+        await asyncio.sleep(0)
+        yield self.files[self.file_id]
+
+
+class _VersionForAll(MemoryDrive):
+    async def version(self, file_id: str, credentials: Any, *, bucket: str = "") -> str:
+        return await super().version(file_id, _GOOD, bucket=bucket)
+
+
+class _VersionOfNothing(MemoryDrive):
+    async def version(self, file_id: str, credentials: Any, *, bucket: str = "") -> str:
+        return await super().version(file_id, credentials, bucket=bucket) if file_id in self.files else ""
+
+
 def _with(**sources: type[Datasource]) -> type[MemoryProvider]:
     class Provider(MemoryProvider):
         def __init__(self, http: Any) -> None:
@@ -380,5 +440,12 @@ BROKEN_DATASOURCES: Final[dict[str, tuple[type[MemoryProvider], type[ContractSui
     "no more pages": (_with(drive=_NoMorePages), DriveSuite, "test_browsing_comes_to_every_file_once"),
     "cut file": (_with(drive=_CutFile), DriveSuite, "test_downloads_every_file"),
     "browsed by all": (_with(drive=_BrowsedByAll), DriveSuite, "test_a_refusal_is_told"),
+    "no size": (_with(drive=_NoSize), DriveSuite, "test_entries_are_described"),
+    "all buckets": (_with(drive=_AllBuckets), DriveSuite, "test_buckets_are_listed_when_none_is_named"),
+    "one version": (_with(drive=_OneVersion), DriveSuite, "test_a_version_is_the_same_wherever_it_is_told"),
+    "left open": (_with(drive=_LeftOpen), DriveSuite, "test_a_file_can_be_left_early"),
+    "one download": (_with(drive=_OneDownload), DriveSuite, "test_downloads_at_once_are_kept_apart"),
+    "version for all": (_with(drive=_VersionForAll), DriveSuite, "test_a_refusal_is_told"),
+    "version of nothing": (_with(drive=_VersionOfNothing), DriveSuite, "test_a_file_that_is_gone_is_told"),
     "empty file": (_with(drive=_EmptyFile), DriveSuite, "test_a_file_that_is_gone_is_told"),
 }

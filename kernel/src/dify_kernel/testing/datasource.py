@@ -39,6 +39,7 @@ from dify_kernel.contracts.datasource import (
     Datasource,
     DatasourceProvider,
     DocumentRef,
+    DriveEntry,
     OnlineDocument,
     OnlineDrive,
     WebPage,
@@ -326,22 +327,64 @@ class OnlineDriveSuite(ContractSuite, suite=True):
         """Troubleshooting: with `limit=1` every entry is a page of its own; an entry is on one page only."""
         for limit in (1, 2, 100):
             found = await self._walk(provider, credentials, "", limit)
-            assert sorted(found) == sorted(self.files), limit
+            assert sorted(entry.id for entry in found) == sorted(self.files), limit
 
     async def test_downloads_every_file(self, provider: DatasourceProvider, credentials: Any) -> None:
         drive = _drive(provider, self.source)
         for file_id, data in self.files.items():
+            assert await self._read(drive, file_id, credentials) == data
             async with drive.download(file_id, credentials, bucket=self.bucket) as file:
-                assert b"".join([piece async for piece in file.chunks]) == data
                 assert file.size in (None, len(data))
                 assert file.name
                 assert re.fullmatch(r"[\w.+-]+/[\w.+-]+", file.mime_type)
+
+    async def test_entries_are_described(self, provider: DatasourceProvider, credentials: Any) -> None:
+        """Troubleshooting: a name has no folder in it, and a file's is the same when it is fetched."""
+        drive = _drive(provider, self.source)
+        for entry in await self._walk(provider, credentials, "", 100):
+            assert entry.size == len(self.files[entry.id]), entry
+            async with drive.download(entry.id, credentials, bucket=self.bucket) as file:
+                assert file.name == entry.name
+            assert "/" not in entry.name
+
+    async def test_buckets_are_listed_when_none_is_named(self, provider: DatasourceProvider, credentials: Any) -> None:
+        """Troubleshooting: `bucket` is the type of buckets alone, and every other entry is in one."""
+        top = (await _drive(provider, self.source).browse(credentials, limit=1000)).files
+        buckets = [entry.id for entry in top if entry.type == "bucket"]
+        assert (self.bucket in buckets) if self.bucket else not buckets
+        assert not self.bucket or len(buckets) == len(top)
+
+    async def test_a_version_is_the_same_wherever_it_is_told(
+        self, provider: DatasourceProvider, credentials: Any
+    ) -> None:
+        """Troubleshooting: the list, the file and `version` say the same text, so that a sync can compare."""
+        drive = _drive(provider, self.source)
+        for entry in await self._walk(provider, credentials, "", 100):
+            assert entry.version
+            assert await drive.version(entry.id, credentials, bucket=self.bucket) == entry.version
+            async with drive.download(entry.id, credentials, bucket=self.bucket) as file:
+                assert file.version == entry.version
+
+    async def test_a_file_can_be_left_early(self, provider: DatasourceProvider, credentials: Any) -> None:
+        drive = _drive(provider, self.source)
+        for file_id, data in self.files.items():
+            async with drive.download(file_id, credentials, bucket=self.bucket) as file:
+                await anext(file.chunks, b"")
+            assert await self._read(drive, file_id, credentials) == data
+
+    async def test_downloads_at_once_are_kept_apart(self, provider: DatasourceProvider, credentials: Any) -> None:
+        """Troubleshooting: one object serves everybody; keep nothing of a call in it."""
+        drive, wanted = _drive(provider, self.source), list(self.files) * 3
+        found = await asyncio.gather(*[self._read(drive, file_id, credentials) for file_id in wanted])
+        assert found == [self.files[file_id] for file_id in wanted]
 
     async def test_a_file_that_is_gone_is_told(self, provider: DatasourceProvider, credentials: Any) -> None:
         drive = _drive(provider, self.source)
         with pytest.raises(DatasourceItemNotFound):
             async with drive.download(self.gone, credentials, bucket=self.bucket):
                 pass
+        with pytest.raises(DatasourceItemNotFound):
+            await drive.version(self.gone, credentials, bucket=self.bucket)
 
     async def test_a_refusal_is_told(self, provider: DatasourceProvider, wrong_credentials: Any) -> None:
         """Troubleshooting: wrong credentials are DatasourceUnauthorized, whatever is asked with them."""
@@ -353,10 +396,17 @@ class OnlineDriveSuite(ContractSuite, suite=True):
         with _refused(wrong_credentials):
             async with drive.download(file, wrong_credentials, bucket=self.bucket) as found:
                 [piece async for piece in found.chunks]
+        with _refused(wrong_credentials):
+            await drive.version(file, wrong_credentials, bucket=self.bucket)
 
-    async def _walk(self, provider: DatasourceProvider, credentials: Any, prefix: str, limit: int) -> list[str]:
+    async def _read(self, drive: OnlineDrive, file_id: str, credentials: Any) -> bytes:
+        async with drive.download(file_id, credentials, bucket=self.bucket) as file:
+            return b"".join([piece async for piece in file.chunks])
+
+    async def _walk(self, provider: DatasourceProvider, credentials: Any, prefix: str, limit: int) -> list[DriveEntry]:
+        """Every file, folder by folder."""
         drive = _drive(provider, self.source)
-        found: list[str] = []
+        found: list[DriveEntry] = []
         next_page: dict[str, Any] | None = None
         for _ in range(1000):
             page = await drive.browse(credentials, bucket=self.bucket, prefix=prefix, limit=limit, next_page=next_page)
@@ -365,7 +415,7 @@ class OnlineDriveSuite(ContractSuite, suite=True):
                 if entry.type == "folder":
                     found += await self._walk(provider, credentials, entry.id, limit)
                 else:
-                    found.append(entry.id)
+                    found.append(entry)
             next_page = page.next_page
             if next_page is None:
                 return found

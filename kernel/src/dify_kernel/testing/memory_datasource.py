@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final
@@ -162,7 +163,8 @@ class MemoryDrive(OnlineDrive):
             head, deeper, _ = key.removeprefix(start).partition("/")
             if key.startswith(start):
                 kind: Any = "folder" if deeper else "file"
-                found[head] = DriveEntry(id=start + head, name=head, type=kind, size=0 if deeper else len(data))
+                size, version = (0, "") if deeper else (len(data), _version(data))
+                found[head] = DriveEntry(id=start + head, name=head, type=kind, size=size, version=version)
         begin = int((next_page or {}).get("from", 0))
         entries = list(found.values())
         more = {"from": begin + limit} if begin + limit < len(entries) else None
@@ -175,7 +177,12 @@ class MemoryDrive(OnlineDrive):
         if file_id not in self.files:
             raise DatasourceItemNotFound(f"There is no file {file_id}.")
         data = self.files[file_id]
-        yield DriveFile(name=file_id.rpartition("/")[2], mime_type="text/plain", chunks=_pieces(data), size=len(data))
+        name, chunks = file_id.rpartition("/")[2], _pieces(data)
+        yield DriveFile(name=name, mime_type="text/plain", chunks=chunks, size=len(data), version=_version(data))
+
+
+def _version(data: bytes) -> str:
+    return f"{zlib.crc32(data):08x}"
 
 
 async def _pieces(data: bytes) -> AsyncIterator[bytes]:
