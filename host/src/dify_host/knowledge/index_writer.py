@@ -241,8 +241,7 @@ class IndexWriter:
 
     async def _nodes(self, segments: Sequence[Segment]) -> list[Node]:
         """What to embed: the children where there are any, else the segment."""
-        ids = [segment.id for segment in segments]
-        children = await self._repository.db.run_read(lambda conn: self._repository.children_now(conn, ids))
+        children = await self._repository.db.run_read(lambda conn: self._repository.children_of(conn, segments))
         by_segment: dict[str, list[ChildChunk]] = {}
         for child in children:
             by_segment.setdefault(child.segment_id, []).append(child)
@@ -331,8 +330,9 @@ class IndexWriter:
         for message in sorted(set(failed.values())):
             ids = sorted(id for id, why in failed.items() if why == message)
             self._mark(conn, ids, status="error", stopped_at=now, error=message)
-        change = self._repository.scoped_update(child_chunks, {"completed_at": now})
-        conn.execute(change.where(child_chunks.c.segment_id.in_(finished)))
+        if self._repository.have_children(conn, segments):
+            change = self._repository.scoped_update(child_chunks, {"completed_at": now})
+            conn.execute(change.where(child_chunks.c.segment_id.in_(finished)))
 
     def _mark(self, conn: sa.Connection, ids: list[str], **values: Any) -> None:
         change = self._repository.scoped_update(document_segments, values)

@@ -73,6 +73,18 @@ class KnowledgeRepository(TenantRepository):
         rows = conn.execute(query.order_by(child_chunks.c.segment_id, child_chunks.c.position))
         return [to_struct(row, ChildChunk) for row in rows]
 
+    def children_of(self, conn: sa.Connection, segments: Sequence[Segment]) -> list[ChildChunk]:
+        """`children_now`, where most documents have none: those are asked for by document, not by segment."""
+        if not self.have_children(conn, segments):
+            return []
+        return self.children_now(conn, [segment.id for segment in segments])
+
+    def have_children(self, conn: sa.Connection, segments: Sequence[Segment]) -> bool:
+        """Whether any document of these segments has child chunks; for what `Database.run_read` runs."""
+        held = sorted({segment.document_id for segment in segments})
+        query = self.scoped_select(child_chunks, child_chunks.c.id).where(child_chunks.c.document_id.in_(held))
+        return conn.execute(query.limit(1)).first() is not None
+
     def segments(self, conn: sa.Connection, document_id: str) -> list[Segment]:
         """All segments of a document, by position; for what `Database.run_read` runs."""
         query = self.scoped_select(document_segments).where(document_segments.c.document_id == document_id)
