@@ -2,13 +2,14 @@
 
 A plugin gives the other half as `tests/raw_client.py`: `KEY`, the partition it uses, `upsert(store, space, records)`
 and `search(store, space, vectors, top_k)`, which use the connection of the opened store. The two take turns, and the
-least CPU of several rounds counts.
+median of several rounds counts.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import random
+import statistics
 import time
 from collections.abc import Awaitable
 from pathlib import Path
@@ -23,7 +24,7 @@ from .stores import WORDS, opened
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(600), pytest.mark.usefixtures("server_collector")]
 
-RECORDS, SEARCHES, TOP_K, ROUNDS, TURNS, MOST = 1_000, 200, 4, 5, 4, 1.15
+RECORDS, SEARCHES, TOP_K, ROUNDS, TURNS, MOST = 1_000, 200, 4, 7, 6, 1.15
 SPACE = Space("bench_overhead", 384)
 STORES = sorted(path.parents[1].name.removeprefix("vdb_") for path in ROOT.glob("plugins/vdb_*/tests/raw_client.py"))
 
@@ -83,10 +84,11 @@ async def test_what_a_store_adds_to_its_client(name: str, tmp_path: Path) -> Non
                 theirs["search"].append(await cpu(raw.search(store, SPACE, asked, TOP_K)))
                 ours["search"].append(await cpu(searches(store, raw.KEY, asked)))
         await store.drop(SPACE)
-    ratios = {kind: min(ours[kind]) / min(theirs[kind]) for kind in ours}
+    costs = {kind: (statistics.median(ours[kind]), statistics.median(theirs[kind])) for kind in ours}
+    ratios = {kind: mine / other for kind, (mine, other) in costs.items()}
     rows = [
-        (kind, f"{min(ours[kind]) * 1e3:.0f} ms", f"{min(theirs[kind]) * 1e3:.0f} ms", f"{ratios[kind]:.2f}")
-        for kind in ours
+        (kind, f"{mine * 1e3:.0f} ms", f"{other * 1e3:.0f} ms", f"{ratios[kind]:.2f}")
+        for kind, (mine, other) in costs.items()
     ]
     title = f"{name}: CPU of {RECORDS} records of {SPACE.dimension} and of {SEARCHES} searches"
     show(title, ["call", "store", "client by hand", "ratio"], rows)
