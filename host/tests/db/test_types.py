@@ -151,6 +151,11 @@ async def test_what_is_not_an_id_is_bad_input(database: Database, text: str) -> 
             await conn.execute(sa.select(messages.c.id).where(messages.c.id == text))
 
 
+async def test_a_number_beyond_64_bits_is_bad_input(database: Database) -> None:
+    with pytest.raises(BadInput):
+        await stored(database, messages.c.message_tokens, message(message_tokens=10**30))
+
+
 async def test_bytes_round_trip(database: Database) -> None:
     vector = bytes(range(256)) * 600
     row = {"provider_name": "p", "model_name": "m", "hash": "h", "embedding": vector}

@@ -18,7 +18,7 @@ from dify_host.service.shapes import IdInPath, Limit, PageNumber, Success, page_
 
 __all__ = ["ChildChunkController", "SegmentController", "SegmentImportController", "SegmentsController"]
 
-HitCount = Annotated[int | None, QueryParameter(ge=0)]
+HitCount = Annotated[int | None, QueryParameter(ge=0, le=2**31 - 1)]
 
 
 class NewSegmentBody(msgspec.Struct, kw_only=True):

@@ -69,6 +69,8 @@ def translate(context: ExceptionContext) -> DifyError | None:
         return BadInput(str(original), hint="An id is a UUID.")
     if isinstance(original, UnicodeEncodeError):
         return BadInput("A text holds characters that are not valid Unicode.", hint="Send well-formed UTF-8.")
+    if isinstance(original, OverflowError):  # sqlite3 says so of a whole number beyond 64 bits
+        return BadInput("A number is too large.", hint="Whole numbers have at most 64 bits.")
     if context.sqlalchemy_exception is None:
         return None
     code = _code_of(original)

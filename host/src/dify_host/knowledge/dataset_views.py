@@ -123,7 +123,7 @@ class DatasetViews:
                     "doc_form": count.doc_form if count else None,
                     "author_name": authors.get(dataset.created_by),
                     "embedding_available": True,
-                    "retrieval_model_dict": (None if outside else dataset.retrieval_model) or DEFAULT_RETRIEVAL,
+                    "retrieval_model_dict": _retrieval(None if outside else dataset.retrieval_model),
                     "external_retrieval_model": dataset.retrieval_model if outside else None,
                     "tags": tags.get(dataset.id, []),
                     "doc_metadata": [{"id": f.id, "name": f.name, "type": f.type} for f in fields.get(dataset.id, [])],
@@ -157,3 +157,12 @@ class DatasetViews:
         for row in await conn.execute(query.order_by(table.c.created_at, table.c.id)):
             found.setdefault(row.dataset_id, []).append(row)
         return found
+
+
+def _retrieval(stored: dict[str, Any] | None) -> dict[str, Any]:
+    """The settings with every field; the rerank model is an object, also when there is none."""
+    if not stored:
+        return DEFAULT_RETRIEVAL
+    given = {**dict.fromkeys(DEFAULT_RETRIEVAL), **stored}
+    names = dict.fromkeys(DEFAULT_RETRIEVAL["reranking_model"])
+    return {**given, "reranking_model": {**names, **(given["reranking_model"] or {})}}

@@ -20,6 +20,7 @@ from dify_host.identity.tenant_keys import TenantKeys
 from dify_host.knowledge.errors import DatasetNameDuplicate, ExternalApiInUse, ExternalApiNotFound
 from dify_host.knowledge.external_call import ExternalHit, ExternalQuestion, ask_external, check_external
 from dify_host.knowledge.metadata import Conditions
+from dify_host.knowledge.ranking import MOST_HITS
 from dify_host.knowledge.records import Dataset
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.tables import datasets
@@ -55,8 +56,8 @@ def read_external_retrieval(value: Mapping[str, Any] | None) -> ExternalRetrieva
         read = msgspec.convert(given, ExternalRetrieval)
     except msgspec.ValidationError as exc:
         raise BadInput(f"external_retrieval_model is not valid: {exc}.") from exc
-    if read.top_k < 1:
-        raise BadInput(f"top_k is {read.top_k}, and must be at least 1.")
+    if not 1 <= read.top_k <= MOST_HITS:
+        raise BadInput(f"top_k is {read.top_k}, and must be from 1 to {MOST_HITS}.", field="top_k")
     return read
 
 

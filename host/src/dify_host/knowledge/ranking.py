@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -15,6 +16,7 @@ from dify_host.knowledge.records import Document, Segment
 from dify_host.knowledge.words import keyword_scores
 
 __all__ = [
+    "MOST_HITS",
     "Candidate",
     "ExternalPiece",
     "Piece",
@@ -29,6 +31,8 @@ __all__ = [
 ]
 
 _RRF = 60
+#: More than anybody reads; what a store is asked for stays a number that every engine takes.
+MOST_HITS = 10_000
 
 SearchMethod = Literal["semantic_search", "full_text_search", "hybrid_search", "keyword_search"]
 
@@ -130,8 +134,12 @@ def read_retrieval_model(value: Mapping[str, Any] | None) -> RetrievalModel:
         model = msgspec.convert(given, RetrievalModel)
     except msgspec.ValidationError as exc:
         raise BadInput(f"retrieval_model is not valid: {exc}.") from exc
-    if model.top_k < 1:
-        raise BadInput(f"top_k is {model.top_k}, and must be at least 1.")
+    if not 1 <= model.top_k <= MOST_HITS:
+        raise BadInput(f"top_k is {model.top_k}, and must be from 1 to {MOST_HITS}.", field="top_k")
+    weights = model.weights or Weights()
+    numbers = (model.score_threshold, weights.vector_setting.vector_weight, weights.keyword_setting.keyword_weight)
+    if not all(math.isfinite(number) for number in numbers if number is not None):
+        raise BadInput("retrieval_model has a threshold or weight that is no number.", field="retrieval_model")
     return model
 
 

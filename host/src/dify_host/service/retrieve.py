@@ -9,7 +9,8 @@ from litestar import Controller, post
 from litestar.params import JSONBody
 
 from dify_host.http.callers import DatasetKey
-from dify_host.knowledge.ranking import RerankModel, Weights
+from dify_host.knowledge.metadata import read_conditions
+from dify_host.knowledge.ranking import RerankModel, Weights, read_retrieval_model
 from dify_host.knowledge.retrieval import Asker, Found
 from dify_host.service.shapes import IdInPath, shown
 from dify_host.workspace import Workspace
@@ -34,10 +35,12 @@ class RetrievalSettings(msgspec.Struct, kw_only=True):
     metadata_filtering_conditions: dict[str, Any] | None = None
 
     def given(self) -> dict[str, Any]:
-        """As it is stored."""
+        """As it is stored; BadInput for what no search could follow."""
         values: dict[str, Any] = msgspec.to_builtins(self)
         if values["metadata_filtering_conditions"] is None:
             del values["metadata_filtering_conditions"]
+        read_conditions(self.metadata_filtering_conditions)
+        read_retrieval_model(values)
         return {**values, "reranking_mode": values["reranking_mode"] or None}
 
 
