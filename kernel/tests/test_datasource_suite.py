@@ -3,7 +3,7 @@
 from contextlib import asynccontextmanager
 
 import pytest
-from dify_kernel.contracts.datasource_http import ask_json, checking, refusal, without_secret
+from dify_kernel.contracts.datasource_http import ask_json, asking, checking, refusal, without_secret
 from dify_kernel.contracts.http import HttpRequest, HttpResponse, HttpTimeout
 from dify_kernel.errors import (
     CredentialsValidateFailedError,
@@ -130,6 +130,23 @@ async def test_whatever_goes_wrong_with_a_request_is_told(answer, kind):
     http = FakeHttp({"/x": answer})
     with pytest.raises(kind, match="The service"):
         await ask_json(http, HttpRequest(method="GET", url="https://a.test/x"), "The service")
+
+
+async def test_an_answer_is_a_stream_and_a_refusal_ends_where_its_words_do():
+    endless = HttpResponse(status=500, headers=[], content=b"<Message>Gone mad</Message>" + b"x" * 1_000_000)
+    good = HttpResponse(status=200, headers=[("ETag", "1")], content=b"bytes")
+    http = FakeHttp({"/good": good, "/bad": endless, "/away": HttpTimeout("It took too long.")})
+    sent = {name: HttpRequest(method="GET", url=f"https://a.test/{name}") for name in ("good", "bad", "away")}
+    async with asking(http, sent["good"], "The service") as answer:
+        assert (answer.headers, b"".join([chunk async for chunk in answer.chunks])) == ({"etag": "1"}, b"bytes")
+    heard = []
+    with pytest.raises(DatasourceUnavailable, match="status 500: Gone mad"):
+        async with asking(http, sent["bad"], "The service", words_of=lambda it: heard.append(it) or "Gone mad"):
+            pass
+    assert len(heard[0].content) < 100_000
+    with pytest.raises(DatasourceUnavailable, match="too long"):
+        async with asking(http, sent["away"], "The service"):
+            pass
 
 
 def test_a_secret_that_a_service_repeats_is_not_in_the_error():

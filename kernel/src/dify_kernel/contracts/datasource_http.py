@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import msgspec
@@ -19,10 +19,11 @@ from dify_kernel.errors import (
 )
 from dify_kernel.settings import Secret
 
-__all__ = ["ask", "ask_json", "checking", "refusal", "without_secret"]
+__all__ = ["Arriving", "ask", "ask_json", "asking", "checking", "refusal", "without_secret"]
 
 _LATER = frozenset((408, 409, 423, 425, 429))
 _MOST_WORDS = 300
+_MOST_REFUSAL = 64 * 1024
 #: A shorter secret is none: a server of one's own may take any text, and that may be part of every word.
 _SHORTEST_SECRET: Final = 4
 
@@ -33,12 +34,56 @@ async def ask(http: HttpClient, request: HttpRequest, what: str) -> HttpResponse
     DatasourceUnavailable when it cannot be reached, DatasourceError for an answer that is too large and for an address
     that must not be reached.
     """
-    try:
+    with _translated(what):
         return await http.send(request)
-    except HttpConnectionError as exc:
-        raise DatasourceUnavailable(f"{what} cannot be reached: {exc.message}", hint="Try again later.") from exc
-    except (HttpTooLarge, OutboundRefused) as exc:
-        raise DatasourceError(f"{what} cannot be read: {exc.message}", hint=exc.hint) from exc
+
+
+class Arriving(msgspec.Struct, frozen=True, kw_only=True):
+    """A good answer while it arrives; `chunks` can be read once. Header names are lower case."""
+
+    headers: dict[str, str]
+    chunks: AsyncIterator[bytes]
+
+
+@asynccontextmanager
+async def asking(
+    http: HttpClient,
+    request: HttpRequest,
+    what: str,
+    *,
+    secret: Secret | None = None,
+    words_of: Callable[[HttpResponse], str] | None = None,
+) -> AsyncIterator[Arriving]:
+    """A good answer as a stream, with the errors of `ask` also in its `chunks`; `refusal` for another status.
+
+    `words_of` finds the words of a refusal that is no JSON.
+    """
+    async with AsyncExitStack() as opened:
+        with _translated(what):
+            stream = await opened.enter_async_context(http.stream(request))
+            if not 200 <= stream.status < 300:
+                content = await _beginning(stream.chunks())
+                response = HttpResponse(status=stream.status, headers=stream.headers, content=content, url=request.url)
+                words = words_of(response) if words_of else None
+                raise refusal(response, what, secret=secret, words=words)
+        async with aclosing(_arriving(stream.chunks(), what)) as chunks:
+            yield Arriving(headers={name.lower(): value for name, value in stream.headers}, chunks=chunks)
+
+
+async def _beginning(chunks: AsyncIterator[bytes]) -> bytes:
+    """As much of a refusal as its words are looked for in: it may be as long as what was asked for."""
+    found = b""
+    async for chunk in chunks:
+        found += chunk
+        if len(found) >= _MOST_REFUSAL:
+            break
+    return found[:_MOST_REFUSAL]
+
+
+async def _arriving(chunks: AsyncIterator[bytes], what: str) -> AsyncGenerator[bytes, None]:
+    with _translated(what):
+        async for chunk in chunks:
+            yield chunk
 
 
 async def ask_json(http: HttpClient, request: HttpRequest, what: str, *, secret: Secret | None = None) -> Any:
@@ -93,6 +138,17 @@ def without_secret(words: str, secret: Secret | None) -> str:
     """What a service says, without the secret that it was asked with."""
     value = secret.reveal() if secret else ""
     return words.replace(value, "***") if len(value) >= _SHORTEST_SECRET else words
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """What the HTTP port raises, as errors of data sources."""
+    try:
+        yield
+    except HttpConnectionError as exc:
+        raise DatasourceUnavailable(f"{what} cannot be reached: {exc.message}", hint="Try again later.") from exc
+    except (HttpTooLarge, OutboundRefused) as exc:
+        raise DatasourceError(f"{what} cannot be read: {exc.message}", hint=exc.hint) from exc
 
 
 def _words(response: HttpResponse) -> str:
