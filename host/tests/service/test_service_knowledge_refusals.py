@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from dify_host.files.tables import upload_files
 
-from .knowledge_calls import add_text, index_all, make
+from .knowledge_calls import AUTOMATIC, add_text, index_all, make
 from .service_house import House, Key
 
 SETTINGS: dict[str, Any] = {
@@ -64,3 +67,41 @@ async def test_as_many_hits_as_a_knowledge_base_can_have(house: House, key: Key)
     await index_all(house)
     found = await key("POST", f"{path}/retrieve", {"query": "wheel", "retrieval_model": {**SETTINGS, "top_k": 10_000}})
     assert len(found.json()["records"]) == 1, found.text
+
+
+async def stored_files(house: House) -> list[str]:
+    """The names of all uploaded files, each of which is in the storage."""
+    async with house.platform.db.read() as conn:
+        rows = (await conn.execute(sa.select(upload_files.c.name, upload_files.c.key))).all()
+    held = {item.key async for item in house.platform.storage.scan("upload_files/")}
+    assert {row.key for row in rows} == held
+    return sorted(row.name for row in rows)
+
+
+async def test_a_document_that_is_refused_leaves_no_file(house: House, key: Key) -> None:
+    path = f"/datasets/{(await key('POST', '/datasets', {'name': 'Empty'})).json()['id']}"
+    economy, short = {"indexing_technique": "economy"}, {"mode": "custom", "rules": {"segmentation": {"max_tokens": 1}}}
+    text = {"name": "a.txt", "text": "words"}
+    for more in ({}, economy, {**economy, "process_rule": AUTOMATIC, "doc_form": "hierarchical_model"}):
+        refused = await key("POST", f"{path}/document/create-by-text", {**text, **more})
+        assert refused.status_code == 400, refused.text
+    good = {**economy, "process_rule": AUTOMATIC}
+    for name, data, status in (
+        ("a.txt", {}, 400),
+        ("a.txt", economy, 400),
+        ("a.txt", {**economy, "process_rule": short}, 400),
+        ("a.exe", good, 415),
+    ):
+        form = {"files": {"file": (name, b"words")}, "data": {"data": json.dumps(data)}}
+        refused = await key("POST", f"{path}/document/create-by-file", **form)
+        assert refused.status_code == status, refused.text
+    assert await stored_files(house) == []
+
+    form = {"files": {"file": ("kept.txt", b"words")}, "data": {"data": json.dumps(good)}}
+    document = (await key("POST", f"{path}/document/create-by-file", **form)).json()["document"]
+    at = f"{path}/documents/{document['id']}"
+    busy = await key("POST", f"{at}/update-by-text", text)
+    assert (busy.status_code, busy.json()["code"]) == (400, "document_indexing")
+    busy = await key("POST", f"{at}/update-by-file", files={"file": ("b.txt", b"words")})
+    assert (busy.status_code, busy.json()["code"]) == (400, "document_indexing")
+    assert await stored_files(house) == ["kept.txt"]

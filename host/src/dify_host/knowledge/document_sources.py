@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from dify_kernel.errors import BadInput, DifyError
 
 from dify_host.knowledge.datasets import DatasetDetail, DatasetService, NewDataset
+from dify_host.knowledge.document_change import DocumentChange
 from dify_host.knowledge.document_views import DocumentView
 from dify_host.knowledge.documents import DocumentOptions, DocumentService, new_batch
 from dify_host.knowledge.errors import DatasetNameDuplicate
 from dify_host.knowledge.extract.formats import extension_of
 from dify_host.knowledge.links import Links, Upload
 from dify_host.knowledge.pipeline_documents import SourceItem
-from dify_host.knowledge.remote import NOTION_IMPORT, UPLOAD_FILE
+from dify_host.knowledge.remote import NOTION_IMPORT, ONLINE_DRIVE, UPLOAD_FILE
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.tables import documents
 
-__all__ = ["DocumentSources", "DocumentsAdded", "ManyDocuments"]
+__all__ = ["DocumentSources", "DocumentsAdded", "ManyDocuments", "drive_key"]
 
 _NAME = 40
 _TRIES = 100
+#: Sources of which a dataset has each item once.
+_ONCE = (NOTION_IMPORT, ONLINE_DRIVE)
 
 
 class ManyDocuments(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,23 +96,26 @@ class DocumentSources:
             raise
 
     async def bound(self, dataset_id: str) -> frozenset[str]:
-        """The ids of the online documents that a dataset has already."""
+        """What a dataset has already of online documents, by their id, and of drives, by `drive_key`."""
         query = self._rows.scoped_select(documents, documents.c.data_source_info).where(
-            documents.c.dataset_id == dataset_id, documents.c.data_source_type == NOTION_IMPORT
+            documents.c.dataset_id == dataset_id, documents.c.data_source_type.in_(_ONCE)
         )
         async with self._rows.db.read() as conn:
             infos = (await conn.execute(query)).scalars()
-            return frozenset(str(info.get("notion_page_id")) for info in infos if info)
+            return frozenset(_key(info) for info in infos if info)
 
     # -- inside -----------------------------------------------------------------------------------------------
 
     async def _add_items(self, dataset_id: str, wish: ManyDocuments, user_id: str) -> DocumentsAdded:
-        """A document for each, but not a second one of an online document."""
+        """A document for each, but not a second one of an online document or a file."""
+        if wish.kind == ONLINE_DRIVE:
+            for item in wish.items:
+                self._admit(item.name)
         options = msgspec.structs.replace(wish.options, batch=new_batch())
-        bound = await self.bound(dataset_id) if wish.kind == NOTION_IMPORT else frozenset()
+        bound = await self.bound(dataset_id) if wish.kind in _ONCE else frozenset()
         made = []
         for item in wish.items:
-            if item.info.get("notion_page_id") in bound:
+            if wish.kind in _ONCE and _key(item.info) in bound:
                 continue
             created = await self._documents.create_by_source(dataset_id, wish.kind, item, options, user_id)
             made.append(created.document)
@@ -138,9 +145,8 @@ class DocumentSources:
             replaced = await self._of_name(dataset_id, upload.name)
         if replaced is None:
             return (await self._documents.create_by_file(dataset_id, upload.id, options, user_id)).document
-        changed = await self._documents.update_by_file(
-            dataset_id, replaced, upload.id, user_id, options.process_rule, batch=options.batch
-        )
+        change = DocumentChange(process_rule=options.process_rule, batch=options.batch)
+        changed = await self._documents.update_by_file(dataset_id, replaced, upload.id, user_id, change)
         return changed.document
 
     async def _of_name(self, dataset_id: str, name: str) -> str | None:
@@ -167,3 +173,13 @@ class DocumentSources:
             except DatasetNameDuplicate:
                 continue
         return await self._datasets.create(msgspec.structs.replace(new, name=wanted[-1]), user_id)
+
+
+def drive_key(info: Mapping[str, Any]) -> str:
+    """What a file of a drive is known by: its credentials, bucket and id."""
+    return "\n".join(str(info.get(name) or "") for name in ("credential_id", "bucket", "id"))
+
+
+def _key(info: Mapping[str, Any]) -> str:
+    page_id = info.get("notion_page_id")
+    return drive_key(info) if page_id is None else str(page_id)

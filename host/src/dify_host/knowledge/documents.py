@@ -6,7 +6,8 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import sqlalchemy as sa
@@ -19,6 +20,7 @@ from dify_host.db.repository import Page, to_struct
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id, utc_now
 from dify_host.knowledge.datasets import DatasetService
+from dify_host.knowledge.document_change import DocForm, DocumentChange, changed_values
 from dify_host.knowledge.document_views import (
     DocumentDetail,
     DocumentFilter,
@@ -60,8 +62,7 @@ from dify_host.pipelines.of_datasets import PipelinesOfDatasets
 __all__ = ["DocumentCreated", "DocumentOptions", "DocumentService", "DocumentText", "new_batch"]
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-
-
+_NOTHING_ELSE: Final = DocumentChange()
 _OF_DOCUMENT = (
     segment_attachment_bindings,
     child_chunks,
@@ -76,7 +77,7 @@ class DocumentOptions(msgspec.Struct, kw_only=True):
 
     indexing_technique: Literal["high_quality", "economy"] | None = None
     process_rule: ProcessRule | None = None
-    doc_form: Literal["text_model", "qa_model", "hierarchical_model"] = "text_model"
+    doc_form: DocForm = "text_model"
     doc_language: str = "English"
     embedding_model: str | None = None
     embedding_model_provider: str | None = None
@@ -141,7 +142,8 @@ class DocumentService:
         """Keep the text and queue its indexing. A first document needs an indexing technique and a process rule."""
         await self._require(dataset_id)
         upload_id = await self._files.keep_text(text.name, text.text, user_id)
-        return await self._create(dataset_id, _uploaded(upload_id, text.name), options, user_id)
+        async with self.unless_refused(upload_id):
+            return await self._create(dataset_id, _uploaded(upload_id, text.name), options, user_id)
 
     async def create_by_file(
         self, dataset_id: str, upload_file_id: str, options: DocumentOptions, user_id: str
@@ -158,18 +160,40 @@ class DocumentService:
         """Queue the reading and indexing of a page or document of an outside source."""
         return await self._create(dataset_id, item, options, user_id, kind=kind)
 
+    async def update(self, dataset_id: str, document_id: str, change: DocumentChange, user_id: str) -> DocumentCreated:
+        """Change a document and index it again; DocumentIndexing while it is being indexed."""
+        async with self._db.write() as conn:
+            document = await self._rows.document(conn, dataset_id, document_id, lock=True)
+            _refuse_archived(document)
+            if document.indexing_status not in ("completed", "error"):
+                raise DocumentIndexing("The document is being indexed.", hint="Wait.", document_id=document_id)
+            rule_id, form = document.dataset_process_rule_id, change.doc_form or document.doc_form
+            if change.process_rule is not None:
+                rule_id = await self._rule_id(conn, dataset_id, change.process_rule, form, user_id)
+            elif form != document.doc_form:
+                self._check(await self._rows.process_rule(conn, rule_id), form)
+            await self._change(conn, document_id, changed_values(document, change, rule_id))
+            if change.upload_id is not None:
+                await self._links.use_upload(conn, change.upload_id, user_id)
+            await self._tasks.add(conn, INDEX, dataset_id, [document_id])
+            created = await self._created(conn, dataset_id, document_id)
+        await self._files.drop_unused([document.file_id])
+        return created
+
     async def update_by_text(
         self,
         dataset_id: str,
         document_id: str,
         text: DocumentText,
         user_id: str,
-        process_rule: ProcessRule | None = None,
+        change: DocumentChange = _NOTHING_ELSE,
     ) -> DocumentCreated:
-        """Replace the content of a document and index it again; DocumentIndexing while it is being indexed."""
+        """`update` with a new text and its name."""
         await self._require(dataset_id, document_id)
         upload_id = await self._files.keep_text(text.name, text.text, user_id)
-        return await self._replace(dataset_id, document_id, upload_id, text.name, user_id, process_rule)
+        change = msgspec.structs.replace(change, upload_id=upload_id, name=text.name)
+        async with self.unless_refused(upload_id):
+            return await self.update(dataset_id, document_id, change, user_id)
 
     async def update_by_file(
         self,
@@ -177,14 +201,18 @@ class DocumentService:
         document_id: str,
         upload_file_id: str,
         user_id: str,
-        process_rule: ProcessRule | None = None,
-        batch: str | None = None,
+        change: DocumentChange = _NOTHING_ELSE,
     ) -> DocumentCreated:
-        """Replace the file of a document and index it again; DocumentIndexing while it is being indexed."""
+        """`update` with an uploaded file, whose name it takes unless another is given."""
         async with self._db.read() as conn:
             upload = await self._links.upload(conn, upload_file_id)
         self._admit(f"file.{upload.extension}")
-        return await self._replace(dataset_id, document_id, upload.id, upload.name, user_id, process_rule, batch)
+        change = msgspec.structs.replace(change, upload_id=upload.id, name=change.name or upload.name)
+        return await self.update(dataset_id, document_id, change, user_id)
+
+    def unless_refused(self, upload_id: str) -> AbstractAsyncContextManager[None]:
+        """Within it, an error deletes the file, which was kept for this alone and which no document has."""
+        return self._files.unless_refused(upload_id)
 
     # -- show --------------------------------------------------------------------------------------------------
 
@@ -381,42 +409,6 @@ class DocumentService:
 
         return await self._db.write_inline(create)
 
-    async def _replace(
-        self,
-        dataset_id: str,
-        document_id: str,
-        upload_id: str,
-        name: str,
-        user_id: str,
-        process_rule: ProcessRule | None,
-        batch: str | None = None,
-    ) -> DocumentCreated:
-        async with self._db.write() as conn:
-            document = await self._rows.document(conn, dataset_id, document_id, lock=True)
-            _refuse_archived(document)
-            if document.indexing_status not in ("completed", "error"):
-                raise DocumentIndexing("The document is being indexed.", hint="Wait.", document_id=document_id)
-            rule_id = document.dataset_process_rule_id
-            if process_rule is not None:
-                rule_id = await self._rule_id(conn, dataset_id, process_rule, document.doc_form, user_id)
-            times = ("processing_started_at", "parsing_completed_at", "cleaning_completed_at", "splitting_completed_at")
-            cleared = dict.fromkeys((*times, "completed_at", "stopped_at", "error"))
-            values = {
-                "data_source_info": {"upload_file_id": upload_id},
-                "file_id": upload_id,
-                "dataset_process_rule_id": rule_id,
-                "name": name,
-                "batch": batch or document.batch,
-                "indexing_status": "waiting",
-                **cleared,
-            }
-            await self._change(conn, document_id, values)
-            await self._links.use_upload(conn, upload_id, user_id)
-            await self._tasks.add(conn, INDEX, dataset_id, [document_id])
-            created = await self._created(conn, dataset_id, document_id)
-        await self._files.drop_unused([document.file_id])
-        return created
-
     async def _created(self, conn: AsyncConnection, dataset_id: str, document_id: str) -> DocumentCreated:
         document = await self._rows.document(conn, dataset_id, document_id)
         (view,) = await self._views.views(conn, [document])
@@ -453,14 +445,13 @@ class DocumentService:
         self, conn: AsyncConnection, dataset_id: str, rule: ProcessRule | None, doc_form: str, user_id: str
     ) -> str:
         """Keep a new rule; without one, the dataset's latest, which must suit the form."""
-        limit = self._settings.indexing_max_segmentation_tokens_length
         if rule is None:
             latest = await self._rows.latest_rule_id(conn, dataset_id)
             if latest is None:
                 raise BadInput("process_rule is required.", hint="The first document of a dataset brings the rule.")
-            check_rule(await self._rows.process_rule(conn, latest), doc_form=doc_form, max_length=limit)
+            self._check(await self._rows.process_rule(conn, latest), doc_form)
             return latest
-        check_rule(rule, doc_form=doc_form, max_length=limit)
+        self._check(rule, doc_form)
         values = {
             "id": new_id(),
             "dataset_id": dataset_id,
@@ -470,6 +461,9 @@ class DocumentService:
         }
         await conn.execute(dataset_process_rules.insert().values(values))
         return str(values["id"])
+
+    def _check(self, rule: ProcessRule, doc_form: str) -> None:
+        check_rule(rule, doc_form=doc_form, max_length=self._settings.indexing_max_segmentation_tokens_length)
 
     async def _next_position(self, conn: AsyncConnection, dataset_id: str) -> int:
         highest = self._rows.scoped_select(documents, sa.func.max(documents.c.position))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from dify_kernel.contracts.storage import Storage
 
@@ -46,6 +47,15 @@ class SourceFiles:
         }
         await self._db.write_inline(lambda conn: self._links.add_upload(conn, values))
         return upload_id
+
+    @asynccontextmanager
+    async def unless_refused(self, upload_id: str) -> AsyncIterator[None]:
+        """Within it, an error deletes the file, unless a document has it by then."""
+        try:
+            yield
+        except Exception:
+            await self.drop_unused([upload_id])
+            raise
 
     async def drop_unused(self, upload_ids: Sequence[str | None]) -> None:
         """Delete those of the files that no document has any more, rows before bytes."""

@@ -10,11 +10,12 @@ from litestar import Controller, Request, delete, get, patch, post
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from dify_host.http.callers import DatasetCaller, DatasetKey
+from dify_host.knowledge.document_change import DocForm, DocumentChange
 from dify_host.knowledge.document_views import DocumentDetail
 from dify_host.knowledge.documents import DocumentCreated, DocumentOptions, DocumentText
 from dify_host.knowledge.rules import ProcessRule, read_rule
 from dify_host.service.datasets import PageSize, Technique
-from dify_host.service.form_schema import DocumentForm
+from dify_host.service.form_schema import ChangedDocumentForm, DocumentForm
 from dify_host.service.retrieve import RetrievalSettings
 from dify_host.service.shapes import Deleted, IdInPath, PageNumber, Success, deleted, page_body, shown
 from dify_host.service.uploads import UploadedForm, one_file, optional_file
@@ -22,7 +23,7 @@ from dify_host.workspace import Workspace
 
 __all__ = ["DocumentController", "DocumentUploadController", "Options", "Rule", "document_body", "download_link"]
 
-Form = Literal["text_model", "qa_model", "hierarchical_model"]
+Form = DocForm
 _METADATA = ("doc_type", "doc_metadata")
 
 
@@ -70,13 +71,13 @@ class TextBody(Options, kw_only=True, forbid_unknown_fields=True):
 
 
 class FileOptions(Options, kw_only=True, forbid_unknown_fields=True):
-    """The part `data` beside a file; `name` is taken and the file's own name kept, as in Dify."""
+    """The part `data` beside a file; a new document keeps the file's own name whatever `name` says, as in Dify."""
 
-    name: str | None = None
+    name: Annotated[str, msgspec.Meta(max_length=255)] | None = None
 
 
 class ChangedTextBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A new text of a document; without one, the rule alone changes."""
+    """A new text of a document; without one, its name and how it is cut alone change."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
     text: str | None = None
@@ -105,10 +106,8 @@ class DocumentController(Controller):
         """Keep a text and index it; ask `indexing-status` of the batch how far it is."""
         documents, text = caller.workspace.documents, DocumentText(name=data.name, text=data.text)
         if data.original_document_id:
-            rule = data.process_rule.read() if data.process_rule else None
-            made = await documents.update_by_text(
-                str(dataset_id), data.original_document_id, text, caller.owner_id, rule
-            )
+            place = str(dataset_id), data.original_document_id
+            made = await documents.update_by_text(*place, text, caller.owner_id, _change(data))
         else:
             made = await documents.create_by_text(str(dataset_id), text, data.options(), caller.owner_id)
         return _created(made)
@@ -120,18 +119,14 @@ class DocumentController(Controller):
     async def update_by_text(
         self, dataset_id: IdInPath, document_id: IdInPath, data: JSONBody[ChangedTextBody], caller: DatasetKey
     ) -> dict[str, Any]:
-        """Replace the text of a document and index it again."""
+        """Replace the text of a document, or only its name and how it is cut, and index it again."""
+        documents, place = caller.workspace.documents, (str(dataset_id), str(document_id))
         if data.text is None:
-            raise BadInput("text is required.", hint="Send name and text.", field="text")
+            return _created(await documents.update(*place, _change(data), caller.owner_id))
         if data.name is None:
             raise BadInput("name is required when text is provided.", field="name")
         text = DocumentText(name=data.name, text=data.text)
-        rule = data.process_rule.read() if data.process_rule else None
-        return _created(
-            await caller.workspace.documents.update_by_text(
-                str(dataset_id), str(document_id), text, caller.owner_id, rule
-            )
-        )
+        return _created(await documents.update_by_text(*place, text, caller.owner_id, _change(data)))
 
     @get("/documents")
     async def list_documents(
@@ -200,25 +195,23 @@ class DocumentUploadController(Controller):
         options = _options(form.fields)
         if options.original_document_id:
             return await _replaced(caller, str(dataset_id), options.original_document_id, form, options)
+        wanted, documents = options.options(), caller.workspace.documents
         file_id = await _kept(caller, form)
-        return _created(
-            await caller.workspace.documents.create_by_file(
-                str(dataset_id), file_id, options.options(), caller.owner_id
-            )
-        )
+        async with documents.unless_refused(file_id):
+            return _created(await documents.create_by_file(str(dataset_id), file_id, wanted, caller.owner_id))
 
     @post(
         ["/documents/{document_id:uuid}/update-by-file", "/documents/{document_id:uuid}/update_by_file"],
         status_code=200,
-        operation_class=DocumentForm,
+        operation_class=ChangedDocumentForm,
     )
     async def update_by_file(
         self, dataset_id: IdInPath, document_id: IdInPath, caller: DatasetKey, request: Request[Any, Any, Any]
     ) -> dict[str, Any]:
-        """Replace the file of a document and index it again."""
+        """Replace the file of a document, or only its name and how it is cut, and index it again."""
         return await self._updated(dataset_id, document_id, caller, request)
 
-    @patch("/documents/{document_id:uuid}", operation_class=DocumentForm)
+    @patch("/documents/{document_id:uuid}", operation_class=ChangedDocumentForm)
     async def update(
         self, dataset_id: IdInPath, document_id: IdInPath, caller: DatasetKey, request: Request[Any, Any, Any]
     ) -> dict[str, Any]:
@@ -230,8 +223,6 @@ class DocumentUploadController(Controller):
         dataset_id: object, document_id: object, caller: DatasetCaller, request: Request[Any, Any, Any]
     ) -> dict[str, Any]:
         form, fields = await optional_file(request)
-        if form is None:
-            raise BadInput("file is required.", hint="Send the part `file`.", field="file")
         return await _replaced(caller, str(dataset_id), str(document_id), form, _options(fields))
 
 
@@ -262,13 +253,24 @@ class InvalidMetadata(BadInput):
 
 
 async def _replaced(
-    caller: DatasetCaller, dataset_id: str, document_id: str, form: UploadedForm, options: FileOptions
+    caller: DatasetCaller, dataset_id: str, document_id: str, form: UploadedForm | None, options: FileOptions
 ) -> dict[str, Any]:
-    await caller.workspace.documents.get(dataset_id, document_id)  # before anything is kept
+    documents, change = caller.workspace.documents, _change(options)
+    if form is None:
+        return _created(await documents.update(dataset_id, document_id, change, caller.owner_id))
+    await documents.get(dataset_id, document_id)  # before anything is kept
     file_id = await _kept(caller, form)
-    rule = options.process_rule.read() if options.process_rule else None
-    return _created(
-        await caller.workspace.documents.update_by_file(dataset_id, document_id, file_id, caller.owner_id, rule)
+    async with documents.unless_refused(file_id):
+        return _created(await documents.update_by_file(dataset_id, document_id, file_id, caller.owner_id, change))
+
+
+def _change(data: TextBody | ChangedTextBody | FileOptions) -> DocumentChange:
+    """What a body says of a document that is there already."""
+    return DocumentChange(
+        name=data.name or None,
+        process_rule=data.process_rule.read() if data.process_rule else None,
+        doc_form=data.doc_form,
+        doc_language=data.doc_language or None,
     )
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 
-__all__ = ["DocumentForm", "FileForm"]
+__all__ = ["ChangedDocumentForm", "DocumentForm", "FileForm"]
 
 
 @dataclass
@@ -21,7 +21,7 @@ class FileForm(Operation):
         """Describe the form."""
         texts = {name: Schema(type=OpenAPIType.STRING, description=text) for name, text in self.texts.items()}
         file = Schema(type=OpenAPIType.STRING, content_media_type="application/octet-stream")
-        form = Schema(type=OpenAPIType.OBJECT, properties={"file": file, **texts}, required=self.required)
+        form = Schema(type=OpenAPIType.OBJECT, properties={"file": file, **texts}, required=self.required or None)
         self.request_body = RequestBody(content={"multipart/form-data": OpenAPIMediaType(schema=form)}, required=True)
 
 
@@ -30,3 +30,10 @@ class DocumentForm(FileForm):
     """A form with `file`, and `data` as JSON text."""
 
     texts: ClassVar[dict[str, str]] = {"data": "JSON: the fields of the same call with a text, without the text."}
+
+
+@dataclass
+class ChangedDocumentForm(DocumentForm):
+    """The same, where the file may be left out."""
+
+    required: ClassVar[list[str]] = []
