@@ -45,7 +45,7 @@ def test_what_is_written_by_the_rules_is_read_by_them(rows: list[list[str]]) -> 
     expected = [
         f"one,: {first.strip()};two,: {second.strip()}" for first, second in rows if first.strip() or second.strip()
     ]
-    assert lines(written.getvalue()) == expected
+    assert lines(written.getvalue()) == (expected or ["one,;two,"])
 
 
 @given(st.text(alphabet='ab,"\n\r', max_size=60))

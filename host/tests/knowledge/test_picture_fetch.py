@@ -98,6 +98,12 @@ See ![a wheel](http://a.test/w_(1).png "title") and [no picture](http://a.test/x
 ```
 ![](http://a.test/fenced)
 ```"""
+TAGS = """One <img src="http://a.test/1.png?a=1&amp;b=2" alt='a [wheel]'/> two <img
+  width=40
+  src=http://a.test/2.png>
+<p><img alt=dot src="data:image/gif;base64,R0lGODlh"> and <img src="local.png"> `<img src='http://a.test/code'>`</p>"""
+BASED = """<base href="https://a.test/docs/"><p><img src="x/1.png"><img src="http://b.test/2.png"><img><img src="//[x">
+<img src="data:image/gif;base64,R0lGODlh"><img src="mailto:x">"""
 
 
 async def test_the_pictures_that_a_document_links_to_are_named() -> None:
@@ -114,6 +120,21 @@ async def test_the_pictures_that_a_document_links_to_are_named() -> None:
     assert sum(text.text.count("](picture:") for text in read.texts) == 4
     wanted = MARKDOWN.replace("# ", "").replace("<", "").replace(">", "")
     assert "\n".join(placed(text.text, addresses) for text in read.texts) == wanted
+
+    read = await Extractor().illustrated(TAGS.encode(), "a.md")
+    addresses = {item.digest: item.address for item in read.linked}
+    assert list(addresses.values()) == ["http://a.test/1.png?a=1&b=2", "http://a.test/2.png"]
+    (gif,) = read.pictures
+    assert placed(read.texts[0].text, addresses) == (
+        "One ![a (wheel)](http://a.test/1.png?a=1&b=2) two ![image](http://a.test/2.png)\n"
+        f"![dot](picture:{gif.digest}) and  `<img src='http://a.test/code'>`"
+    )
+
+    read = await Extractor().illustrated(BASED.encode(), "a.html")
+    assert [item.address for item in read.linked] == ["https://a.test/docs/x/1.png", "http://b.test/2.png"]
+    assert len(read.pictures) == 1
+    read = await Extractor().illustrated(BASED.replace("https://a.test", "").encode(), "a.html")
+    assert [item.address for item in read.linked] == ["http://b.test/2.png"]
 
     read = await Extractor().illustrated(docx_with_links("http://a.test/d"), "a.docx")
     assert [item.address for item in read.linked] == ["http://a.test/d"]
@@ -169,6 +190,7 @@ async def test_pictures_are_fetched_linked_and_attached(any_house: House, site: 
     missing = f"{site.url}/missing"
     sources = {
         "a.md": f"One ![]({site.url}/1) two ![the same]({site.url}/01) and ![gone]({missing})".encode(),
+        "a.mdx": f"One <img src='{site.url}/1'> two <img src='{site.url}/01'/><img src='{missing}'>".encode(),
         "a.html": f"<p>One <img src='{site.url}/1'> two <img src='{site.url}/01'><img src='{missing}'>".encode(),
         "a.docx": docx_with_links(f"{site.url}/1", f"{site.url}/2", missing),
     }

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from .hostile import _document, _stream
 from .house import House, custom_rule
-from .more_documents import make_pptx
+from .more_documents import make_epub, make_pptx, zipped
 from .test_indexing import upload
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(200) + b"\xff\xd9"
@@ -70,6 +70,17 @@ def pptx() -> bytes:
     return out.getvalue()
 
 
+def epub() -> bytes:
+    """A chapter with a picture from the folder above, one from its own, one that is missing; a cover that is drawn."""
+    chapters = {
+        "cover.svg": '<svg xmlns="http://www.w3.org/2000/svg"><image xlink:href="a%20b.png"/></svg>',
+        "one.xhtml": "<p>A wheel <img src='../a.png' alt='a [wheel]'/><img src='a b.png#x'/><img src='gone.png'/></p>",
+    }
+    with zipfile.ZipFile(io.BytesIO(make_epub(chapters))) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    return zipped({**parts, "O/a.png": png(1), "O/text/a b.png": png(2)})
+
+
 def pdf(side: int = 64) -> bytes:
     """A page with a line and a photograph."""
     page = _stream(b"BT /F 9 Tf 1 1 Td (A wheel) Tj ET q 9 0 0 9 0 0 cm /P Do Q")
@@ -80,18 +91,29 @@ def pdf(side: int = 64) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "count"), [("a.docx", docx(1, 2, 1), 2), ("a.pptx", pptx(), 1), ("a.pdf", pdf(), 1)]
+    ("name", "data", "count"),
+    [("a.docx", docx(1, 2, 1), 2), ("a.pptx", pptx(), 1), ("a.pdf", pdf(), 1), ("a.epub", epub(), 2)],
 )
 async def test_pictures_are_read_with_their_places(name: str, data: bytes, count: int) -> None:
     texts, pictures, _ = await Extractor().illustrated(data, name)
     assert len(pictures) == count
     text = "\n".join(item.text for item in texts)
-    assert all(marker(picture.digest) in text for picture in pictures)
+    assert all(f"](picture:{picture.digest})" in text for picture in pictures)
     assert {picture.data for picture in pictures} <= {png(1), png(2), png(7), JPEG}
     plain = await Extractor().extract(data, name)
     assert "![image]" not in "".join(item.text for item in plain)  # for nodes it is the words alone
-    bare = re.sub(r"!\[image\]\(picture:[0-9a-f]{64}\)", "", text)
+    bare = re.sub(r"!\[[^]]*\]\(picture:[0-9a-f]{64}\)", "", text)
     assert bare.split() == "\n".join(item.text for item in plain).split()
+
+
+async def test_the_pictures_of_a_book_stand_where_it_shows_them() -> None:
+    texts, (drawn, wheel), _ = await Extractor().illustrated(epub(), "a.epub")
+    assert (drawn.data, wheel.data) == (png(2), png(1))
+    second = f"A wheel {marker(wheel.digest, 'a (wheel)')}{marker(drawn.digest)}"
+    assert [(item.text, item.metadata) for item in texts] == [
+        (marker(drawn.digest), {"chapter": 1}),
+        (second, {"chapter": 2}),
+    ]
 
 
 async def test_a_picture_that_is_written_out_in_markdown_is_no_text() -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import io
 import posixpath
+import re
 import zipfile
 from collections.abc import Sequence
 from typing import Any
 
 from dify_host.knowledge.errors import ExtractionFailed
 
-__all__ = ["check_parts", "open_archive", "parse_xml", "read_part", "relations"]
+__all__ = ["as_written_mostly", "check_parts", "open_archive", "parse_xml", "read_part", "relations"]
 
 _MIB = 1024 * 1024
 _MAX_UNPACKED = 512 * _MIB
 _MAX_PARTS = 20_000
 #: A part of this size may be packed no denser than this; real sheets of equal cells come to about 100.
 _DENSE_SIZE, _MAX_DENSITY = 32 * _MIB, 400
+#: The names of the strict form of Office files, which say the same as those of the form that is written mostly.
+_STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+)/")
+_MOSTLY = rb"http://schemas.openxmlformats.org/\1/2006/"
 
 
 def open_archive(data: bytes, extension: str) -> zipfile.ZipFile:
@@ -51,6 +55,19 @@ def check_parts(parts: Sequence[zipfile.ZipInfo], extension: str) -> None:
 def read_part(archive: zipfile.ZipFile, name: str) -> bytes | None:
     """The bytes of a part; None when there is no such part."""
     return archive.read(name) if name in archive.NameToInfo else None
+
+
+def as_written_mostly(data: bytes, extension: str) -> bytes:
+    """An Office file in the form that is written mostly, which is the one that is read; most are in it already."""
+    with open_archive(data, extension) as archive:
+        if not _STRICT.search(read_part(archive, "_rels/.rels") or b""):
+            return data
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as written:
+            for name in archive.namelist():
+                part = archive.read(name)
+                written.writestr(name, _STRICT.sub(_MOSTLY, part) if name.endswith((".xml", ".rels")) else part)
+    return out.getvalue()
 
 
 def parse_xml(data: bytes) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -13,19 +14,26 @@ __all__ = ["read_csv"]
 
 #: Lines that open quotes swallow are read again, so many times all lines; after that, quotes are letters.
 _MOST_TIMES = 20
+#: A first line by which spreadsheets tell each other what stands between the values.
+_TOLD = re.compile(r"sep=([^\r\n\"])(?:\r\n|\n|\r)", re.IGNORECASE)
+_QUOTED = re.compile('"[^"]*"')
 
 
 def read_csv(data: bytes) -> list[Text]:
     """Read the rows below the header; values beyond the header are kept without a name, blank rows are dropped.
 
-    A quote that none closes, or one in the middle of another line's value, is a letter: it swallows no line below it.
+    A header that no row follows is a text of its own. A quote that none closes, or one in the middle of another
+    line's value, is a letter: it swallows no line below it.
     """
     csv.field_size_limit(sys.maxsize)
     content = decode(data)
-    first = content.lstrip("\r\n").split("\n", 1)[0]
-    delimiter = max(",;\t|", key=first.count)
+    told = _TOLD.match(content)
+    content = content[told.end() :] if told else content
+    first = _QUOTED.sub("", content.lstrip("\r\n").split("\n", 1)[0])
+    delimiter = told[1] if told else max(",;\t|", key=first.count)
     header: list[str] = []
     texts = []
+    line = 0
     for row, line in _rows(list(io.StringIO(content, newline="")), delimiter):
         if not any(value.strip() for value in row):
             continue
@@ -33,6 +41,8 @@ def read_csv(data: bytes) -> list[Text]:
             header = [value.strip() for value in row]
             continue
         texts.append(Text(text=_line(header, row), metadata={"row": line}))
+    if header and not texts:
+        return [Text(text=";".join(filter(None, header)), metadata={"row": line})]
     return texts
 
 

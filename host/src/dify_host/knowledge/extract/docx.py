@@ -1,11 +1,13 @@
-"""Reads Word documents: page headers, then paragraphs and tables in order; tables, links, pictures as Markdown."""
+"""Reads Word documents: page headers, paragraphs and tables in order, notes; tables, links, pictures as Markdown."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dify_host.knowledge.extract.archive import parse_xml
 from dify_host.knowledge.extract.pictures import Pictures
 from dify_host.knowledge.extract.tables import markdown_table
 from dify_host.knowledge.extract.text import Text
@@ -14,22 +16,55 @@ __all__ = ["read_docx"]
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
-_ID = f"{_R}id"
+_ID, _NOTE_ID = f"{_R}id", f"{_W}id"
 #: What shows a picture, new and old, and where it names it.
 _PICTURES = {
     "{http://schemas.openxmlformats.org/drawingml/2006/main}blip": (f"{_R}embed", f"{_R}link"),
     "{urn:schemas-microsoft-com:vml}imagedata": (_ID, f"{_R}href"),
 }
-#: What is drawn twice for old programs, or was taken out by an editor who kept track.
-_PASSED = frozenset(("{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback", f"{_W}del"))
+#: What is drawn twice for old programs, or was taken out by an editor who kept track; what was moved stands elsewhere.
+_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
+_PASSED = frozenset((_FALLBACK, f"{_W}del", f"{_W}moveFrom"))
+#: What stands around blocks, rows and cells: fields that a form has, and what an editor added who kept track.
+_AROUND = frozenset(f"{_W}{name}" for name in ("sdt", "sdtContent", "ins", "moveTo", "customXml"))
+_HEADING = re.compile("heading ([1-6])", re.IGNORECASE)
+_WORDS = frozenset((f"{_W}t", "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"))
+#: What refers to a note, and the kind of part that has it.
+_NOTES = {f"{_W}footnoteReference": "footnotes", f"{_W}endnoteReference": "endnotes"}
 _SIGNS = {f"{_W}tab": "\t", f"{_W}br": "\n", f"{_W}cr": "\n", f"{_W}noBreakHyphen": "-"}
 
 
 class _Part:
     """What a part of the document refers to; pictures only where they are wanted."""
 
-    def __init__(self, part: Any, pictures: Pictures | None = None) -> None:
-        self._rels, self._pictures = part.rels, pictures
+    def __init__(self, part: Any, levels: Mapping[str, str], pictures: Pictures | None = None) -> None:
+        self._rels, self._levels, self._pictures = part.rels, levels, pictures
+        self._notes: list[tuple[str, str]] = []
+
+    def heading(self, paragraph: Any) -> str:
+        """The Markdown sign of a heading; "" for any other paragraph."""
+        style = paragraph.find(f"{_W}pPr/{_W}pStyle")
+        return self._levels.get(style.get(f"{_W}val") or "", "") if style is not None else ""
+
+    def note(self, kind: str, name: str | None) -> str:
+        """What stands for a note in the text, by its kind and its id there."""
+        wanted = (kind, name or "")
+        if wanted not in self._notes:
+            self._notes.append(wanted)
+        return f"[^{self._notes.index(wanted) + 1}]"
+
+    def notes(self) -> Iterator[str]:
+        """The notes that the text refers to, by number."""
+        found: dict[tuple[str, str], Any] = {}
+        for link in self._rels.values():
+            kind = link.reltype.rpartition("/")[2]
+            if kind in _NOTES.values() and not link.is_external:
+                part = _Part(link.target_part, self._levels)
+                for note in parse_xml(link.target_part.blob):
+                    found[(kind, note.get(_NOTE_ID) or "")] = note, part
+        for number, wanted in enumerate(self._notes, 1):
+            if wanted in found:
+                yield f"[^{number}]: " + " ".join("\n".join(_blocks(*found[wanted])).split())
 
     def address(self, name: str | None) -> str:
         """The address of a link by its id."""
@@ -49,43 +84,46 @@ def read_docx(data: bytes, pictures: Pictures | None = None) -> list[Text]:
     from docx import Document
 
     document = Document(io.BytesIO(data))
-    headers = []
+    levels = {style.style_id: sign for style in document.styles if (sign := _sign(style.element))}
+    headers: list[str] = []
     for section in document.sections:
-        if not section.header.is_linked_to_previous:
-            header = "\n".join(_blocks(section.header._element, _Part(section.header.part))).strip()
-            if header and header not in headers:
-                headers.append(header)
-    body = "\n".join(_blocks(document.element.body, _Part(document.part, pictures)))
-    return [Text(text="\n\n".join([*headers, body]).strip())]
+        for source in (section.first_page_header, section.header, section.even_page_header):
+            if not source.is_linked_to_previous:
+                header = "\n".join(_blocks(source._element, _Part(source.part, levels))).strip()
+                headers += [header] if header and header not in headers else []
+    main = _Part(document.part, levels, pictures)
+    body = "\n".join(_blocks(document.element.body, main))
+    return [Text(text="\n\n".join([*headers, body, *main.notes()]).strip())]
+
+
+def _sign(style: Any) -> str:
+    """The Markdown sign of a style of headings: its name is the same in every language, other than its id."""
+    name = style.find(f"{_W}name")
+    found = _HEADING.fullmatch(name.get(f"{_W}val") or "") if name is not None else None
+    return "#" * int(found[1]) + " " if found else ""
 
 
 def _blocks(parent: Any, part: _Part) -> Iterator[str]:
-    """The paragraphs and tables of an element, also those in fields that a form has."""
+    """The paragraphs and tables of an element."""
     for child in parent:
         if child.tag == f"{_W}p":
-            yield _heading(child) + _inline(child, part)
+            yield part.heading(child) + _inline(child, part)
         elif child.tag == f"{_W}tbl":
             table = markdown_table(_rows(child, part))
             if table:
                 yield table + "\n"
-        elif child.tag in (f"{_W}sdt", f"{_W}sdtContent", f"{_W}ins", f"{_W}customXml"):
+        elif child.tag in _AROUND:
             yield from _blocks(child, part)
-
-
-def _heading(paragraph: Any) -> str:
-    """The Markdown sign of a heading, by the style that Word gives it in every language."""
-    style = paragraph.find(f"{_W}pPr/{_W}pStyle")
-    name = (style.get(f"{_W}val") or "") if style is not None else ""
-    level = name.removeprefix("Heading")
-    return "#" * int(level) + " " if level in ("1", "2", "3", "4", "5", "6") else ""
 
 
 def _inline(element: Any, part: _Part) -> str:
     """The text of a paragraph; a link with an address becomes a Markdown link."""
     parts = []
     for child in element:
-        if child.tag == f"{_W}t":
+        if child.tag in _WORDS:
             parts.append(child.text or "")
+        elif child.tag in _NOTES:
+            parts.append(part.note(_NOTES[child.tag], child.get(_NOTE_ID)))
         elif child.tag in _SIGNS:
             parts.append(_SIGNS[child.tag])
         elif child.tag == f"{_W}hyperlink":
@@ -103,17 +141,24 @@ def _inline(element: Any, part: _Part) -> str:
 
 def _rows(table: Any, part: _Part) -> Iterator[list[str]]:
     """The texts of the cells; a merged cell is written once, and leaves its other places empty."""
-    for row in table.iterchildren(f"{_W}tr"):
+    for row in _inside(table, f"{_W}tr"):
         texts = []
-        for cell in row.iter(f"{_W}tc"):
-            if cell.getparent() is not row and cell.getparent().tag != f"{_W}sdtContent":
-                continue  # of a table inside the cell
+        for cell in _inside(row, f"{_W}tc"):
             merged = cell.find(f"{_W}tcPr/{_W}vMerge")
             goes_on = merged is not None and merged.get(f"{_W}val") != "restart"
             texts.append("" if goes_on else _cell(cell, part))
             span = cell.find(f"{_W}tcPr/{_W}gridSpan")
             texts += [""] * (min(int(span.get(f"{_W}val") or 1), 64) - 1 if span is not None else 0)
         yield texts
+
+
+def _inside(parent: Any, tag: str) -> Iterator[Any]:
+    """The rows of a table, or the cells of a row, and none of a table inside."""
+    for child in parent:
+        if child.tag == tag:
+            yield child
+        elif child.tag in _AROUND:
+            yield from _inside(child, tag)
 
 
 def _cell(cell: Any, part: _Part) -> str:
@@ -124,6 +169,6 @@ def _cell(cell: Any, part: _Part) -> str:
             texts += [text for row in _rows(child, part) for text in row]
         elif child.tag == f"{_W}p":
             texts.append(_inline(child, part))
-        elif child.tag == f"{_W}sdt":
+        elif child.tag in _AROUND:
             texts += _blocks(child, part)
     return " ".join(text.strip() for text in texts if text.strip())

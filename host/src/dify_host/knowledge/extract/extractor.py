@@ -15,7 +15,7 @@ from dify_host.knowledge.extract.convert import CONVERTED, Converter, needs_conv
 from dify_host.knowledge.extract.formats import EXTENSIONS, PLAIN, extension_of
 from dify_host.knowledge.extract.pictures import LinkedPicture, Picture
 from dify_host.knowledge.extract.sniff import ARCHIVES, check_content
-from dify_host.knowledge.extract.text import Text, encoding_of
+from dify_host.knowledge.extract.text import Text, encoding_of, with_newlines
 
 __all__ = ["ExtractLimits", "Extractor", "Illustrated"]
 
@@ -86,7 +86,7 @@ class Extractor:
                 raise
         if extension in PLAIN and encoding_of(data) in ("", "utf-8-sig"):
             with contextlib.suppress(UnicodeDecodeError):  # another encoding: guessing it is for the process
-                return Answer(texts=[Text(text=data.decode("utf-8-sig").replace("\r\n", "\n"))])
+                return Answer(texts=[Text(text=with_newlines(data.decode("utf-8-sig")))])
         try:
             arguments = [extension, *wanted]
             answer = _read(await self._children.run("dify_host.knowledge.extract.child", arguments, data))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dify_host.knowledge.errors import UnsupportedFileType
+from dify_host.knowledge.extract.archive import as_written_mostly
 from dify_host.knowledge.extract.convert import CONVERTED
 from dify_host.knowledge.extract.csv_rows import read_csv
 from dify_host.knowledge.extract.docx import read_docx
@@ -58,9 +59,12 @@ _PICTURED: dict[str, Callable[[bytes, Pictures], list[Text]]] = {
     "docx": read_docx,
     "pptx": read_pptx,
     "pdf": read_pdf,
+    "epub": read_epub,
     **dict.fromkeys(("html", "htm"), read_html),
     **dict.fromkeys(("md", "markdown", "mdx"), read_markdown),
 }
+
+_OFFICE = frozenset(("docx", "xlsx", "pptx"))
 
 #: The extensions of documents, without the dot; those of `CONVERTED` need a converter.
 EXTENSIONS = (*_READERS, *CONVERTED)
@@ -91,6 +95,8 @@ def reader_of(extension: str) -> Reader:
 def read(data: bytes, extension: str, pictures: Pictures | None = None) -> list[Text]:
     """Read a document; `pictures` takes those of the formats in which they are found."""
     reader = reader_of(extension)
+    if extension in _OFFICE:
+        data = as_written_mostly(data, extension)
     if pictures is not None and extension in _PICTURED:
         return _PICTURED[extension](data, pictures)
     return reader(data)

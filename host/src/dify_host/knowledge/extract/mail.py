@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import struct
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dify_host.knowledge.errors import ExtractionFailed, UnsupportedFileType
 from dify_host.knowledge.extract.html import html_text
-from dify_host.knowledge.extract.text import Text, decode
+from dify_host.knowledge.extract.text import Text, decode, with_newlines
 
 __all__ = ["read_eml", "read_msg"]
 
 _HEADERS = ("Subject", "From", "To", "Cc", "Date")
 _MAX_NAMES = 100
+#: The kinds of parts that are shown as the message itself.
+_SHOWN = ("text/plain", "text/html")
 #: Characters of a header; the time of reading one grows with their square.
 _MAX_HEADER = 4000
 _WINDOWS_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
@@ -23,28 +27,64 @@ _SENT = 0x00390040
 
 
 def read_eml(data: bytes) -> list[Text]:
-    """Read the message as one text; its body from its HTML when it has no plain one. Attachments are not read."""
+    """Read the message as one text: the parts that are shown, from HTML where there is no plain text of the same.
+
+    Attachments are not read.
+    """
     from email import headerregistry, message_from_bytes, policy
 
     headers = headerregistry.HeaderRegistry()
-    bounded = policy.default.clone(header_factory=lambda name, value: headers(name, value[:_MAX_HEADER]))
-    message = message_from_bytes(data, policy=bounded)
-    body = message.get_body(("plain", "html"))
-    if body is None and not any(message.get(name) for name in _HEADERS):
+    bounded = policy.default.clone(header_factory=lambda name, value: headers(name, _spelled(value)[:_MAX_HEADER]))
+    message = message_from_bytes(data.removeprefix(codecs.BOM_UTF8), policy=bounded)
+    bodies, names = [], []
+    for part in _leaves(message):
+        shown = part.get_content_type() in _SHOWN or part.get_content_maintype() == "multipart"
+        if shown and (part is message or not part.is_attachment()):
+            bodies.append(_body(part))
+        elif part is not message:
+            names.append(part.get_filename() or part.get_content_type())
+    if not any(bodies) and not any(message.get(name) for name in _HEADERS):
         raise ExtractionFailed("The eml file is no message: it has neither headers nor a text.")
-    names = [part.get_filename() or part.get_content_type() for part in message.iter_attachments()]
-    return [_written({name: str(message.get(name) or "") for name in _HEADERS}, _body(body), names)]
+    said = "\n\n".join(filter(None, map(str.strip, bodies)))
+    return [_written({name: str(message.get(name) or "") for name in _HEADERS}, said, names)]
+
+
+def _leaves(message: Any) -> Iterator[Any]:
+    """The parts of a message in their order, one of alternatives, and of a page without what it is made of."""
+    waiting = [message]
+    while waiting:
+        part = waiting.pop()
+        if not part.is_multipart() or part.get_content_maintype() != "multipart":
+            yield part
+            continue
+        parts = list(part.iter_parts())
+        if part.get_content_subtype() == "alternative":
+            parts = sorted(parts, key=_worth)[:1]
+        elif part.get_content_subtype() == "related":
+            parts = parts[:1]
+        waiting += reversed(parts)
+
+
+def _worth(part: Any) -> int:
+    """The place of an alternative: plain text that says something, a page, what holds others, anything else."""
+    kind = part.get_content_type()
+    if kind == "text/plain":
+        return 0 if _body(part).strip() else 4
+    return 1 if kind == "text/html" else 2 if part.is_multipart() else 3
+
+
+def _spelled(value: str) -> str:
+    """A header whose bytes are no ASCII, in the encoding that they have."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:  # bytes that are not ASCII wait in it as half letters
+        return decode(value.encode("utf-8", "surrogateescape"))
+    return value
 
 
 def _body(part: Any) -> str:
-    if part is None:
-        return ""
-    payload: bytes = part.get_payload(decode=True) or b""
-    try:
-        text = payload.decode(part.get_content_charset("utf-8"))
-    except (LookupError, UnicodeDecodeError):  # a charset that does not exist, or that is not true
-        text = decode(payload)
-    return html_text(text) if part.get_content_type() == "text/html" else text.replace("\r\n", "\n")
+    text = decode(part.get_payload(decode=True) or b"", str(part.get_content_charset("")))
+    return html_text(text) if part.get_content_type() == "text/html" else with_newlines(text)
 
 
 def read_msg(data: bytes) -> list[Text]:
@@ -65,7 +105,7 @@ def read_msg(data: bytes) -> list[Text]:
             "Date": _sent(file),
         }
         body = _value(file, "1000") or html_text(_stream(file, "10130102").rstrip(b"\0") or _value(file, "1013"))
-        return [_written(headers, body.replace("\r\n", "\n"), _attachments(file))]
+        return [_written(headers, with_newlines(body), _attachments(file))]
 
 
 def _attachments(file: Any) -> list[str]:

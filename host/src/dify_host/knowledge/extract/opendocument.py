@@ -18,6 +18,8 @@ _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 _LINK = "{http://www.w3.org/1999/xlink}href"
 #: Columns of the widest sheet; a cell that is repeated is written no more often.
 _MAX_COLUMNS = 16_384
+#: What stands in a paragraph and is none of its words: the text of a note, of a box.
+_APART = frozenset((f"{_TEXT}note-body", "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}text-box"))
 _PASSED = frozenset((f"{_OFFICE}annotation", f"{_TEXT}tracked-changes", f"{_TEXT}note-citation"))
 
 
@@ -73,11 +75,20 @@ def _rows(table: Any) -> Iterator[Row]:
 def _cells(row: Any) -> list[str]:
     cells: list[str] = []
     for cell in row.iterchildren(f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"):
-        text = " ".join(_inline(item).strip() for item in cell.iter(f"{_TEXT}p", f"{_TEXT}h")).strip()
+        text = " ".join(_inline(item).strip() for item in _paragraphs(cell)).strip()
         cells += [text] * min(_repeated(cell, "columns"), _MAX_COLUMNS - len(cells))
     while cells and not cells[-1]:
         cells.pop()
     return cells
+
+
+def _paragraphs(cell: Any) -> Iterator[Any]:
+    """The paragraphs of a cell, also of lists and tables in it; what stands in a paragraph is read with it."""
+    for child in cell:
+        if child.tag in (f"{_TEXT}p", f"{_TEXT}h"):
+            yield child
+        elif child.tag not in _PASSED:
+            yield from _paragraphs(child)
 
 
 def _repeated(element: Any, what: str) -> int:
@@ -97,6 +108,8 @@ def _inline(element: Any) -> str:
         elif child.tag == f"{_TEXT}a":
             text, address = _inline(child), child.get(_LINK) or ""
             parts.append(f"[{text}]({address})" if address and text.strip() else text)
+        elif child.tag in _APART:
+            parts.append(f" {_inline(child).strip()} ")
         elif child.tag not in _PASSED and isinstance(child.tag, str):
             parts.append(_inline(child))
         parts.append(child.tail or "")

@@ -58,7 +58,7 @@ class Pictures:
         """Whether no other picture is taken."""
         return len(self.found) >= _MOST or self._size >= _ALL
 
-    def add(self, data: bytes) -> str:
+    def add(self, data: bytes, title: str = "") -> str:
         """What stands for the picture in the text; "" for one that is not kept."""
         extension = kind_of(data)
         if not extension or len(data) > LARGEST:
@@ -69,7 +69,7 @@ class Pictures:
                 return ""
             self.found[digest] = Picture(digest=digest, extension=extension, data=data)
             self._size += len(data)
-        return marker(digest)
+        return marker(digest, title)
 
     def link(self, address: str) -> str:
         """What stands in the text for the address of a picture: the address where it is not to be fetched."""
@@ -84,11 +84,11 @@ class Pictures:
     def shown(self, address: str, title: str = "") -> str:
         """What stands for a picture by its address, which may be the picture written out; "" for any other."""
         if _ADDRESS.match(address):
-            return f"![{' '.join(title.translate(_BRACKETS).split()) or 'image'}]({self.link(address)})"
+            return _image(title, self.link(address))
         written = _DATA.match(address)
         if written:
             with contextlib.suppress(binascii.Error, ValueError):
-                return self.add(base64.b64decode(address[written.end() :]))
+                return self.add(base64.b64decode(address[written.end() :]), title)
         return ""
 
 
@@ -99,14 +99,18 @@ def kind_of(data: bytes) -> str:
     return next((kind for mark, kind in _KINDS.items() if data.startswith(mark)), "")
 
 
-def marker(digest: str) -> str:
+def marker(digest: str, title: str = "") -> str:
     """What stands in the text until the picture is stored and has an address."""
-    return f"![image]({_name(digest)})"
+    return _image(title, _name(digest))
 
 
 def placed(text: str, addresses: Mapping[str, str]) -> str:
     """A text with addresses, by the digests of pictures, in their places."""
     return _PLACE.sub(lambda found: addresses.get(found[1], found[0]), text)
+
+
+def _image(title: str, address: str) -> str:
+    return f"![{' '.join(title.translate(_BRACKETS).split()) or 'image'}]({address})"
 
 
 def _name(digest: str) -> str:

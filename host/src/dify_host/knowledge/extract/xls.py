@@ -34,15 +34,14 @@ def read_xls(data: bytes) -> list[Text]:
 
 
 def _rows(xlrd: Any, sheet: Any, datemode: int) -> Iterator[Row]:
-    links = {
-        (link.frowx, link.fcolx): link.url_or_path
-        for link in sheet.hyperlink_list
-        if isinstance(link.url_or_path, str) and "://" in link.url_or_path
-    }
+    links: dict[int, dict[int, str]] = {}
+    for link in sheet.hyperlink_list:
+        if isinstance(link.url_or_path, str) and "://" in link.url_or_path:
+            links.setdefault(link.frowx, {})[link.fcolx] = link.url_or_path
     for number in range(sheet.nrows):
         cells = [_show(xlrd, cell, datemode).strip() for cell in sheet.row(number)]
-        for (row, column), address in links.items() if links else ():
-            if row == number and column < len(cells) and cells[column]:
+        for column, address in links.get(number, {}).items():
+            if column < len(cells) and cells[column]:
                 cells[column] = f"[{cells[column]}]({address})"
         yield number + 1, cells
 

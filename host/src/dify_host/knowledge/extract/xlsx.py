@@ -9,7 +9,7 @@ from typing import Any
 
 from dify_host.knowledge.extract.archive import open_archive, parse_xml, relations
 from dify_host.knowledge.extract.tables import Row, sheet_texts
-from dify_host.knowledge.extract.text import Text
+from dify_host.knowledge.extract.text import Text, with_newlines
 
 __all__ = ["read_xlsx"]
 
@@ -40,8 +40,12 @@ def _sheet(sheet: Any, links: _Links) -> Iterator[Text]:
 
 
 def _rows(sheet: Any, links: _Links) -> Iterator[Row]:
+    from openpyxl.utils.escape import unescape
+
     for number, row in enumerate(sheet.iter_rows(values_only=True), 1):
         cells = ["" if value is None else str(value).strip() for value in row]
+        if any("_x" in text for text in cells):  # letters that XML cannot hold, or a text that looks like one
+            cells = [with_newlines(unescape(text)).strip() for text in cells]
         if links:
             for column, text in enumerate(cells, 1):
                 address = links.get((number, column))

@@ -26,8 +26,20 @@ def read_xml(data: bytes) -> list[Text]:
         root = _root(data)
     except etree.XMLSyntaxError as exc:
         raise ExtractionFailed(f"The xml file is damaged: {exc}.", hint="Check it, or upload it as txt.") from exc
-    groups = ["\n".join(_lines(root, deep=False)), *("\n".join(_lines(child)) for child in root)]
-    return [Text(text="\n\n".join(group for group in groups if group))]
+    return [Text(text="\n\n".join(group for group in _groups(root) if group))]
+
+
+def _groups(root: Any) -> Iterator[str]:
+    """The root's own line, then its children with the words behind them; all in one line where none is deep."""
+    if not _is_mixed(root) or not any(len(child) for child in root):
+        yield "\n".join(_lines(root, deep=False))
+        yield from () if _is_mixed(root) else ("\n".join(_lines(child)) for child in root)
+        return
+    words = " ".join((root.text or "").split())
+    yield f"{_head(root)}: {words}" if words else _head(root) if root.attrib else ""
+    for child in root:
+        own = _lines(child) if isinstance(child.tag, str) else [child.text]
+        yield "\n".join([*own, " ".join((child.tail or "").split())]).strip()
 
 
 def _root(data: bytes) -> Any:
@@ -44,19 +56,27 @@ def _root(data: bytes) -> Any:
 
 
 def _lines(element: Any, *, deep: bool = True) -> Iterator[str]:
-    if not isinstance(element.tag, str):  # an entity that is not resolved
-        return
-    mixed = bool((element.text or "").strip()) or any((child.tail or "").strip() for child in element)
-    name = _local(element.tag)
-    shown = ", ".join(f"{_local(key)}={value}" for key, value in element.attrib.items())
-    head = f"{name} ({shown})" if shown else name
+    mixed = _is_mixed(element)
+    head = _head(element)
     if mixed:
         yield f"{head}: {' '.join(''.join(element.itertext()).split())}"
-    elif shown:
+    elif element.attrib:
         yield head
     if not mixed and deep:
         for child in element:
             yield from _lines(child)
+
+
+def _head(element: Any) -> str:
+    shown = ", ".join(f"{_local(key)}={value}" for key, value in element.attrib.items())
+    return f"{_local(element.tag)} ({shown})" if shown else _local(element.tag)
+
+
+def _is_mixed(element: Any) -> bool:
+    """Whether words, or entities that are not resolved, stand between the children, so that all is one line."""
+    if (element.text or "").strip():
+        return True
+    return any((child.tail or "").strip() or not isinstance(child.tag, str) for child in element)
 
 
 def _local(name: str) -> str:
