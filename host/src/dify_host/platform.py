@@ -41,7 +41,7 @@ from dify_host.identity.secret_key import read_secret_key
 from dify_host.identity.tenant_keys import TenantKeys
 from dify_host.identity.workspaces import Members
 from dify_host.jobs.embedded import redis_url
-from dify_host.knowledge.datasets import DefaultEmbedding
+from dify_host.knowledge.datasets import EmbeddingChoice
 from dify_host.knowledge.emptying import Emptier
 from dify_host.knowledge.extract.convert import Converter
 from dify_host.knowledge.extract.extractor import Extractor
@@ -412,7 +412,8 @@ class Platform:
     @cached_property
     def datasources(self) -> DatasourceServices:
         """Sources of knowledge that plugins offer."""
-        return DatasourceServices(self.db, self.storage, self.registry, self.http, self.tenant_keys)
+        parts = self.db, self.storage, self.registry, self.http, self.tenant_keys
+        return DatasourceServices(*parts, most_bytes=self.settings.upload_file_size_limit * 1024 * 1024)
 
     def tools_of(self, tenant: Tenant, files: FileService, caller: WorkflowCaller | None = None) -> Tools:
         """The tools of a workspace; with a caller, workflows run as tools of its run."""
@@ -432,7 +433,7 @@ class Platform:
         most = self.settings.workflow_call_max_depth
         return WorkflowRunner(self.runs, tenant, caller, logs=self.run_logs, elsewhere=self.follower, max_depth=most)
 
-    def knowledge_of(self, tenant: Tenant, models: ModelsPort, default: DefaultEmbedding | None = None) -> Knowledge:
+    def knowledge_of(self, tenant: Tenant, models: ModelsPort, choice: EmbeddingChoice | None = None) -> Knowledge:
         """The knowledge bases of a workspace."""
         return Knowledge(
             db=self.db,
@@ -443,7 +444,7 @@ class Platform:
             redis=self.redis,
             log=self.retrieval_log,
             settings=self.knowledge_settings,
-            default_embedding=default,
+            embedding_choice=choice,
             http=self.http,
             keys=self.tenant_keys,
             extractor=self.indexer.extractor,

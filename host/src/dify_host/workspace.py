@@ -145,7 +145,7 @@ class Workspace:
     @cached_property
     def knowledge(self) -> Knowledge:
         """What can be done with knowledge."""
-        return self._platform.knowledge_of(self.tenant, self.models, self._default_embedding)
+        return self._platform.knowledge_of(self.tenant, self.models, self._embedding)
 
     @cached_property
     def extensions(self) -> ApiExtensions:
@@ -234,7 +234,7 @@ class Workspace:
     @cached_property
     def datasources(self) -> Datasources:
         """The data sources of installed plugins, as pipelines use them."""
-        most = self._platform.settings.upload_file_size_limit * 1024 * 1024
+        most = self._platform.datasources.most_bytes
         return PluginDatasources(self.installed_datasources, self.files, most_bytes=most)
 
     @cached_property
@@ -282,6 +282,9 @@ class Workspace:
         """Search in one knowledge base."""
         return self.knowledge.retriever
 
-    async def _default_embedding(self) -> tuple[str, str] | None:
+    async def _embedding(self, provider: str | None, model: str | None) -> tuple[str, str] | None:
+        if provider and model:
+            await self.models.require(provider, model, ModelType.TEXT_EMBEDDING)
+            return provider, model
         found = await self.providers.default(ModelType.TEXT_EMBEDDING)
         return (found.provider, found.model) if found else None

@@ -85,6 +85,12 @@ async def test_a_drive_is_browsed_page_by_page_and_its_file_is_brought_here(
     [end] = await browse(pipeline, "online_drive")
     [page] = end["data"]
     assert ([item["id"] for item in page["files"]], page["is_truncated"]) == (["a.txt", "b.txt"], True)
+    [end] = await browse(pipeline, "online_drive", next_page_parameters=page["next_page_parameters"])
+    assert [(item["id"], item["type"]) for item in end["data"][0]["files"]] == [("folder", "folder")]
+    [end] = await browse(pipeline, "online_drive", prefix="folder", max_keys=1)
+    assert [item["id"] for item in end["data"][0]["files"]] == ["folder/c.txt"]
+    [told] = await browse(pipeline, "online_drive", next_page_parameters="2")
+    assert (told["event"], "next_page_parameters" in told["error"]) == ("datasource_error", True)
     answer = await pipeline.run(page["files"][0], datasource_type="online_drive")
     await work(platform)
     document = await pipeline.document(answer["documents"][0]["id"])

@@ -13,7 +13,7 @@ from dify_host.console.dataset_shapes import NotionWorkspace, notion_items, pers
 from dify_host.datasources.crawls import CrawlState
 from dify_host.datasources.pool import documents_of
 from dify_host.http.console_callers import ADMINS, DATASET_WRITERS, MEMBERS, ConsoleAccount, ConsoleCaller
-from dify_host.knowledge.remote import NOTION_IMPORT, WEBSITE_CRAWL
+from dify_host.knowledge.remote import NOTION_IMPORT, ONLINE_DRIVE, WEBSITE_CRAWL
 from dify_host.service.documents import Form, Rule
 from dify_host.service.shapes import IdInPath, Success, shown
 
@@ -169,6 +169,17 @@ class DatasetSyncController(Controller):
     async def one_site(self, dataset_id: IdInPath, document_id: IdInPath, caller: ConsoleAccount) -> Success:
         """Read a page of a website anew."""
         return await _sync(caller, dataset_id, document_id, WEBSITE_CRAWL)
+
+    @get("/online-drive/sync")
+    async def all_files(self, dataset_id: IdInPath, caller: ConsoleAccount) -> Success:
+        """Read every file of drives anew."""
+        await caller.workspace.knowledge.document_sync.all(str(dataset_id), ONLINE_DRIVE)
+        return Success()
+
+    @get("/documents/{document_id:uuid}/online-drive/sync")
+    async def one_file(self, dataset_id: IdInPath, document_id: IdInPath, caller: ConsoleAccount) -> Success:
+        """Read one anew."""
+        return await _sync(caller, dataset_id, document_id, ONLINE_DRIVE)
 
 
 async def _sync(caller: ConsoleCaller, dataset_id: object, document_id: object, kind: str) -> Success:

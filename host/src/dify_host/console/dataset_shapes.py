@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from dify_kernel.errors import BadInput
@@ -15,7 +15,7 @@ from dify_host.http.console_callers import ConsoleCaller
 from dify_host.knowledge.access import Person
 from dify_host.knowledge.document_sources import ManyDocuments
 from dify_host.knowledge.pipeline_documents import SourceItem
-from dify_host.knowledge.remote import NOTION_IMPORT, UPLOAD_FILE, WEBSITE_CRAWL
+from dify_host.knowledge.remote import NOTION_IMPORT, ONLINE_DRIVE, UPLOAD_FILE, WEBSITE_CRAWL
 from dify_host.platform import Platform
 from dify_host.service.documents import Form, Options
 
@@ -30,7 +30,7 @@ __all__ = [
     "visible_dataset",
 ]
 
-SourceType = Literal["upload_file", "notion_import", "website_crawl"]
+SourceType = Literal["upload_file", "notion_import", "website_crawl", "online_drive"]
 
 
 async def visible_dataset(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
@@ -82,6 +82,22 @@ class WebsiteList(msgspec.Struct, kw_only=True):
     only_main_content: bool = True
 
 
+class ChosenFile(msgspec.Struct, kw_only=True):
+    """One file of a drive."""
+
+    id: Annotated[str, msgspec.Meta(min_length=1)]
+    name: str = ""
+
+
+class DriveFiles(msgspec.Struct, kw_only=True):
+    """Files of one drive; without a name, it is the first drive of the provider that the credentials are for."""
+
+    credential_id: str
+    files: list[ChosenFile]
+    bucket: str = ""
+    datasource_name: str = ""
+
+
 class SourceList(msgspec.Struct, kw_only=True):
     """Where documents come from."""
 
@@ -89,6 +105,7 @@ class SourceList(msgspec.Struct, kw_only=True):
     file_info_list: FileList | None = None
     notion_info_list: list[NotionWorkspace] | None = None
     website_info_list: WebsiteList | None = None
+    online_drive_info_list: list[DriveFiles] | None = None
 
     @property
     def file_ids(self) -> list[str]:
@@ -97,15 +114,17 @@ class SourceList(msgspec.Struct, kw_only=True):
 
     @property
     def items(self) -> list[SourceItem]:
-        """The pages of an outside source; BadInput when there are none."""
+        """The pages or files of an outside source; BadInput when there are none."""
         if self.data_source_type == NOTION_IMPORT:
             found = notion_items(self.notion_info_list or [])
         elif self.data_source_type == WEBSITE_CRAWL:
             found = _website_items(self.website_info_list) if self.website_info_list else []
+        elif self.data_source_type == ONLINE_DRIVE:
+            found = _drive_items(self.online_drive_info_list or [])
         else:
             return []
         if not found:
-            raise BadInput("No pages are chosen.", hint="Choose some.", field="info_list")
+            raise BadInput("Nothing is chosen.", hint="Choose some.", field="info_list")
         return found
 
 
@@ -160,3 +179,15 @@ def _website_items(chosen: WebsiteList) -> list[SourceItem]:
         SourceItem(name=url if len(url) <= 255 else f"{url[:200]}...", info={"url": url, "mode": "crawl", **shared})
         for url in dict.fromkeys(chosen.urls)
     ]
+
+
+def _drive_items(drives: Sequence[DriveFiles]) -> list[SourceItem]:
+    """The files as knowledge bases take them, each once."""
+    found = {}
+    for drive in drives:
+        of_drive = {name: getattr(drive, name) for name in ("credential_id", "datasource_name", "bucket")}
+        for file in drive.files:
+            name = (file.name or file.id.rpartition("/")[2] or file.id)[-255:]
+            item = SourceItem(name=name, info={**of_drive, "id": file.id, "name": name})
+            found[drive.credential_id, drive.bucket, file.id] = item
+    return list(found.values())

@@ -17,6 +17,7 @@ from dify_host.console.datasets import DatasetController, DatasetFactsController
 from dify_host.console.datasource_credentials import DatasourceCredentialController
 from dify_host.console.document_batches import EstimateController
 from dify_host.console.documents import DocumentController, DocumentsController
+from dify_host.console.drives import DriveController
 from dify_host.console.external_knowledge import ExternalApiController, ExternalDatasetController
 from dify_host.console.files import FileFactController
 from dify_host.console.segments import (
@@ -54,6 +55,7 @@ def knowledge_routes() -> Router:
             FileFactController,
             WebsiteController,
             NotionController,
+            DriveController,
             DatasetSyncController,
             DatasourceCredentialController,
             TagController,

@@ -6,16 +6,17 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 import msgspec
-from dify_kernel.contracts.datasource import DocumentRef, OnlineDocument, OnlineDrive, WebsiteCrawl
-from dify_kernel.errors import BadInput, DatasourceError
+from dify_kernel.contracts.datasource import DocumentRef, DriveListing, OnlineDocument, OnlineDrive, WebsiteCrawl
+from dify_kernel.errors import BadInput
 
+from dify_host.datasources.drive_files import bring
 from dify_host.datasources.installed import InstalledDatasources
 from dify_host.datasources.parameters import parameters_of
 from dify_host.datasources.pool import documents_of, drive_of, website_of
 from dify_host.files.service import FileService
 from dify_host.pipelines.datasources import DatasourceRef
 
-__all__ = ["PluginDatasources"]
+__all__ = ["PluginDatasources", "drive_page"]
 
 _COMPLETED: Final = "datasource_completed"
 _PROCESSING: Final = "datasource_processing"
@@ -75,11 +76,10 @@ class PluginDatasources:
                 bucket=str(parameters.get("bucket") or ""),
                 prefix=str(parameters.get("prefix") or ""),
                 limit=_limit(parameters.get("max_keys")),
-                next_page=parameters.get("next_page_parameters") or None,
+                next_page=_next_page(parameters.get("next_page_parameters")),
             )
-            more = {"is_truncated": page.next_page is not None, "next_page_parameters": page.next_page}
-            shown = {"bucket": page.bucket, "files": msgspec.to_builtins(page.files), **more}
-            yield {"event": _COMPLETED, "data": [shown], "total": 1, "completed": 1}
+            data = drive_page(page)
+            yield {"event": _COMPLETED, "data": data, "total": len(data), "completed": len(data)}
 
     async def read(
         self, ref: DatasourceRef, item: Mapping[str, Any], *, credential_id: str | None, user_id: str
@@ -102,19 +102,11 @@ class PluginDatasources:
         self, drive: OnlineDrive, item: Mapping[str, Any], credentials: Any, user_id: str
     ) -> dict[str, Any]:
         """A file of a drive among the workspace's uploads."""
-        file_id = _text(item, "id")
-        async with drive.download(file_id, credentials, bucket=str(item.get("bucket") or "")) as file:
-            data = bytearray()
-            async for piece in file.chunks:
-                data += piece
-                if len(data) > self._most_bytes:
-                    raise DatasourceError(
-                        f"{file.name} is larger than {self._most_bytes // 1024 // 1024} MB.",
-                        hint="Raise UPLOAD_FILE_SIZE_LIMIT, or take a smaller file.",
-                    )
-            kept = await self._files.upload(
-                bytes(data), file.name, file.mime_type, created_by_role="account", created_by=user_id
-            )
+        bucket = str(item.get("bucket") or "")
+        file = await bring(drive, _text(item, "id"), credentials, bucket=bucket, most_bytes=self._most_bytes)
+        kept = await self._files.upload(
+            file.data, file.name, file.mime_type, created_by_role="account", created_by=user_id
+        )
         return {
             "related_id": kept.id,
             "name": kept.name,
@@ -123,6 +115,14 @@ class PluginDatasources:
             "size": kept.size,
             "transfer_method": "local_file",
         }
+
+
+def drive_page(page: DriveListing) -> list[dict[str, Any]]:
+    """A page of a drive as consoles show it: one folder, or a bucket an item where there are buckets to choose from."""
+    more = {"is_truncated": page.next_page is not None, "next_page_parameters": page.next_page}
+    if page.files and all(entry.type == "bucket" for entry in page.files):
+        return [{"bucket": entry.id, "files": [], **more} for entry in page.files]
+    return [{"bucket": page.bucket, "files": msgspec.to_builtins(page.files), **more}]
 
 
 def _declared(provider: str, source: Any) -> dict[str, Any]:
@@ -151,6 +151,12 @@ def _text(item: Mapping[str, Any], *names: str) -> str:
         if isinstance(item.get(name), str) and item[name]:
             return str(item[name])
     raise BadInput(f"The item of the data source has no {names[0]}.", hint="Choose it anew.", field=names[0])
+
+
+def _next_page(value: Any) -> dict[str, Any] | None:
+    if value and not isinstance(value, dict):
+        raise BadInput("next_page_parameters is no object.", field="next_page_parameters")
+    return value or None
 
 
 def _limit(value: Any) -> int:

@@ -18,10 +18,13 @@ __all__ = ["DatasourceServices"]
 
 
 class DatasourceServices:
-    """Cheap to make; what it gives is bound to a workspace."""
+    """Cheap to make; what it gives is bound to a workspace. A file may have `most_bytes`."""
 
-    def __init__(self, db: Database, storage: Storage, registry: Registry, http: HttpClient, keys: TenantKeys) -> None:
+    def __init__(
+        self, db: Database, storage: Storage, registry: Registry, http: HttpClient, keys: TenantKeys, *, most_bytes: int
+    ) -> None:
         self._db, self._storage, self._keys = db, storage, keys
+        self.most_bytes = most_bytes
         self._pool = DatasourcePool(registry, http)
 
     def installed(self, tenant: Tenant) -> InstalledDatasources:
@@ -34,4 +37,4 @@ class DatasourceServices:
 
     def documents(self, tenant: Tenant) -> SourceDocuments:
         """Reads documents of outside sources, for indexing."""
-        return SourceDocuments(self.installed(tenant), self.crawls(tenant))
+        return SourceDocuments(self.installed(tenant), self.crawls(tenant), most_bytes=self.most_bytes)

@@ -6,6 +6,7 @@ from dify_kernel.errors import BadInput
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dify_host.knowledge.errors import ArchivedDocumentImmutable, DocumentIndexing
+from dify_host.knowledge.pipeline_documents import CREATED_FROM
 from dify_host.knowledge.records import Document
 from dify_host.knowledge.remote import is_remote
 from dify_host.knowledge.repository import KnowledgeRepository
@@ -42,7 +43,9 @@ class DocumentSync:
             document = await self._rows.document(conn, dataset_id, document_id, lock=True)
             if document.data_source_type != kind or not is_remote(document):
                 raise BadInput(
-                    f"The document is not of the source {kind}.", hint="Upload it again.", document_id=document_id
+                    f"The document is not of the source {kind}, or a pipeline made it.",
+                    hint="Upload it, or run the pipeline, again.",
+                    document_id=document_id,
                 )
             if document.archived:
                 raise ArchivedDocumentImmutable("The archived document is not editable.", document_id=document_id)
@@ -51,10 +54,11 @@ class DocumentSync:
             await self._queue(conn, document)
 
     async def all(self, dataset_id: str, kind: str) -> int:
-        """Queue every document of a source that is not archived or being indexed; returns how many."""
+        """Queue every document of a source that is not archived, being indexed, or a pipeline's; returns how many."""
         query = self._rows.scoped_select(documents, documents.c.id).where(
             documents.c.dataset_id == dataset_id,
             documents.c.data_source_type == kind,
+            documents.c.created_from != CREATED_FROM,
             documents.c.archived.is_(False),
             documents.c.indexing_status.in_(("completed", "error")),
         )

@@ -147,7 +147,9 @@ class Estimates:
         if self._remote is None:
             raise BadInput("Documents of outside sources cannot be read here.")
         fetched = await self._remote.fetch(source.kind, source.info)
-        return [fetched.text] if fetched else []
+        if fetched is None or fetched.file is None:
+            return [fetched.text] if fetched else []
+        return [text.text for text in await self._extractor.extract(fetched.file.data, fetched.file.name)]
 
     async def _estimate(self, sources: Sequence[_Source], rule: ProcessRule, doc_form: str, language: str) -> Estimate:
         # Questions and answers are made of the chunks of a text.

@@ -30,7 +30,7 @@ from dify_host.knowledge.clean import clean
 from dify_host.knowledge.document_run import DocumentRun, Stopped
 from dify_host.knowledge.emptying import forget_missing
 from dify_host.knowledge.errors import DatasetNotFound, DocumentNotFound, ExtractionFailed
-from dify_host.knowledge.extract.extractor import Extractor
+from dify_host.knowledge.extract.extractor import Extractor, Illustrated, illustrated_text
 from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.kept_questions import KeptQuestions
 from dify_host.knowledge.links import Links
@@ -241,10 +241,14 @@ class _Run(DocumentRun):
         remote, kind, info = self._remote, self._document.data_source_type, self._document.data_source_info or {}
         whole = await self.is_whole()
         fetched = await self.patiently(lambda: remote.fetch(kind, info, unless_unchanged=whole))
-        return None if fetched is None else ([fetched.text], {"data_source_info": fetched.info})
+        if fetched is None:
+            return None
+        file = fetched.file
+        texts = [fetched.text] if file is None else await self._read(file.data, file.name)
+        return texts, {"data_source_info": fetched.info}
 
     async def _extract(self) -> list[str]:
-        """The texts of the uploaded file, with links to its pictures."""
+        """The texts of the uploaded file."""
         info = self._document.data_source_info or {}
         upload_id = info.get("upload_file_id")
         if self._document.data_source_type != "upload_file" or not upload_id:
@@ -254,7 +258,11 @@ class _Run(DocumentRun):
             )
         upload = await self._db.read_inline(lambda conn: self._links.upload(conn, upload_id))
         data = await self.patiently(lambda: self._storage.load(upload.key))
-        read = await self._extractor.illustrated(data, f"file.{upload.extension}")
+        return await self._read(data, f"file.{upload.extension}")
+
+    async def _read(self, data: bytes, name: str) -> list[str]:
+        """The texts of a file, with links to its pictures."""
+        read = await self._extractor.illustrated(data, name)
         fetched = await self._fetcher.fetch(read.linked) if self._fetcher else {}
         texts, self._shown = await self.patiently(lambda: self._pictures.keep(self._document, read, fetched))
         return texts

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
+from dify_kernel.contracts.datasource import OnlineDrive
 from dify_kernel.errors import DifyError
 from litestar import Controller, Response, get, post
 from litestar.params import FromPath, FromQuery, JSONBody
@@ -31,6 +32,8 @@ from dify_host.workspace import Workspace
 __all__ = ["PipelineController", "PipelineUploadController", "SourceBody", "browsed", "run_body"]
 
 _PING_EVERY = 10.0
+#: Where somebody is in a drive: no form asks for it, whoever browses says it.
+_PLACE = ("bucket", "prefix", "max_keys", "next_page_parameters")
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -164,6 +167,8 @@ async def browsed(workspace: Workspace, record: WorkflowRecord, node_id: str, da
     """What a source has to offer, as server-sent events."""
     ref = data.ref(source_node(record, node_id, data.datasource_type))
     parameters = source_parameters(record, node_id, data.inputs)
+    if ref.kind == OnlineDrive.datasource_type:
+        parameters |= {name: data.inputs[name] for name in _PLACE if name in data.inputs}
     found = workspace.datasources.browse(ref, parameters, credential_id=data.credential_id, user_id=user_id)
     return Stream(_browsing(found), media_type="text/event-stream", headers=_HEADERS)
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
-from dify_kernel.contracts.datasource import CrawlProgress, DocumentContent, DocumentRef, WebPage
+from dify_kernel.contracts.datasource import (
+    CrawlProgress,
+    DocumentContent,
+    DocumentRef,
+    DriveFile,
+    DriveListing,
+    WebPage,
+)
 from dify_kernel.hookspecs import hookimpl
 from dify_kernel.testing.fakes import FakeHttp
 from dify_kernel.testing.memory_datasource import (
     DOCUMENTS,
+    FILES,
     SITE,
     MemoryDocuments,
     MemoryDrive,
@@ -19,13 +28,14 @@ from dify_kernel.testing.memory_datasource import (
 
 PAGES: dict[str, tuple[str, tuple[str, ...]]] = {}
 TEXTS: dict[str, tuple[str, str, str]] = {}
+DRIVE: dict[str, bytes] = {}
 FAILURES: list[Exception] = []
 READ: list[str] = []
 
 
 def reset() -> None:
     """As at first."""
-    for held, first in ((PAGES, SITE), (TEXTS, DOCUMENTS)):
+    for held, first in ((PAGES, SITE), (TEXTS, DOCUMENTS), (DRIVE, FILES)):
         held.clear()
         held.update(first)  # type: ignore[attr-defined]
     FAILURES.clear()
@@ -65,10 +75,30 @@ class Documents(MemoryDocuments):
         return (await MemoryDocuments.read(self, ref, credentials)).last_edited_time
 
 
+class Drive(MemoryDrive):
+    def __init__(self) -> None:
+        self.files = DRIVE
+
+    async def browse(self, credentials: Any, **wish: Any) -> DriveListing:
+        fail()
+        return await super().browse(credentials, **wish)
+
+    @asynccontextmanager
+    async def download(self, file_id: str, credentials: Any, *, bucket: str = "") -> AsyncIterator[DriveFile]:
+        READ.append(file_id)
+        fail()
+        async with super().download(file_id, credentials, bucket=bucket) as file:
+            yield file
+
+    async def version(self, file_id: str, credentials: Any, *, bucket: str = "") -> str:
+        async with MemoryDrive.download(self, file_id, credentials, bucket=bucket) as file:
+            return file.version
+
+
 class Sources(MemoryProvider):
     def __init__(self, http: Any) -> None:
         super().__init__(FakeHttp())
-        self.site, self.documents, self.drive = Site(), Documents(), MemoryDrive()
+        self.site, self.documents, self.drive = Site(), Documents(), Drive()
 
 
 @hookimpl
