@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 from dify_host.files.tables import upload_files
 
-from .knowledge_calls import AUTOMATIC, add_text, index_all, make
-from .service_house import House, Key
+from .knowledge_calls import AUTOMATIC, EMBEDDING, add_text, index_all, make
+from .service_house import House, Key, Workshop
 
 SETTINGS: dict[str, Any] = {
     "search_method": "semantic_search",
@@ -105,3 +105,30 @@ async def test_a_document_that_is_refused_leaves_no_file(house: House, key: Key)
     busy = await key("POST", f"{at}/update-by-file", files={"file": ("b.txt", b"words")})
     assert (busy.status_code, busy.json()["code"]) == (400, "document_indexing")
     assert await stored_files(house) == ["kept.txt"]
+
+
+async def test_an_embedding_model_that_cannot_be_called_is_refused(house: House, key: Key, workshop: Workshop) -> None:
+    technique = {"indexing_technique": "high_quality"}
+    unknown = {**technique, "embedding_model": "e", "embedding_model_provider": "nobody"}
+    refused = await key("POST", "/datasets", {"name": "Parts", **unknown})
+    assert (refused.status_code, refused.json()["code"]) == (400, "plugin_not_found")
+    path = f"/datasets/{(await key('POST', '/datasets', {'name': 'Empty'})).json()['id']}"
+    text = {"name": "a.txt", "text": "words", "process_rule": AUTOMATIC}
+    refused = await key("POST", f"{path}/document/create-by-text", {**text, **unknown})
+    assert (refused.status_code, refused.json()["code"]) == (400, "plugin_not_found")
+    refused = await key("PATCH", path, unknown)
+    assert (refused.status_code, refused.json()["code"]) == (400, "plugin_not_found")
+    assert (await key("GET", path)).json()["indexing_technique"] is None
+    assert await stored_files(house) == []
+
+    poor = await (await workshop.open("Poor", models=False)).dataset_key()
+    refused = await poor("POST", "/datasets", {"name": "Parts", **technique, **EMBEDDING})
+    assert (refused.status_code, refused.json()["code"]) == (400, "provider_not_initialize")
+
+
+async def test_a_model_that_is_gone_hinders_no_other_change(house: House, key: Key) -> None:
+    dataset = await make(key)
+    await house.workspace.providers.remove("openai")
+    kept = {"indexing_technique": "high_quality", **EMBEDDING}
+    changed = await key("PATCH", f"/datasets/{dataset['id']}", {"name": "Renamed", **kept})
+    assert (changed.status_code, changed.json()["name"]) == (200, "Renamed"), changed.text

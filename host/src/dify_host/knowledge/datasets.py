@@ -50,13 +50,14 @@ from dify_host.knowledge.tasks import Tasks
 from dify_host.knowledge.vectors import VectorStores
 from dify_host.pipelines.of_datasets import PipelinesOfDatasets
 
-__all__ = ["DatasetChanges", "DatasetDetail", "DatasetService", "DefaultEmbedding", "NewDataset"]
+__all__ = ["DatasetChanges", "DatasetDetail", "DatasetService", "EmbeddingChoice", "NewDataset"]
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
 Description = Annotated[str, msgspec.Meta(max_length=400)]
 Technique = Literal["high_quality", "economy"]
 Permission = Literal["only_me", "all_team_members", "partial_members"]
-DefaultEmbedding = Callable[[], Awaitable[tuple[str, str] | None]]
+EmbeddingChoice = Callable[[str | None, str | None], Awaitable[tuple[str, str] | None]]
+"""From (provider, model): these, or an error when they cannot be called; the workspace's default for None, if any."""
 
 
 class NewDataset(msgspec.Struct, kw_only=True):
@@ -105,13 +106,13 @@ class DatasetService:
         models: ModelsPort,
         *,
         settings: KnowledgeSettings | None = None,
-        default_embedding: DefaultEmbedding | None = None,
+        embedding_choice: EmbeddingChoice | None = None,
         external: ExternalKnowledge | None = None,
     ) -> None:
         self._db = db
         self._stores = stores
         self._settings = settings or KnowledgeSettings()
-        self._default_embedding = default_embedding
+        self._embedding_choice = embedding_choice
         self._external = external
         self._rows = KnowledgeRepository(db, tenant)
         self._links = Links(db, tenant)
@@ -316,10 +317,13 @@ class DatasetService:
         }
 
     async def embedding_model(self, provider: str | None, model: str | None) -> tuple[str, str]:
-        """The (provider, model) to embed with: the one named, else the tenant's; ProviderNotInitialize when neither."""
-        if provider and model:
-            return provider, model
-        chosen = await self._default_embedding() if self._default_embedding else None
+        """The (provider, model) to embed with: the one named, else the tenant's; ProviderNotInitialize when neither.
+
+        The errors of a model that cannot be called (no such provider, no credentials) are raised as they are.
+        """
+        chosen = (provider, model) if provider and model else None
+        if self._embedding_choice is not None:
+            chosen = await self._embedding_choice(*(chosen or (None, None)))
         if chosen is None:
             raise ProviderNotInitialize(
                 "A high-quality knowledge base needs an embedding model.",
@@ -385,6 +389,8 @@ class DatasetService:
             return technique, None
         model = changes.embedding_model or before.embedding_model or None
         provider = changes.embedding_model_provider or before.embedding_model_provider or None
+        if (provider, model) == _model_of(before):  # it stays, also while it cannot be called
+            return technique, _model_of(before)
         return technique, await self.embedding_model(provider, model)
 
     async def _refuse_duplicate(self, conn: AsyncConnection, name: str) -> None:

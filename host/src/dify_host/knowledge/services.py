@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from dify_host.db.engine import Database
 from dify_host.db.tenant import Tenant
 from dify_host.identity.tenant_keys import TenantKeys
-from dify_host.knowledge.datasets import DatasetService, DefaultEmbedding
+from dify_host.knowledge.datasets import DatasetService, EmbeddingChoice
 from dify_host.knowledge.document_sources import DocumentSources
 from dify_host.knowledge.document_sync import DocumentSync
 from dify_host.knowledge.documents import DocumentService
@@ -50,7 +50,7 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     stores: VectorStores
     models: ModelsPort
     settings: KnowledgeSettings = KnowledgeSettings()
-    default_embedding: DefaultEmbedding | None = None
+    embedding_choice: EmbeddingChoice | None = None
     http: HttpClient | None = None
     keys: TenantKeys | None = None
     extractor: Extractor | None = None
@@ -69,7 +69,7 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
             self.stores,
             self.models,
             settings=self.settings,
-            default_embedding=self.default_embedding,
+            embedding_choice=self.embedding_choice,
             external=self.external if self.http and self.keys else None,
         )
 

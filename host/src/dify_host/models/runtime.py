@@ -109,6 +109,10 @@ class ModelRuntime:
         provider, model = await self._named(provider, model, model_type)
         return self._pool.get(provider).describe(model, model_type)
 
+    async def require(self, provider: str, model: str, model_type: ModelType) -> None:
+        """Nothing when a model can be called; PluginNotFound, InvokeBadRequestError, ProviderTokenNotInitError."""
+        await self._call(provider, model, model_type)
+
     async def llm(self, provider: str, request: LLMRequest) -> AsyncGenerator[LLMDelta, None]:
         """The answer as it is generated, the last delta with priced and timed usage; closing it ends the call."""
         started = time.perf_counter()
