@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dify_host.db.engine import Database
@@ -19,6 +20,8 @@ from dify_host.knowledge.extract.extractor import Extractor
 from dify_host.knowledge.extract.pictures import LinkedPicture, placed
 from dify_host.knowledge.indexing import Indexer
 from dify_host.knowledge.picture_fetch import PictureFetcher
+from dify_host.knowledge.pipeline_documents import SourceItem
+from dify_host.knowledge.remote import WEBSITE_CRAWL, Fetched, content_hash
 from dify_host.net.client import GuardedClient, OutboundSettings
 from dify_kernel.registry import Registry
 from dify_kernel.settings import Secret
@@ -257,3 +260,32 @@ async def test_killed_while_it_keeps_pictures_nothing_is_lost_or_doubled(
         segments = (await house.segments.find(dataset.id, made.document.id)).data
         assert [LINK.sub("", item.content) for item in segments] == ["One ![]()", "Two ![]()"]
         assert [len(item.attachments) for item in segments] == [1, 1]
+
+
+async def test_pictures_of_a_page_that_is_read_from_outside_are_kept(
+    house: House, site: Loopback, http: GuardedClient
+) -> None:
+    text = f"# Wheels\r\nA <b>wheel</b> ![one]({site.url}/1)\r\n```\r\n![]({site.url}/2)\r\n```\r\n`![]({site.url}/3)`"
+
+    class Outside:
+        async def fetch(self, kind: str, info: dict[str, Any], *, unless_unchanged: bool = False) -> Fetched:
+            return Fetched(text=text, info={"url": "http://a.test", "content_hash": content_hash(text)})
+
+    indexer = Indexer(
+        *(house.db, house.storage, house.stores, lambda tenant: house.models),
+        remote=lambda tenant: Outside(),
+        fetcher=PictureFetcher(http),
+    )
+    dataset = await house.dataset()
+    options = DocumentOptions(process_rule=custom_rule(max_tokens=500, separator="$"))
+    item = SourceItem(name="page", info={"url": "http://a.test"})
+    made = await house.documents.create_by_source(dataset.id, WEBSITE_CRAWL, item, options, house.user)
+    assert await indexer.run(made.document.id)
+    place = dataset.id, made.document.id
+    (segment,) = (await house.segments.find(*place)).data
+    (attached,) = segment.attachments
+    address = f"{site.url}/1"
+    assert segment.content == text.replace("\r\n", "\n").replace(address, f"/files/{attached['id']}/file-preview")
+    assert [asked.path for asked in site.asked] == ["/1"]
+    await house.documents.delete(*place)
+    assert await stored(house) == []

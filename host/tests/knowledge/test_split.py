@@ -73,7 +73,8 @@ def test_a_text_without_any_separator_is_cut_by_characters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"), [("\\n\\n", "\n\n"), ("\\t", "\t"), ("\\\\n", "\\n"), ("\\u3002", "。"), ("##", "##")]
+    ("typed", "meant"),
+    [("\\n\\n", "\n\n"), ("\\t", "\t"), ("\\\\n", "\\n"), ("\\u3002", "。"), ("##", "##"), ("\\r\\n", "\n")],
 )
 def test_escapes_mean_the_character(typed: str, meant: str) -> None:
     assert decode_escapes(typed) == meant

@@ -244,8 +244,11 @@ class _Run(DocumentRun):
         if fetched is None:
             return None
         file = fetched.file
-        texts = [fetched.text] if file is None else await self._read(file.data, file.name)
-        return texts, {"data_source_info": fetched.info}
+        if file is None:
+            read = await asyncio.to_thread(illustrated_text, fetched.text)
+        else:
+            read = await self._extractor.illustrated(file.data, file.name)
+        return await self._pictured(read), {"data_source_info": fetched.info}
 
     async def _extract(self) -> list[str]:
         """The texts of the uploaded file."""
@@ -258,11 +261,10 @@ class _Run(DocumentRun):
             )
         upload = await self._db.read_inline(lambda conn: self._links.upload(conn, upload_id))
         data = await self.patiently(lambda: self._storage.load(upload.key))
-        return await self._read(data, f"file.{upload.extension}")
+        return await self._pictured(await self._extractor.illustrated(data, f"file.{upload.extension}"))
 
-    async def _read(self, data: bytes, name: str) -> list[str]:
-        """The texts of a file, with links to its pictures."""
-        read = await self._extractor.illustrated(data, name)
+    async def _pictured(self, read: Illustrated) -> list[str]:
+        """The texts of what was read, with links to its pictures, which are kept."""
         fetched = await self._fetcher.fetch(read.linked) if self._fetcher else {}
         texts, self._shown = await self.patiently(lambda: self._pictures.keep(self._document, read, fetched))
         return texts

@@ -21,7 +21,8 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\"}
 
 def decode_escapes(separator: str) -> str:
     r"""Return a separator as typed into a form (`\n`, `\t`, `\r`, `\\`, `\uXXXX`) with the characters it means."""
-    return _ESCAPE.sub(lambda match: _ESCAPES.get(match[1]) or chr(int(match[1][1:], 16)), separator)
+    decoded = _ESCAPE.sub(lambda match: _ESCAPES.get(match[1]) or chr(int(match[1][1:], 16)), separator)
+    return decoded.replace("\r\n", "\n").replace("\r", "\n")  # as the lines of all texts end
 
 
 def split_fixed(text: str, *, separator: str, max_length: int, overlap: int = 0) -> list[str]:

@@ -13,11 +13,12 @@ from dify_host.knowledge.errors import ExtractionFailed, UnsupportedFileType
 from dify_host.knowledge.extract.child import Answer
 from dify_host.knowledge.extract.convert import CONVERTED, Converter, needs_converter
 from dify_host.knowledge.extract.formats import EXTENSIONS, PLAIN, extension_of
-from dify_host.knowledge.extract.pictures import LinkedPicture, Picture
+from dify_host.knowledge.extract.markdown import with_pictures
+from dify_host.knowledge.extract.pictures import LinkedPicture, Picture, Pictures
 from dify_host.knowledge.extract.sniff import ARCHIVES, check_content
 from dify_host.knowledge.extract.text import Text, encoding_of, with_newlines
 
-__all__ = ["ExtractLimits", "Extractor", "Illustrated"]
+__all__ = ["ExtractLimits", "Extractor", "Illustrated", "illustrated_text"]
 
 _MIB = 1024 * 1024
 
@@ -34,6 +35,13 @@ class Illustrated(NamedTuple):
     texts: list[Text]
     pictures: list[Picture]
     linked: list[LinkedPicture]
+
+
+def illustrated_text(text: str) -> Illustrated:
+    """A text of Markdown that was read elsewhere, with its pictures."""
+    pictures = Pictures()
+    words = with_pictures(with_newlines(text), pictures)
+    return Illustrated([Text(text=words)], list(pictures.found.values()), list(pictures.linked.values()))
 
 
 class Extractor:

@@ -12,7 +12,7 @@ from dify_host.knowledge.extract.markdown_tags import Tags, code_spans
 from dify_host.knowledge.extract.pictures import Pictures
 from dify_host.knowledge.extract.text import Text, decode, with_newlines
 
-__all__ = ["read_markdown"]
+__all__ = ["read_markdown", "with_pictures"]
 
 _HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t]+(?P<title>.*?))?[ \t]*#*$")
 _FENCE = re.compile(r" {0,3}(?P<fence>`{3,}|~{3,})")
@@ -37,6 +37,16 @@ def read_markdown(data: bytes, pictures: Pictures | None = None) -> list[Text]:
     return [Text(text=text) for text in texts if text]
 
 
+def with_pictures(source: str, pictures: Pictures) -> str:
+    """A text as it is, with what stands for the pictures that it links to outside its code."""
+    words, fence, lines = _Words(pictures, Tags("", pictures)), "", []
+    for line in source.split("\n"):
+        after = _fence_after(fence, line)
+        lines.append(line if fence or after else words.pictured(line))
+        fence = after
+    return "\n".join(lines)
+
+
 class _Words:
     """Lines without what only a browser reads, and with what stands for their pictures."""
 
@@ -50,12 +60,19 @@ class _Words:
             words = words.lstrip()
         return words.rstrip() if line.endswith(">") else words
 
+    def pictured(self, line: str) -> str:
+        """A line with what stands for its pictures, its tags and its code as they are."""
+        return "".join(piece if is_code else self._placed(piece) for is_code, piece in code_spans(line))
+
     def _plain(self, text: str) -> str:
+        return self._tags.without(self._placed(text))
+
+    def _placed(self, text: str) -> str:
         if "](data:" in text or "](<data:" in text:
             text = _DATA.sub(self._written, text)
         if self._pictures is not None and "](" in text:
             text = _LINKED.sub(self._linked, text)
-        return self._tags.without(text)
+        return text
 
     def _written(self, found: re.Match[str]) -> str:
         place = ""
@@ -76,14 +93,10 @@ def _sections(lines: list[str], words: _Words) -> Iterator[list[str]]:
     while at < len(lines):
         line = lines[at]
         at += 1
-        mark = _FENCE.match(line)
-        if fence:
-            closes = mark and mark["fence"].startswith(fence) and not line.strip().strip(fence[0])
-            fence = "" if closes else fence
+        after = _fence_after(fence, line)
+        if fence or after:
             section.append(line)
-        elif mark:
-            fence = mark["fence"]
-            section.append(line)
+            fence = after
         else:
             if "<" in line:
                 line, at = _whole(line, lines, at, last_comment)
@@ -93,6 +106,15 @@ def _sections(lines: list[str], words: _Words) -> Iterator[list[str]]:
             else:
                 section.append(words.of(line))
     yield section
+
+
+def _fence_after(fence: str, line: str) -> str:
+    """The fence of the code that goes on below a line, by the one that is open above it; "" for none."""
+    mark = _FENCE.match(line)
+    if not fence:
+        return mark["fence"] if mark else ""
+    closes = mark and mark["fence"].startswith(fence) and not line.strip().strip(fence[0])
+    return "" if closes else fence
 
 
 def _front_matter(lines: Sequence[str]) -> int:
