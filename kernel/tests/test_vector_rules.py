@@ -61,6 +61,13 @@ def test_cosine_is_symmetric_bounded_and_blind_to_length(a, b, scale):
     assert math.hypot(*unit(a)) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e-100, 1e100, 1e200, 1e300])
+def test_cosine_of_what_no_product_holds(scale):
+    a, b = [3.0, 4.0, 0.0], [4.0, 3.0, 0.0]
+    for one, other in ((scale, scale), (scale, 1.0), (scale, 1 / scale)):
+        assert cosine([one * x for x in a], [other * x for x in b]) == pytest.approx(0.96)
+
+
 def test_clamp():
     assert [clamp(x) for x in (-1.0000001, -1, 0.3, 1, 1.0000001)] == [-1, -1, 0.3, 1, 1]
 

@@ -236,6 +236,7 @@ async def test_words_that_most_records_hold_fill_up_what_rarer_ones_leave(store)
         ("Cat cat DOG", '"7zcat" OR "7zdog"'),
         ("知识库", '"7z知 7z识" OR "7z识 7z库"'),
         ("库 a", '"7z库" OR "7za"'),
+        ("a" * 65, f'"7z{"a" * 65}"'),
     ],
 )
 def test_to_phrases(query, match):

@@ -16,6 +16,7 @@ import msgspec
 from dify_kernel.contracts.engine_version import EngineVersion
 
 __all__ = [
+    "MAX_LIMIT",
     "MAX_METADATA_BYTES",
     "MAX_PARTITION_BYTES",
     "MAX_TEXT_BYTES",
@@ -46,6 +47,10 @@ MAX_METADATA_BYTES = 32_768
 
 MAX_PARTITION_BYTES = 1_024
 """The longest name of a partition, in UTF-8."""
+
+
+MAX_LIMIT = 2**31 - 1
+"""The largest number of records that may be asked for."""
 
 
 class Space(msgspec.Struct, frozen=True):
@@ -143,7 +148,8 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 class VectorStore(ABC):
     """One opened vector store. Every method may be called concurrently from one event loop.
 
-    Arguments are never mutated. A partition is any non-empty text and needs no creation. A call on a space that was not
+    Arguments are never mutated. A partition is any non-empty text and needs no creation; one whose
+    name `upsert` refuses holds nothing: other calls find that, or raise InvalidQuery. A call on a space that was not
     created raises InvalidQuery for `upsert` and acts as on an empty space otherwise. A cancelled call leaves the store
     usable. What a write did is visible to every later call, through any object: over an engine that shows writes late,
     the write waits until it does. A server that went away and came back is used again without `open`, after at most a
@@ -216,9 +222,9 @@ class VectorStore(ABC):
         """The nearest records by cosine, best first, at most `top_k`, with score >= threshold.
 
         `filter` applies before the cut to `top_k`. Any `top_k` is valid, also over the engine's own limit: one that is
-        not smaller than the partition gives every record. InvalidQuery when top_k < 1 or the vector is one `upsert`
-        refuses. An engine with an approximate index may miss a near record of a large partition; a score is exact all
-        the same.
+        not smaller than the partition gives every record. InvalidQuery when `top_k` is outside 1..MAX_LIMIT or the
+        vector is one `upsert` refuses. An engine with an approximate index may miss a near record of a large
+        partition; a score is exact all the same.
         """
 
     async def full_text(
@@ -229,7 +235,7 @@ class VectorStore(ABC):
         Case does not matter. Chinese, Japanese, Korean, Thai, Lao, Burmese and Khmer text needs no spaces: two
         characters in sequence are a word. A record with more of the query's words, or rarer ones, comes before one with
         fewer. Any text is a valid query: operators of the store's own language have no meaning in it, and one without a
-        word finds nothing. InvalidQuery when top_k < 1.
+        word finds nothing. InvalidQuery when `top_k` is outside 1..MAX_LIMIT.
         """
         raise NotImplementedError
 
@@ -262,4 +268,5 @@ class VectorStore(ABC):
     async def scan(self, space: Space, partition: str, *, cursor: str | None = None, limit: int = 100) -> Page:
         """A page of all records with their vectors, in a stable order; every record that exists throughout the scan
         appears exactly once. Vectors come back up to a positive factor (a store may keep them normalised). A page holds
-        at most `limit` records; InvalidQuery when limit < 1 or the cursor is not one that `scan` gave."""
+        at most `limit` records; InvalidQuery when that is outside 1..MAX_LIMIT, or for a cursor that `scan` cannot have
+        given."""

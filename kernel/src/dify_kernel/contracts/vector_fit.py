@@ -20,7 +20,7 @@ def native_name(name: str, *, prefix: str = "", limit: int = 63) -> str:
     Made of a-z, 0-9 and `_`, at most `limit` characters, and another one for every other name: what is readable of it,
     then 16 hexadecimal digits of its hash. The prefix comes first as it is.
     """
-    digits = hashlib.blake2b(name.encode(), digest_size=_DIGITS // 2).hexdigest()
+    digits = hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=_DIGITS // 2).hexdigest()
     readable = "".join(char if char.isascii() and char.isalnum() else "_" for char in name.lower())
     room = limit - len(prefix) - _DIGITS - 1
     if room < 0:

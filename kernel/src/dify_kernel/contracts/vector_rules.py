@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from dify_kernel.contracts.vector import (
+    MAX_LIMIT,
     MAX_METADATA_BYTES,
     MAX_PARTITION_BYTES,
     MAX_TEXT_BYTES,
@@ -56,6 +57,7 @@ RRF_K = 60
 _SPACE_NAME = re.compile(r"[A-Za-z0-9_]{1,63}")
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _ROUNDING = 1e-12
+_SMALLEST = 1e-150
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _INT64 = range(-(2**63), 2**63)
 
@@ -117,9 +119,9 @@ def check_query(space: Space, vector: Sequence[float], top_k: int, filter: Filte
 
 
 def check_limit(name: str, value: int) -> None:
-    """A number of records asked for is at least 1."""
-    if value < 1:
-        raise InvalidQuery(f"{name} is {value}; it must be at least 1.")
+    """A number of records asked for is at least 1, and one that every engine can count to."""
+    if not 1 <= value <= MAX_LIMIT:
+        raise InvalidQuery(f"{name} is {value}; it must be from 1 to {MAX_LIMIT}.")
 
 
 def check_filter(filter: Filter | None) -> None:
@@ -274,7 +276,10 @@ def cosine(a: Sequence[float], b: Sequence[float]) -> float:
     """The cosine similarity of two vectors, in [-1, 1]; ValueError when their lengths differ."""
     if len(a) != len(b):
         raise ValueError(f"A vector of length {len(a)} has no cosine to one of length {len(b)}.")
-    return clamp(sum(map(mul, a, b)) / (math.hypot(*a) * math.hypot(*b)))
+    lengths = math.hypot(*a) * math.hypot(*b)
+    if not _SMALLEST < lengths < 1 / _SMALLEST:  # the products would leave what a double holds
+        return cosine(unit(a), unit(b))
+    return clamp(sum(map(mul, a, b)) / lengths)
 
 
 def clamp(score: float) -> float:

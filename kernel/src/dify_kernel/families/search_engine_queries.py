@@ -17,7 +17,7 @@ import msgspec
 from dify_kernel.contracts.lexical import text_terms
 from dify_kernel.contracts.vector import And, Compare, Filter, Metadata, Not, Or, Record
 from dify_kernel.contracts.vector_exact import Leaf, narrow
-from dify_kernel.contracts.vector_rules import unit
+from dify_kernel.contracts.vector_rules import check_partition, unit
 from dify_kernel.contracts.vector_tokens import leaf_tokens, metadata_tokens, said_by_tokens
 
 __all__ = [
@@ -77,6 +77,7 @@ def to_document(partition: str, record: Record) -> Json:
 
 def routing(partition: str) -> str:
     """What a partition is routed by: a comma in its name would mean several, so its hash."""
+    check_partition(partition)
     return hashlib.blake2b(partition.encode(), digest_size=8).hexdigest()
 
 

@@ -191,6 +191,8 @@ class SearchEngineStore(VectorStore):
     async def upsert(self, space: Space, partition: str, records: Sequence[Record]) -> None:
         check_partition(partition)
         check_records(space, records)
+        if not records:
+            return
         if await self._dimension(space) is None:  # a bulk would make the index by itself, without its mapping
             raise InvalidQuery(f"Space {space.name} was not created.", hint="Call create first.")
         batches = list(_bulks(partition, last_by_id(records)))

@@ -283,9 +283,7 @@ class SqlVectorStore(VectorStore):
 
     # -- searching -------------------------------------------------------------------------------------------------
 
-    async def _near(
-        self, table: str, where: Condition, bound: Any, top_k: int, *, exact: bool = False
-    ) -> list[Hit]:
+    async def _near(self, table: str, where: Condition, bound: Any, top_k: int, *, exact: bool = False) -> list[Hit]:
         # An index serves the order by the bare distance; by an expression of it, none does.
         order = "distance" if not exact else f"({self.dialect.distance}) + 0, id"
         rows = await self._rows(
@@ -480,7 +478,7 @@ def partition_key(partition: str) -> str:
     """The UUID that stands for a partition: its name, if that is one, else made from it."""
     if is_uuid(partition):
         return partition
-    return str(uuid.UUID(bytes=hashlib.blake2b(partition.encode(), digest_size=16).digest()))
+    return str(uuid.UUID(bytes=hashlib.blake2b(partition.encode(errors="surrogatepass"), digest_size=16).digest()))
 
 
 @functools.lru_cache(maxsize=256)

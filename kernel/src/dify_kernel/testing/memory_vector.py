@@ -71,7 +71,7 @@ class MemoryVectorStore(VectorStore):
         await self._ready()
         check_partition(partition)
         check_records(space, records)
-        if space.name not in self._spaces:
+        if records and space.name not in self._spaces:
             raise InvalidQuery(f"Space {space.name} was not created.", hint="Call create first.")
         held = self._records.setdefault((space.name, partition), {})
         held.update({record.id: _copied(record) for record in records})

@@ -11,6 +11,7 @@ from typing import Any
 
 from dify_kernel.contracts.vector import And, Filter, Not, Or
 from dify_kernel.contracts.vector_exact import narrow
+from dify_kernel.contracts.vector_rules import check_partition
 from dify_kernel.contracts.vector_tokens import leaf_tokens, said_by_tokens
 
 __all__ = ["Where", "every", "to_where", "where_of"]
@@ -33,6 +34,7 @@ def every(*parts: Where) -> Where:
 
 def where_of(partition: str, filter: Filter | None) -> tuple[Where, bool]:
     """The records of a partition that may satisfy the filter, and whether these do."""
+    check_partition(partition)
     within: Where = {"partition": partition}
     said, whole = narrow(filter, said_by_tokens)
     if said is None:

@@ -218,7 +218,7 @@ class ChromaVectorStore(VectorStore):
     async def scan(self, space: Space, partition: str, *, cursor: str | None = None, limit: int = 100) -> Page:
         check_limit("limit", limit)
         after, size = _place(cursor)
-        ids, size = await self._following(space, {"partition": partition}, after, size, limit + 1)
+        ids, size = await self._following(space, where_of(partition, None)[0], after, size, limit + 1)
         records = await self.get(space, partition, ids[:limit])
         return Page(records=records, cursor=f"{ids[limit - 1]}/{size}" if len(ids) > limit else None)
 

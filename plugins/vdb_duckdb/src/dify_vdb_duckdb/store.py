@@ -138,6 +138,7 @@ class DuckdbVectorStore(VectorStore):
         check_limit("limit", limit)
         if cursor is not None and not is_uuid(cursor):
             raise InvalidQuery(f"Cursor {cursor!r} is not one that scan gave.")
+        check_partition(partition)
         after = ("AND id > ?::UUID", [cursor]) if cursor else ("", [])
         rows = await self._rows(
             f"SELECT {WHOLE} FROM {table_of(space)} WHERE partition = ? {after[0]} ORDER BY id LIMIT ?",  # noqa: S608
@@ -217,6 +218,7 @@ class DuckdbVectorStore(VectorStore):
         self, space: Space, partition: str, filter: Filter | None, ids: Sequence[str] | None = None
     ) -> Condition:
         """The condition of a call; what DuckDB cannot say of a filter becomes the ids of those that satisfy it."""
+        check_partition(partition)
         narrowed, whole = narrow(filter, said)
         condition, bound = to_sql(narrowed)
         sql, values = f"partition = ? AND {condition}", [partition, *bound]

@@ -336,6 +336,8 @@ class RedisVectorStore(VectorStore):
                 return
 
     def _keys(self, space: Space, partition: str) -> Keys:
+        if partition:  # without one, the keys of the space alone are meant
+            check_partition(partition)
         return Keys.of(self._settings.key_prefix, space.name, partition)
 
     @property

@@ -33,6 +33,7 @@ from dify_kernel.contracts.vector_rules import (
     clamp,
     cut,
     fuse,
+    is_uuid,
     last_by_id,
     unit,
 )
@@ -104,7 +105,8 @@ class SqliteVectorStore(VectorStore):
         check_partition(partition)
         lengths = check_records(space, records)
         known = {record.id: length for record, length in zip(records, lengths, strict=True)}
-        await self._write(_upsert, space, partition, last_by_id(records), known)
+        if records:
+            await self._write(_upsert, space, partition, last_by_id(records), known)
 
     async def delete(
         self,
@@ -115,7 +117,8 @@ class SqliteVectorStore(VectorStore):
         filter: Filter | None = None,
     ) -> None:
         check_filter(filter)
-        while await self._write(_delete_some, space, partition, ids, filter):
+        known = None if ids is None else [id for id in ids if is_uuid(id)]
+        while await self._write(_delete_some, space, partition, known, filter):
             pass
 
     async def search(
@@ -153,7 +156,7 @@ class SqliteVectorStore(VectorStore):
         return await self._read(_hybrid, space, partition, _blob(vector), query, top_k, filter)
 
     async def get(self, space: Space, partition: str, ids: Sequence[str]) -> list[Record]:
-        return await self._read(_get, space, partition, list(dict.fromkeys(ids)))
+        return await self._read(_get, space, partition, [id for id in dict.fromkeys(ids) if is_uuid(id)])
 
     async def count(self, space: Space, partition: str, *, filter: Filter | None = None) -> int:
         check_filter(filter)

@@ -32,9 +32,8 @@ def to_words(partition: int, text: str) -> str:
 def to_phrases(partition: int, query: str) -> list[str]:
     """The FTS5 expressions of the query's words, one each; they hold no user's quote."""
     prefix = f"{partition}z"
-    unspaced = {term for run, is_unspaced in runs(query) if is_unspaced for term in query_terms(run)}
-    phrases = [
-        " ".join(prefix + char for char in term) if term in unspaced else prefix + term
-        for term in query_terms(query)[:MAX_TERMS]
-    ]
-    return [f'"{phrase}"' for phrase in phrases]
+    phrases: dict[str, None] = {}
+    for run, unspaced in runs(query):  # a run is kept whole, however long: `query_terms` would shorten it
+        words = [" ".join(prefix + char for char in term) for term in query_terms(run)] if unspaced else [prefix + run]
+        phrases.update(dict.fromkeys(words))
+    return [f'"{phrase}"' for phrase in list(phrases)[:MAX_TERMS]]

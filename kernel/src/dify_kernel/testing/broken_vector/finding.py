@@ -181,6 +181,12 @@ class GivesFoldedTexts(_Words):
         return [replace(hit, text=hit.text.lower()) for hit in hits]
 
 
+@caught_by("test_full_text_finds_what_a_text_holds")
+class LosesLongWords(_Words):
+    def changed(self, query: str, hits: list[Hit]) -> list[Hit]:
+        return [] if max(map(len, query.split()), default=0) > 64 else hits
+
+
 @caught_by("test_full_text_follows_changes")
 class WordsOutliveTheirRecord(MemoryVectorStore):
     def __init__(self) -> None:

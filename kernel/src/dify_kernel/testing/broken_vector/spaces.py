@@ -205,3 +205,9 @@ class ScansByOffset(MemoryVectorStore):
         start = int(cursor or 0)
         more = len(page.records) > start + limit
         return Page(records=page.records[start : start + limit], cursor=str(start + limit) if more else None)
+
+
+@caught_by("test_an_unknown_partition_is_empty")
+class EncodesEveryPartition(MemoryVectorStore):
+    async def count(self, space: Space, partition: str, *, filter: Filter | None = None) -> int:
+        return await super().count(space, partition.encode().decode(), filter=filter)

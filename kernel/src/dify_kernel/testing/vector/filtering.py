@@ -155,6 +155,20 @@ def _ids(names: str) -> set[str]:
     return {id_of(name) for name in names}
 
 
+_WHERE = "the rows are `testing.vector.filtering.ROWS`, the definition is `vector_rules.matches`"
+
+
+def _names(ids: set[str]) -> str:
+    """The names of the rows with these ids."""
+    return repr("".join(name for name in ROWS if id_of(name) in ids))
+
+
+def _told(wrong: list[str]) -> str:
+    """The first few filters that were wrong, each in a line."""
+    lines = "\n".join(wrong[:8])
+    return f"{len(wrong)} of {len(CASES)} filters are wrong; {_WHERE}:\n{lines}"
+
+
 def _one_of_each() -> list[tuple[Filter, str]]:
     """The first case of every operator and of every nesting: deleting takes several calls a case."""
     shapes: dict[str, tuple[Filter, str]] = {}
@@ -185,20 +199,29 @@ class Filtering(ContractSuite, suite=True):
     async def test_search_obeys_every_filter(self, store: VectorStore) -> None:
         """Troubleshooting: the message names the filter; a missing field must give false, never "unknown"."""
         await _rows(store)
-        wrong = [(filter, names) for filter, names in CASES if await found(store, filter) != _ids(names)]
-        assert wrong == []
+        wrong = []
+        for filter, names in CASES:
+            ids = await found(store, filter)
+            if ids != _ids(names):
+                wrong.append(f"{filter} finds {_names(ids)}, not {names!r}")
+        assert not wrong, _told(wrong)
 
     async def test_count_obeys_every_filter(self, store: VectorStore) -> None:
         await _rows(store)
-        wrong = [(filter, names) for filter, names in CASES if await store.count(SPACE, P, filter=filter) != len(names)]
-        assert wrong == []
+        wrong = []
+        for filter, names in CASES:
+            counted = await store.count(SPACE, P, filter=filter)
+            if counted != len(names):
+                wrong.append(f"{filter} counts {counted}, not the {len(names)} of {names!r}")
+        assert not wrong, _told(wrong)
 
     async def test_delete_obeys_every_filter(self, store: VectorStore) -> None:
         for filter, names in _one_of_each():
             await _rows(store)
             await store.delete(SPACE, P, filter=filter)
             left = {item.id for item in await everything(store)}
-            assert left == _ids("abcdef") - _ids(names), f"after deleting by {filter}"
+            wanted = _ids("abcdef") - _ids(names)
+            assert left == wanted, f"deleting by {filter} leaves {_names(left)}, not {_names(wanted)}; {_WHERE}"
 
     async def test_no_filter_finds_everything(self, store: VectorStore) -> None:
         await _rows(store)

@@ -166,6 +166,11 @@ class Lexical(ContractSuite, suite=True):
         for i, text in enumerate(NASTY):
             (hit,) = await store.full_text(SPACE, P, f"marker{i}")
             assert (hit.id, hit.text) == (id_of(text), f"{text} marker{i}")
+        long = {length: "0123456789abcdef" * 16 + "x" * length for length in (1, 2, 1000)}
+        await seed(store, *[record(word, text=f"{word} is long") for word in long.values()])
+        for word in long.values():
+            (hit,) = await store.full_text(SPACE, P, f"what is0 {word}")
+            assert hit.id == id_of(word), "a long word is found as a whole: write what `text_terms` gives"
 
     async def test_bad_full_text_queries_are_refused(self, store: VectorStore) -> None:
         _needs(store, "full_text")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from dify_kernel.contracts.vector import Space, VectorStore
+from dify_kernel.contracts.vector import MAX_PARTITION_BYTES, Page, Space, VectorStore
 from dify_kernel.errors import InvalidQuery, StoreUnavailable
 from dify_kernel.testing.honesty import ContractSuite
 from dify_kernel.testing.vector.data import (
@@ -32,11 +33,29 @@ __all__ = ["Lifecycle"]
 Reopen = Callable[[], Awaitable[VectorStore]]
 
 
+async def _holds_nothing(store: VectorStore, partition: str) -> None:
+    """Every call finds nothing in a partition, or raises InvalidQuery."""
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lambda: store.search(SPACE, partition, X),
+        lambda: store.get(SPACE, partition, [id_of(1)]),
+        lambda: store.count(SPACE, partition),
+        lambda: store.scan(SPACE, partition),
+        lambda: store.delete(SPACE, partition, ids=[id_of(1)]),
+        lambda: store.delete(SPACE, partition),
+    ]
+    if store.capabilities.full_text:
+        calls.append(lambda: store.full_text(SPACE, partition, "text"))
+    for call in calls:
+        with contextlib.suppress(InvalidQuery):
+            assert await call() in ([], 0, Page(records=[]), None)
+
+
 class Lifecycle(ContractSuite, suite=True):
     """Spaces come and go; a store survives what happens around it."""
 
     async def test_the_fixture_is_empty(self, store: VectorStore) -> None:
-        """Troubleshooting: the `store` fixture must give an empty backend; drop `SPACES` before each test."""
+        """Troubleshooting: the `store` fixture must give an empty backend; drop `SPACES` before each test. All but
+        `upsert` act on a space that was not created as on an empty one."""
         for space in SPACES:
             assert await store.count(space, P) == 0
             await store.create(space)
@@ -220,6 +239,8 @@ class Lifecycle(ContractSuite, suite=True):
         assert await store.count(SPACE, Q) == 0
         assert await everything(store, Q) == []
         await store.delete(SPACE, Q)
+        for name in ("", "a\0b", "\ud800", "p" * (MAX_PARTITION_BYTES + 1)):  # those that `upsert` refuses
+            await _holds_nothing(store, name)
         assert await store.count(SPACE, P) == 1
 
     async def test_any_text_names_a_partition(self, store: VectorStore) -> None:

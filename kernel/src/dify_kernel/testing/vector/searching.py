@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from dify_kernel.contracts.vector import And, Compare, VectorStore
+from dify_kernel.contracts.vector import MAX_LIMIT, And, Compare, VectorStore
 from dify_kernel.contracts.vector_rules import cosine
 from dify_kernel.errors import InvalidQuery
 from dify_kernel.testing.honesty import ContractSuite
@@ -27,6 +27,12 @@ class Searching(ContractSuite, suite=True):
         for scale in (1.0, 0.01, 300.0):
             hits = await store.search(SPACE, P, [scale, 0, 0, 0, 0, 0], top_k=8)
             assert [hit.id for hit in hits] == [id_of(a) for a in sorted(ANGLES)]
+            assert [hit.score for hit in hits] == [score_is(math.cos(math.radians(a))) for a in sorted(ANGLES)]
+        extremes = (1e-200, 1e200, 1e-30, 1e30, 1e-100, 1e100, 1e-40, 1e40)  # beyond what single precision holds
+        await seed(store, *[record(a, vector=at_angle(a, s)) for a, s in zip(ANGLES, extremes, strict=True)])
+        for scale in (1e-200, 1e200):
+            hits = await store.search(SPACE, P, [scale, 0, 0, 0, 0, 0], top_k=8)
+            assert [hit.id for hit in hits] == [id_of(a) for a in sorted(ANGLES)], "normalise before single precision"
             assert [hit.score for hit in hits] == [score_is(math.cos(math.radians(a))) for a in sorted(ANGLES)]
 
     async def test_scores_agree_with_the_definition(self, store: VectorStore) -> None:
@@ -56,7 +62,7 @@ class Searching(ContractSuite, suite=True):
     async def test_top_k_cuts_the_list(self, store: VectorStore) -> None:
         await seed(store, *[record(a, vector=at_angle(a)) for a in ANGLES])
         best = [id_of(a) for a in sorted(ANGLES)]
-        for top_k in (1, 3, 8, 9, 1000):
+        for top_k in (1, 3, 8, 9, 1000, MAX_LIMIT):
             assert [hit.id for hit in await store.search(SPACE, P, X, top_k=top_k)] == best[:top_k]
         assert [hit.id for hit in await store.search(SPACE, P, X)] == best[:4]
 
@@ -101,7 +107,7 @@ class Searching(ContractSuite, suite=True):
 
     async def test_bad_queries_are_refused(self, store: VectorStore) -> None:
         await seed(store, record(1))
-        for top_k in (0, -1):
+        for top_k in (0, -1, MAX_LIMIT + 1, 2**64):
             with pytest.raises(InvalidQuery):
                 await store.search(SPACE, P, X, top_k=top_k)
         for vector in ([1.0] * 5, [1.0] * 7, [], [0.0] * 6, [math.nan, 1.0, 0, 0, 0, 0], [math.inf, 1.0, 0, 0, 0, 0]):
@@ -109,6 +115,7 @@ class Searching(ContractSuite, suite=True):
                 await store.search(SPACE, P, vector)
 
     async def test_dimensions_differ_by_space(self, store: VectorStore) -> None:
+        """Troubleshooting: the names of the two differ in case alone; `vector_fit.native_name` keeps them apart."""
         await seed(store, record(1))
         await seed(store, record(2, dimension=8), space=OTHER_SPACE)
         assert len(await store.search(OTHER_SPACE, P, record(2, dimension=8).vector)) == 1

@@ -51,6 +51,7 @@ class Writing(ContractSuite, suite=True):
         assert [hit.id for hit in await store.search(SPACE, P, X)] == [written.id]
 
     async def test_nothing_to_write_is_harmless(self, store: VectorStore) -> None:
+        await store.upsert(SPACE, P, [])
         await seed(store)
         assert await store.count(SPACE, P) == 0
 
@@ -244,10 +245,13 @@ class Writing(ContractSuite, suite=True):
 
     async def test_strange_ids_are_unknown_ids(self, store: VectorStore) -> None:
         await seed(store, record(1))
-        strange = ["", "1", "' OR '1'='1", "%", "*", id_of(1)[:-1]]
+        strange = ["", "1", "' OR '1'='1", "%", "*", id_of(1)[:-1], id_of(1).upper(), "\0", "\ud800", "é" * 5000]
         assert await store.get(SPACE, P, strange) == []
         await store.delete(SPACE, P, ids=strange)
         assert await store.count(SPACE, P) == 1
+        assert [item.id for item in await store.get(SPACE, P, [*strange, id_of(1)])] == [id_of(1)]
+        await store.delete(SPACE, P, ids=[*strange, id_of(1)])
+        assert await store.count(SPACE, P) == 0
 
     # -- get and scan --------------------------------------------------------------------------------------------
 
