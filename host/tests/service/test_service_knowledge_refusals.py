@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from dify_host.files.tables import upload_files
 
-from .knowledge_calls import AUTOMATIC, EMBEDDING, add_text, index_all, make
+from .knowledge_calls import AUTOMATIC, EMBEDDING, PARENTS, add_text, index_all, make
 from .service_house import House, Key, Workshop
 
 SETTINGS: dict[str, Any] = {
@@ -132,3 +132,20 @@ async def test_a_model_that_is_gone_hinders_no_other_change(house: House, key: K
     kept = {"indexing_technique": "high_quality", **EMBEDDING}
     changed = await key("PATCH", f"/datasets/{dataset['id']}", {"name": "Renamed", **kept})
     assert (changed.status_code, changed.json()["name"]) == (200, "Renamed"), changed.text
+
+
+async def test_a_child_that_cannot_be_embedded_is_not_kept_and_takes_nothing_away(house: House, key: Key) -> None:
+    path = f"/datasets/{(await make(key))['id']}"
+    made = await add_text(key, path.rpartition("/")[2], doc_form="hierarchical_model", process_rule=PARENTS)
+    await index_all(house)
+    parents = f"{path}/documents/{made.json()['document']['id']}/segments"
+    segment = (await key("GET", parents)).json()["data"][0]
+    children, child = f"{parents}/{segment['id']}/child_chunks", segment["child_chunks"][0]
+    for method, to in (("POST", children), ("PATCH", f"{children}/{child['id']}")):
+        refused = await key(method, to, {"content": "\N{ROBOT FACE}"})  # the scripted model embeds words
+        assert (refused.status_code, refused.json()["code"]) == (400, "child_chunk_indexing_error"), refused.text
+        after = (await key("GET", f"{parents}/{segment['id']}")).json()["data"]
+        assert (after["status"], after["error"], after["stopped_at"]) == ("completed", None, None)
+        assert [item["content"] for item in after["child_chunks"]] == [child["content"]]
+        found = await key("POST", f"{path}/retrieve", {"query": child["content"]})
+        assert found.json()["records"][0]["child_chunks"][0]["id"] == child["id"], found.text

@@ -6,6 +6,7 @@ from dify_kernel.errors import BadInput, Conflict, DifyError, Forbidden, NotFoun
 
 __all__ = [
     "ArchivedDocumentImmutable",
+    "ChildChunkNotIndexed",
     "DatasetInUse",
     "DatasetNameDuplicate",
     "DatasetNotFound",
@@ -24,6 +25,12 @@ __all__ = [
     "SegmentNotFound",
     "UnsupportedFileType",
 ]
+
+
+class ChildChunkNotIndexed(BadInput):
+    """The embedding model gave no vector for the text of a child chunk, which is not kept."""
+
+    code = "child_chunk_indexing_error"
 
 
 class DatasetNotFound(NotFound):

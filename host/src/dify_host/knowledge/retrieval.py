@@ -24,7 +24,7 @@ from dify_host.knowledge.recording import Asker, RetrievalLog
 from dify_host.knowledge.records import Dataset
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.search import Searcher
-from dify_host.knowledge.segments import SegmentView, segment_view
+from dify_host.knowledge.segment_views import SegmentView, segment_view
 from dify_host.knowledge.vectors import VectorStores
 
 __all__ = ["Asker", "ChildHit", "Found", "Retriever", "SourceDocument", "images_ignored", "record_retrieval"]

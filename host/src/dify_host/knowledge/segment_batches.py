@@ -8,7 +8,8 @@ import msgspec
 from dify_kernel.errors import BadInput, NotFound
 
 from dify_host.knowledge.errors import InvalidAction
-from dify_host.knowledge.segments import ChildChunkView, SegmentChanges, SegmentService
+from dify_host.knowledge.segment_views import ChildChunkView
+from dify_host.knowledge.segments import SegmentChanges, SegmentService
 
 __all__ = ["ChildText", "SegmentBatches"]
 

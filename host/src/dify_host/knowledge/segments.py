@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from dify_kernel.errors import BadInput, NotFound
+from dify_kernel.errors import BadInput, DifyError, NotFound
 from msgspec import UNSET, UnsetType
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,23 +17,21 @@ from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id, utc_now
 from dify_host.knowledge.attachments import Attachments
 from dify_host.knowledge.chunk import cut_children, estimate_tokens, text_hash
-from dify_host.knowledge.errors import SegmentNotFound
+from dify_host.knowledge.errors import ChildChunkNotIndexed, SegmentNotFound
 from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.pictures import signed
 from dify_host.knowledge.records import ChildChunk, Dataset, Document, Segment
 from dify_host.knowledge.repository import KnowledgeRepository
 from dify_host.knowledge.rules import Rules
+from dify_host.knowledge.segment_views import ChildChunkView, SegmentView, segment_view
 from dify_host.knowledge.settings import KnowledgeSettings
 from dify_host.knowledge.tables import child_chunks, document_segments, documents, segment_attachment_bindings
 
 __all__ = [
-    "ChildChunkView",
     "NewSegment",
     "SegmentChanges",
     "SegmentService",
-    "SegmentView",
     "refuse_unready",
-    "segment_view",
 ]
 
 
@@ -56,65 +53,6 @@ class SegmentChanges(msgspec.Struct, kw_only=True):
     enabled: bool | UnsetType = UNSET
     attachment_ids: list[str] | UnsetType = UNSET
     regenerate_child_chunks: bool = False
-
-
-class ChildChunkView(msgspec.Struct, kw_only=True):
-    """A child chunk as the API shows it."""
-
-    id: str
-    segment_id: str
-    content: str
-    position: int
-    word_count: int
-    type: str
-    created_at: datetime
-    updated_at: datetime
-
-
-class SegmentView(msgspec.Struct, kw_only=True):
-    """A segment as the API shows it."""
-
-    id: str
-    position: int
-    document_id: str
-    content: str
-    sign_content: str
-    answer: str | None
-    word_count: int
-    tokens: int
-    keywords: list[str]
-    index_node_id: str | None
-    index_node_hash: str | None
-    hit_count: int
-    enabled: bool
-    disabled_at: datetime | None
-    disabled_by: str | None
-    status: str
-    created_by: str
-    created_at: datetime
-    updated_by: str | None
-    updated_at: datetime
-    indexing_at: datetime | None
-    completed_at: datetime | None
-    error: str | None
-    stopped_at: datetime | None
-    child_chunks: list[ChildChunkView] = []
-    attachments: list[dict[str, Any]] = []
-
-
-_SAME = tuple(
-    name for name in SegmentView.__struct_fields__ if name in Segment.__struct_fields__ and name != "keywords"
-)
-
-
-def segment_view(segment: Segment, children: Sequence[ChildChunk] = ()) -> SegmentView:
-    """The view of a segment with these children."""
-    return SegmentView(
-        **{name: getattr(segment, name) for name in _SAME},
-        keywords=segment.keywords or [],
-        sign_content=segment.content,
-        child_chunks=[_child_view(child) for child in children],
-    )
 
 
 class SegmentService:
@@ -280,37 +218,35 @@ class SegmentService:
     async def create_child(
         self, dataset_id: str, document_id: str, segment_id: str, content: str, user_id: str
     ) -> ChildChunkView:
-        """Add a child chunk of one's own and index it."""
+        """Add a child chunk of one's own and index it; ChildChunkNotIndexed when its text gives no vector."""
         content = _filled(content)
         async with self._db.write() as conn:
             dataset = await self._rows.dataset(conn, dataset_id)
-            await self._rows.segment(conn, dataset_id, document_id, segment_id)
+            segment = await self._rows.segment(conn, dataset_id, document_id, segment_id)
             highest = self._rows.scoped_select(child_chunks, sa.func.max(child_chunks.c.position))
             last = (await conn.execute(highest.where(child_chunks.c.segment_id == segment_id))).scalar_one() or 0
             row = _child_row(dataset, segment_id, document_id, content, last + 1, user_id)
             await conn.execute(self._rows.scoped_insert(child_chunks, row | {"type": "customized"}))
-        await self._index(dataset, [segment_id])
+        gone = self._rows.scoped_delete(child_chunks).where(child_chunks.c.id == row["id"])
+        await self._index_child(dataset, segment, gone)
         return await self._child(segment_id, str(row["id"]))
 
     async def update_child(
         self, dataset_id: str, document_id: str, segment_id: str, child_id: str, content: str, user_id: str
     ) -> ChildChunkView:
-        """Change a child chunk and index it again."""
+        """Change a child chunk and index it again; ChildChunkNotIndexed when its text gives no vector."""
         content = _filled(content)
-        await self._child(segment_id, child_id)
-        values = {
-            "content": content,
-            "word_count": len(content),
-            "index_node_hash": text_hash(content),
-            "type": "customized",
-            "updated_by": user_id,
-        }
+        before = await self._child(segment_id, child_id)
+        this = child_chunks.c.id == child_id, child_chunks.c.segment_id == segment_id
+        change = self._rows.scoped_update(
+            child_chunks, {**_child_text(content), "type": "customized", "updated_by": user_id}
+        )
         async with self._db.write() as conn:
             dataset = await self._rows.dataset(conn, dataset_id)
-            await self._rows.segment(conn, dataset_id, document_id, segment_id)
-            change = self._rows.scoped_update(child_chunks, values)
-            await conn.execute(change.where(child_chunks.c.id == child_id, child_chunks.c.segment_id == segment_id))
-        await self._index(dataset, [segment_id])
+            segment = await self._rows.segment(conn, dataset_id, document_id, segment_id)
+            await conn.execute(change.where(*this))
+        back = self._rows.scoped_update(child_chunks, {**_child_text(before.content), "type": before.type})
+        await self._index_child(dataset, segment, back.where(*this))
         return await self._child(segment_id, child_id)
 
     async def delete_child(self, dataset_id: str, document_id: str, segment_id: str, child_id: str) -> None:
@@ -347,6 +283,27 @@ class SegmentService:
                 change = self._rows.scoped_update(document_segments, failed)
                 await conn.execute(change.where(document_segments.c.id.in_(segment_ids)))
             raise
+
+    async def _index_child(self, dataset: Dataset, segment: Segment, undo: sa.Delete | sa.Update) -> None:
+        """Index a segment, one of whose children has a new text; one that cannot be indexed is taken back.
+
+        So the others are found as before. ChildChunkNotIndexed, or the error of the model or the store.
+        """
+        failure: DifyError | None = None
+        try:
+            await self._index(dataset, [segment.id])
+        except DifyError as exc:
+            failure = exc
+        else:
+            async with self._db.read() as conn:
+                for now in await self._by_id(conn, [segment.id]):
+                    if now.status == "error" and segment.status != "error":
+                        failure = ChildChunkNotIndexed(f"The child chunk is not kept: {now.error}", hint="Change it.")
+        if failure is not None:
+            async with self._db.write() as conn:
+                await conn.execute(undo)
+            await self._index(dataset, [segment.id])
+            raise failure
 
     async def _new_children(
         self,
@@ -483,13 +440,11 @@ def _child_row(
         "document_id": document_id,
         "segment_id": segment_id,
         "position": position,
-        "content": content,
-        "word_count": len(content),
         "index_node_id": new_id(),
-        "index_node_hash": text_hash(content),
         "created_by": user_id,
+        **_child_text(content),
     }
 
 
-def _child_view(child: ChildChunk) -> ChildChunkView:
-    return msgspec.convert(msgspec.structs.asdict(child), ChildChunkView)
+def _child_text(content: str) -> dict[str, Any]:
+    return {"content": content, "word_count": len(content), "index_node_hash": text_hash(content)}
