@@ -1,5 +1,6 @@
 """Ranking by words when much is left out: what cannot win, and records of words that nearly all hold."""
 
+import asyncio
 import random
 
 import pytest
@@ -84,3 +85,50 @@ async def test_records_that_are_gone_do_not_make_words_rarer(store):
         await store.delete(SPACE, P, filter=Compare("ne", "turn", turn))
         scores.append([score for query in ("rare", "word", "common") for score, _ in await ranking(store, query)])
     assert scores[1:] == [pytest.approx(scores[0], rel=1e-6)] * 2
+
+
+async def test_a_long_question_to_a_large_partition_is_decided_among_what_its_rarer_words_choose(worded, monkeypatch):
+    monkeypatch.setattr(full_text, "MOST_READ", 0)
+    drawn = random.Random(7)
+    same = asked = 0
+    for _ in range(40):
+        query = " ".join(f"w{int(300 * drawn.random() ** 2)}" for _ in range(10))
+        exact = {id: score for score, id in await ranking(worded, query, top_k=RECORDS)}
+        best = set(list(exact)[:10])
+        with monkeypatch.context() as patched:
+            patched.setattr(full_text, "MOST_SUMMED", 400)
+            patched.setattr(full_text, "CHOSEN", 100)
+            found = await ranking(worded, query, top_k=10)
+            assert len(await ranking(worded, query, top_k=RECORDS)) == len(exact)  # nothing is missing at the end
+        assert [score for score, _ in found] == pytest.approx([exact[id] for _, id in found], rel=1e-6)
+        same, asked = same + len(best & {id for _, id in found}), asked + len(best)
+    assert 0.9 * asked < same < asked  # as it says: the rarer words may miss one
+
+
+async def test_counts_of_words_follow_what_is_written(store):
+    await store.create(SPACE)
+    for turn in range(3):
+        await store.upsert(SPACE, P, [record(f"{turn} {i}", text="wing") for i in range(10)])
+        await store.upsert(SPACE, P, [record(f"{turn}", text="tail")])
+        wings = await ranking(store, "wing", top_k=50)
+        assert len(wings) == 10 * (turn + 1)
+        assert wings[0][0] < (await ranking(store, "tail"))[0][0]
+        scores = {score for score, _ in wings}
+        await store.delete(SPACE, P, ids=[id_of(f"{turn} 0")])
+        assert {score for score, _ in await ranking(store, "wing", top_k=50)} != scores
+        await store.upsert(SPACE, P, [record(f"{turn} 0", text="wing")])
+
+
+async def test_a_hybrid_search_beside_deletions_finds_what_is_left(store):
+    await store.create(SPACE)
+    await store.upsert(SPACE, P, [record(i, text=f"wing number {i}") for i in range(300)])
+
+    async def delete() -> None:
+        for i in range(0, 300, 3):
+            await store.delete(SPACE, P, ids=[id_of(i + 1), id_of(i + 2)])
+
+    deleting = asyncio.create_task(delete())
+    while not deleting.done():
+        await store.hybrid(SPACE, P, record(1).vector, "wing", top_k=100)
+    left = await store.hybrid(SPACE, P, record(1).vector, "wing", top_k=300)
+    assert {hit.id for hit in left} == {id_of(i) for i in range(0, 300, 3)}

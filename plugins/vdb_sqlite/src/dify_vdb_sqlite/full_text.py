@@ -5,7 +5,8 @@ thousand records of strangers, "the" is nearly as rare as "aileron". Each word i
 scores are put right before they are summed.
 
 What cannot win is not scored: the rarest words come first, and when no record without them can reach the best that they
-found, the other words are only looked up in these.
+found, the other words are only looked up in these. With a long question to a large partition, that may not be known
+before most of it is scored: then the rarest words choose some hundred records, among which all of them decide.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from dify_vdb_sqlite.words import to_phrases
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["RANKED", "ranked_by_words"]
+__all__ = ["RANKED", "WordCounts", "ranked_by_words"]
 
 LARGE = 1000
 """Records from which on a word that half of them hold only fills up what rarer words leave free."""
@@ -37,6 +38,32 @@ MOST_TIMES = 2.2
 MOST_READ = 10_000
 """Scores of rare words that are kept here to find out what can win; beyond that the engine sums up all."""
 
+MOST_SUMMED = 50_000
+"""Scores that the engine sums up for one query; words beyond, the most common ones, choose no record."""
+CHOSEN = 300
+"""Of the records that the rarer words choose, so many are scored by all words: their exact scores decide."""
+MOST_COUNTED = 20_000
+
+
+class WordCounts:
+    """How many records hold a word, remembered as long as their partition does not change."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], int] = {}
+
+    def of(self, db: apsw.Connection, state: tuple[Any, ...], phrase: str) -> int:
+        """The number of records; `state` is the partition with its numbers of records written and gone."""
+        key = (*state, phrase)
+        found = self._known.get(key)
+        if found is None:
+            counted = "SELECT count(*) FROM terms WHERE terms MATCH ?"
+            rows: list[tuple[Any, ...]] = db.execute(counted, (phrase,)).fetchall()
+            ((found,),) = rows
+            if len(self._known) >= MOST_COUNTED:
+                self._known.clear()
+            self._known[key] = found
+        return found
+
 
 class _Word(NamedTuple):
     phrase: str
@@ -47,16 +74,17 @@ class _Word(NamedTuple):
 
 
 def ranked_by_words(
-    db: apsw.Connection, partition: int, query: str, top_k: int, filter: Filter | None
+    db: apsw.Connection, partition: int, query: str, top_k: int, filter: Filter | None, counts: WordCounts
 ) -> list[tuple[int, float]]:
     """Keys of records that share a word with the query, and their scores, best first, at most `top_k`."""
-    rows: list[tuple[Any, ...]] = db.execute("SELECT next - gone FROM partitions WHERE id = ?", (partition,)).fetchall()
+    rows: list[tuple[Any, ...]] = db.execute("SELECT next, gone FROM partitions WHERE id = ?", (partition,)).fetchall()
     if not rows:
         return []
-    ((records,),) = rows
+    ((written, gone),) = rows
+    records, state = written - gone, (partition, written, gone)
     telling: list[_Word] = []
     common: list[_Word] = []
-    for word in _words(db, partition, query, records):
+    for word in _words(db, state, query, records, counts):
         (common if records >= LARGE and 2 * word.holding > records else telling).append(word)
     within = _Within(filter)
     found = _best(db, telling, top_k, within)
@@ -68,14 +96,13 @@ def ranked_by_words(
     return found[:top_k]
 
 
-def _words(db: apsw.Connection, partition: int, query: str, records: int) -> Iterable[_Word]:
+def _words(
+    db: apsw.Connection, state: tuple[Any, ...], query: str, records: int, counts: WordCounts
+) -> Iterable[_Word]:
     """The words of a query that some record holds."""
     everything = max(_rows_of_file(db), 1)
-    for phrase in to_phrases(partition, query):
-        counted: list[tuple[Any, ...]] = db.execute(
-            "SELECT count(*) FROM terms WHERE terms MATCH ?", (phrase,)
-        ).fetchall()
-        ((holding,),) = counted
+    for phrase in to_phrases(state[0], query):
+        holding = counts.of(db, state, phrase)
         if holding:
             rarity = _rarity(records, holding)
             yield _Word(phrase, holding, rarity, rarity / _engine_rarity(everything, holding))
@@ -111,7 +138,7 @@ def _best(db: apsw.Connection, words: list[_Word], top_k: int, within: _Within) 
     scores: dict[int, float] = {}
     plain: dict[int, float] = {}
     read = 0
-    for number, word in enumerate(words):
+    for number, word in enumerate(words if _worth_reading(words) else ()):
         if _decided(scores, top_k, words[number:]):
             _add(db, scores, plain, words[:number], words[number:], within)
             return [(key, -badness) for key, badness in _least(scores, top_k)]
@@ -121,7 +148,34 @@ def _best(db: apsw.Connection, words: list[_Word], top_k: int, within: _Within) 
         for key, badness in within.rows(db, word.phrase):
             plain[key] = plain.get(key, 0.0) + badness
             scores[key] = scores.get(key, 0.0) + word.weight * badness
-    return _summed(db, words, top_k, within)
+    return _chosen(db, words, top_k, within) or _summed(db, words, top_k, within)
+
+
+def _chosen(db: apsw.Connection, words: list[_Word], top_k: int, within: _Within) -> list[tuple[int, float]]:
+    """The best by all words among the best by the rarest; nothing when all words can be summed up, or must be."""
+    rarest: list[_Word] = []
+    summed = 0
+    for word in words:
+        summed += word.holding
+        if rarest and summed > MOST_SUMMED:
+            break
+        rarest.append(word)
+    if len(rarest) == len(words):
+        return []
+    keys = [key for key, _ in _summed(db, rarest, max(CHOSEN, top_k), within)]
+    # With too few of them, records that hold other words alone belong to the best.
+    return _summed(db, words, top_k, _Within(None, keys)) if len(keys) >= max(CHOSEN, top_k) else []
+
+
+def _worth_reading(words: list[_Word]) -> bool:
+    """Whether few enough scores could decide: those of words that are worth half of all together."""
+    worth, read = sum(word.rarity for word in words) / 2, 0
+    for word in words:
+        if worth <= 0:
+            break
+        worth -= word.rarity
+        read += word.holding
+    return read <= MOST_READ
 
 
 def _decided(scores: dict[int, float], top_k: int, others: list[_Word]) -> bool:

@@ -7,6 +7,7 @@ exactly among those whose codes are nearest. Scores are exact either way.
 from __future__ import annotations
 
 import array
+import asyncio
 import struct
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -42,7 +43,7 @@ from dify_kernel.errors import InvalidQuery, StoreUnavailable
 from dify_vdb_sqlite.codes import LARGE, encode, encode_all, is_encodable, levels_of
 from dify_vdb_sqlite.database import KEY_BITS, Database, keys_of
 from dify_vdb_sqlite.filters import to_sql
-from dify_vdb_sqlite.full_text import ranked_by_words
+from dify_vdb_sqlite.full_text import WordCounts, ranked_by_words
 from dify_vdb_sqlite.nearest import nearest
 from dify_vdb_sqlite.settings import SqliteVectorSettings
 from dify_vdb_sqlite.words import to_words
@@ -66,6 +67,7 @@ class SqliteVectorStore(VectorStore):
         self._settings = settings
         self._threads: Blocking | None = None
         self._database: Database | None = None
+        self._counts = WordCounts()
 
     async def open(self) -> None:
         if self._threads is not None:
@@ -140,7 +142,7 @@ class SqliteVectorStore(VectorStore):
     ) -> list[Hit]:
         check_limit("top_k", top_k)
         check_filter(filter)
-        return await self._read(_full_text, space, partition, query, top_k, filter)
+        return await self._read(_full_text, space, partition, query, top_k, filter, self._counts)
 
     async def hybrid(
         self,
@@ -153,7 +155,12 @@ class SqliteVectorStore(VectorStore):
         filter: Filter | None = None,
     ) -> list[Hit]:
         check_query(space, vector, top_k, filter)
-        return await self._read(_hybrid, space, partition, _blob(vector), query, top_k, filter)
+        blob, depth = _blob(vector), max(4 * top_k, 50)
+        near, worded = await asyncio.gather(  # side by side: in a large partition each takes tens of milliseconds
+            self._read(_near, space, partition, blob, depth, filter),
+            self._read(_worded, space, partition, query, depth, filter, self._counts),
+        )
+        return await self._read(_by_distance, blob, fuse(near, worded)[:top_k])
 
     async def get(self, space: Space, partition: str, ids: Sequence[str]) -> list[Record]:
         return await self._read(_get, space, partition, [id for id in dict.fromkeys(ids) if is_uuid(id)])
@@ -308,18 +315,29 @@ def _search(
 
 
 def _full_text(
-    db: apsw.Connection, space: Space, name: str, query: str, top_k: int, filter: Filter | None
+    db: apsw.Connection,
+    space: Space,
+    name: str,
+    query: str,
+    top_k: int,
+    filter: Filter | None,
+    counts: WordCounts,
 ) -> list[Hit]:
-    return _hits(db, ranked_by_words(db, _partition(db, space, name), query, top_k, filter))
+    return _hits(db, ranked_by_words(db, _partition(db, space, name), query, top_k, filter, counts))
 
 
-def _hybrid(
-    db: apsw.Connection, space: Space, name: str, vector: bytes, query: str, top_k: int, filter: Filter | None
-) -> list[Hit]:
-    partition, depth = _partition(db, space, name), max(4 * top_k, 50)
-    near = nearest(db, partition, vector, depth, filter)
-    worded = ranked_by_words(db, partition, query, depth, filter)
-    order = fuse([key for key, _ in near], [key for key, _ in worded])[:top_k]
+def _near(db: apsw.Connection, space: Space, name: str, vector: bytes, top_k: int, filter: Filter | None) -> list[int]:
+    return [key for key, _ in nearest(db, _partition(db, space, name), vector, top_k, filter)]
+
+
+def _worded(
+    db: apsw.Connection, space: Space, name: str, query: str, top_k: int, filter: Filter | None, counts: WordCounts
+) -> list[int]:
+    return [key for key, _ in ranked_by_words(db, _partition(db, space, name), query, top_k, filter, counts)]
+
+
+def _by_distance(db: apsw.Connection, vector: bytes, order: list[int]) -> list[Hit]:
+    """The records in this order with their cosines; those that went since they were found are left out."""
     rows = _rows(
         db,
         "SELECT key, vec_distance_cosine(vector, ?) FROM vectors WHERE key IN (SELECT value FROM json_each(?))",
@@ -327,7 +345,7 @@ def _hybrid(
         _json(order),
     )
     scores = {key: clamp(1.0 - distance) for key, distance in rows}
-    return _hits(db, [(key, scores[key]) for key in order])
+    return _hits(db, [(key, scores[key]) for key in order if key in scores])
 
 
 def _hits(db: apsw.Connection, ranked: list[tuple[int, float]]) -> list[Hit]:
