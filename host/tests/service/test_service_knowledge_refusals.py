@@ -149,3 +149,29 @@ async def test_a_child_that_cannot_be_embedded_is_not_kept_and_takes_nothing_awa
         assert [item["content"] for item in after["child_chunks"]] == [child["content"]]
         found = await key("POST", f"{path}/retrieve", {"query": child["content"]})
         assert found.json()["records"][0]["child_chunks"][0]["id"] == child["id"], found.text
+
+
+async def test_pages_are_numbers_and_keywords_are_taken_as_they_are(house: House, key: Key) -> None:
+    dataset = await make(key, "100% _parts_")
+    other = await make(key, "1000 parts")
+    path = f"/datasets/{dataset['id']}"
+    document = (await add_text(key, dataset["id"], name="50%_off.txt")).json()["document"]["id"]
+    await index_all(house)
+    lists = ("/datasets", f"{path}/documents", f"{path}/documents/{document}/segments")
+    for at in lists:
+        for query in ("page=0", "page=x", "page=", "limit=0", "limit=x", f"page={10**30}"):
+            refused = await key("GET", f"{at}?{query}")
+            assert (refused.status_code, refused.json()["code"]) == (400, "invalid_param"), (at, query)
+        capped = (await key("GET", f"{at}?limit={10**30}")).json()
+        assert (capped["limit"], len(capped["data"])) == (100, 2 if at == "/datasets" else 1)
+    for at, keyword, found in (
+        ("/datasets", "0%25", [dataset["id"]]),
+        ("/datasets", "_parts", [dataset["id"]]),
+        ("/datasets", "PARTS", [other["id"], dataset["id"]]),
+        (lists[1], "%25_OFF", [document]),
+        (lists[1], "5_%25", []),
+        (lists[2], "%25", []),
+        (lists[2], "_", []),
+    ):
+        listed = (await key("GET", f"{at}?keyword={keyword}")).json()["data"]
+        assert [item["id"] for item in listed] == found, (at, keyword)
