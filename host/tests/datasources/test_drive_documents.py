@@ -85,6 +85,20 @@ async def test_only_what_has_changed_is_read_again(drive: Base, sources: Any) ->
     assert sources.READ == []
 
 
+async def test_a_file_that_is_only_touched_is_read_once_more_and_not_indexed(drive: Base, sources: Any) -> None:
+    before = await drive.owner.ok("GET", f"{drive.path}/documents/{drive.documents['a.txt']}/segments")
+    sources.READ.clear()
+    sources.TOUCHED["a.txt"] = "-later"
+    for _ in range(2):
+        await drive.sync("a.txt", "online-drive/sync")
+    assert sources.READ == ["a.txt"]
+    after = await drive.owner.ok("GET", f"{drive.path}/documents/{drive.documents['a.txt']}/segments")
+    assert after["data"] == before["data"]
+    document = await drive.document("a.txt")
+    assert document["indexing_status"] == "completed"
+    assert document["data_source_info"]["version"].endswith("-later")
+
+
 async def test_a_file_that_is_gone_ends_its_document_and_a_retry_reads_it_again(drive: Base, sources: Any) -> None:
     held = sources.DRIVE.pop("a.txt")
     await drive.sync("a.txt", "online-drive/sync")

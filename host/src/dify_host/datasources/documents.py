@@ -43,11 +43,12 @@ class SourceDocuments:
         else:
             raise BadInput(f"Documents of source {kind} are not read from outside.")
         known = content_hash(text)
+        more |= {"content_hash": known}
         if unless_unchanged and known == info.get("content_hash"):
-            return None
+            return Fetched(is_known=True, info={**info, **more})
         if not text.strip():
             raise DatasourceError("The source has no text in it.", hint="Look at it there, and synchronize it then.")
-        return Fetched(text=text, info={**info, **more, "content_hash": known})
+        return Fetched(text=text, info={**info, **more})
 
     async def _page(self, info: dict[str, Any]) -> str:
         url = _wanted(info, "url")
@@ -74,7 +75,7 @@ class SourceDocuments:
         return read.content, {"last_edited_time": read.last_edited_time}
 
     async def _file(self, info: dict[str, Any], *, unless_unchanged: bool) -> Fetched | None:
-        """A file of a drive; None for one whose version is remembered, which is not read, or whose bytes are."""
+        """A file of a drive; None for one whose version is remembered, which is not read."""
         provider, credentials = await self._opened(info)
         drive, file_id = drive_of(provider, str(info.get("datasource_name") or "")), _wanted(info, "id")
         bucket, known = str(info.get("bucket") or ""), info.get("version")
@@ -82,9 +83,9 @@ class SourceDocuments:
             return None
         file = await bring(drive, file_id, credentials, bucket=bucket, most_bytes=self._most_bytes)
         digest = content_hash(file.data)
-        if unless_unchanged and digest == info.get("content_hash"):
-            return None
         told = {"size": len(file.data), "mime_type": file.mime_type, "version": file.version, "content_hash": digest}
+        if unless_unchanged and digest == info.get("content_hash"):
+            return Fetched(is_known=True, info={**info, **told})
         return Fetched(file=FetchedFile(name=file.name, data=file.data), info={**info, **told})
 
     async def _opened(self, info: dict[str, Any]) -> tuple[DatasourceProvider, Any]:

@@ -100,11 +100,11 @@ class DocumentRun:
             row = (await conn.execute(counted)).one()
         return bool(row.number) and row.number == int(row.completed)
 
-    async def keep(self) -> None:
-        """Complete the document with the segments that it has."""
+    async def keep(self, **values: Any) -> None:
+        """Complete the document with the segments that it has; `values` are columns to write with it."""
         now = utc_now()
         times = dict.fromkeys(("parsing_completed_at", "cleaning_completed_at", "splitting_completed_at"), now)
-        await self.advance(("parsing",), "completed", completed_at=now, error=None, **times)
+        await self.advance(("parsing",), "completed", completed_at=now, error=None, **times, **values)
 
     async def fail(self, error: str) -> None:
         """Say in the document what went wrong, unless it has ended already."""

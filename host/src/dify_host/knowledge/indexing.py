@@ -203,11 +203,10 @@ class _Run(DocumentRun):
         """From the file to the rows of its segments; False when the source is what is indexed already."""
         started = self._document.processing_started_at or utc_now()
         await self.advance(BEFORE_SEGMENTS, "parsing", processing_started_at=started)
-        source = await self._source()
-        if source is None:
-            await self.keep()
+        texts, more = await self._source()
+        if texts is None:
+            await self.keep(**more)
             return False
-        texts, more = source
         words = sum(len(text) for text in texts)
         await self.advance(("parsing",), "cleaning", parsing_completed_at=utc_now(), word_count=words)
         cleaned = await asyncio.to_thread(lambda: [clean(text, rule.effective) for text in texts])
@@ -232,8 +231,8 @@ class _Run(DocumentRun):
         await self.replace(dataset, chunks, ("splitting",), splitting_completed_at=utc_now(), **more)
         return True
 
-    async def _source(self) -> tuple[list[str], dict[str, Any]] | None:
-        """The texts, and columns of the document to write with its segments; None when nothing has changed."""
+    async def _source(self) -> tuple[list[str] | None, dict[str, Any]]:
+        """The texts, None when they are those that are indexed, and columns of the document to write with them."""
         if not is_remote(self._document):
             return await self._extract(), {}
         if self._remote is None:
@@ -242,8 +241,10 @@ class _Run(DocumentRun):
         whole = await self.is_whole()
         fetched = await self.patiently(lambda: remote.fetch(kind, info, unless_unchanged=whole))
         if fetched is None:
-            return None
+            return None, {}
         file = fetched.file
+        if fetched.is_known:
+            return None, {"data_source_info": fetched.info}
         if file is None:
             read = await asyncio.to_thread(illustrated_text, fetched.text)
         else:

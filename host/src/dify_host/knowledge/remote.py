@@ -39,9 +39,13 @@ class FetchedFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fetched(msgspec.Struct, frozen=True, kw_only=True):
-    """A text or a file, and what its document remembers of the source: `data_source_info`, with `content_hash`."""
+    """A text or a file, and what its document remembers of the source: `data_source_info`, with `content_hash`.
+
+    `is_known` when it is what the document was made of, and only the source tells something new of it.
+    """
 
     info: dict[str, Any]
+    is_known: bool = False
     text: str = ""
     file: FetchedFile | None = None
 
@@ -52,8 +56,9 @@ class RemoteDocuments(Protocol):
     async def fetch(self, kind: str, info: dict[str, Any], *, unless_unchanged: bool = False) -> Fetched | None:
         """The text or file behind the `data_source_info` of a document of that type.
 
-        With `unless_unchanged`, None when it is what `info` remembers. Raises DatasourceError and its family, NotFound
-        for credentials that are gone; `retryable` says whether the same may succeed later.
+        With `unless_unchanged`, None when the source says what `info` remembers, and `is_known` when the content does.
+        Raises DatasourceError and its family, NotFound for credentials that are gone; `retryable` says whether the same
+        may succeed later.
         """
         ...
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 from dify_kernel.contracts.datasource import (
     CrawlProgress,
     DocumentContent,
@@ -29,6 +30,7 @@ from dify_kernel.testing.memory_datasource import (
 PAGES: dict[str, tuple[str, tuple[str, ...]]] = {}
 TEXTS: dict[str, tuple[str, str, str]] = {}
 DRIVE: dict[str, bytes] = {}
+TOUCHED: dict[str, str] = {}
 FAILURES: list[Exception] = []
 READ: list[str] = []
 
@@ -39,6 +41,7 @@ def reset() -> None:
         held.clear()
         held.update(first)  # type: ignore[attr-defined]
     FAILURES.clear()
+    TOUCHED.clear()
     READ.clear()
 
 
@@ -88,11 +91,11 @@ class Drive(MemoryDrive):
         READ.append(file_id)
         fail()
         async with super().download(file_id, credentials, bucket=bucket) as file:
-            yield file
+            yield msgspec.structs.replace(file, version=file.version + TOUCHED.get(file_id, ""))
 
     async def version(self, file_id: str, credentials: Any, *, bucket: str = "") -> str:
         async with MemoryDrive.download(self, file_id, credentials, bucket=bucket) as file:
-            return file.version
+            return file.version + TOUCHED.get(file_id, "")
 
 
 class Sources(MemoryProvider):
