@@ -106,6 +106,8 @@ async def _add(call: Call, base: str, files: tuple[Path, ...]) -> None:
 
     async with call.workspace() as (platform, workspace, owner):
         dataset = await find_base(workspace, base)
+        for path in files:  # before anything is added
+            platform.indexer.extractor.admit(path.name)
         has_worker = await workers_answer(platform.redis)
         if has_worker:
             announce_jobs(platform.db, platform.redis)
@@ -147,7 +149,7 @@ async def follow(
 
     document_id, batch, name = document
     work = asyncio.create_task(platform.indexer.run(document_id)) if here else None
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"))
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[state]}"))
     with Progress(*columns, console=out.console(), disable=not out.live, transient=True) as progress:
         bar = progress.add_task(name, total=None, state="waiting")
         while True:
@@ -225,10 +227,13 @@ async def _delete(call: Call, base: str) -> None:
 
 async def find_base(workspace: Workspace, base: str) -> DatasetDetail:
     """Return the knowledge base of that name, else of that id."""
-    found = await workspace.datasets.find(keyword=base, limit=100)
-    for item in found.data:
-        if item.name == base:
-            return item
+    page, more = 1, True
+    while more:
+        found = await workspace.datasets.find(keyword=base, page=page, limit=100)
+        for item in found.data:
+            if item.name == base:
+                return item
+        page, more = page + 1, found.has_more
     try:
         return await workspace.datasets.get(base)
     except DifyError as exc:

@@ -94,7 +94,7 @@ async def _import(call: Call, file: Path, name: str | None, model: str | None) -
 
 
 def _said(counts: dict[str, int]) -> str:
-    return ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+    return ", ".join(f"{number} {what}" for what, number in counts.items() if number) or "no documents"
 
 
 @contextmanager

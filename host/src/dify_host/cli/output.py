@@ -54,13 +54,13 @@ class Output:
             sys.stdout.flush()
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Print a table; cells may hold rich's markup only if they are rich's own texts."""
+        """Print a table; its title is plain, and cells may hold rich's markup only if they are rich's own texts."""
         if self.json:
             return
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=title, title_justify="left", header_style="bold", title_style="bold cyan")
+        table = Table(title=Text(title), title_justify="left", header_style="bold", title_style="bold cyan")
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows:

@@ -324,11 +324,17 @@ def _build_direct(url: URL, connections: int = 1) -> sa.Engine:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     """Set up a new SQLite connection; its driver must not open transactions of its own."""
     connection.isolation_level = None
+    # Its own one folds the case of ASCII alone, and then "ÜBER" is not found as the other engines find it.
+    connection.create_function("lower", 1, _lower, deterministic=True)
     cursor = connection.cursor()
     for pragma in _SQLITE_PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     enter_wal(cursor, _SQLITE_BUSY_SECONDS)
     cursor.close()
+
+
+def _lower(value: Any) -> str | None:
+    return None if value is None else str(value).lower()
 
 
 def _begin_sqlite(conn: Connection) -> None:

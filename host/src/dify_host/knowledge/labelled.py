@@ -6,6 +6,7 @@ The files are `passages.jsonl` (id, text, and title or not), `queries.jsonl` (id
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -79,7 +80,7 @@ def _gains(path: Path, grades: Grades, passages: set[str]) -> dict[str, dict[str
     for number, line in _lines(path):
         parts = line.split("\t")
         try:
-            query, passage, grade = parts[0].strip(), parts[1].strip(), float(parts[2])
+            query, passage, grade = parts[0].strip(), parts[1].strip(), _finite(parts[2])
         except (IndexError, ValueError) as exc:
             if number == 1:
                 continue  # the names of the columns
@@ -90,9 +91,17 @@ def _gains(path: Path, grades: Grades, passages: set[str]) -> dict[str, dict[str
     return found
 
 
+def _finite(text: str) -> float:
+    """A grade; ValueError for what is none, and for one that no other can be compared with."""
+    grade = float(text)
+    if not math.isfinite(grade):
+        raise ValueError(f"{text!r} is no grade")
+    return grade
+
+
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
         raise BadInput(f"{path} cannot be read: {exc}.", hint="See docs/retrieval-quality.md for the files.") from exc
     for number, line in enumerate(text.split("\n"), 1):

@@ -64,12 +64,23 @@ _OLDEST: Final = (1980, 1, 1, 0, 0, 0)
 Progress = Callable[[int, int], None]
 
 
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """BadInput for a file that cannot be written: no such folder, no right to, no room."""
+    try:
+        yield
+    except OSError as exc:
+        raise BadInput(f"{path} cannot be written: {exc.strerror or exc}.", hint="Choose another place.") from exc
+
+
 class _Zip:
     """A zip whose entries are counted and hashed as they are written."""
 
     def __init__(self, path: Path) -> None:
         self.entries: dict[str, Entry] = {}
-        self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, allowZip64=True)
+        self._path = path
+        with _writing(path):
+            self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, allowZip64=True)
 
     @contextmanager
     def entry(self, name: str, *, packed: bool = True) -> Iterator[Callable[[bytes], None]]:
@@ -81,7 +92,8 @@ class _Zip:
 
             def write(data: bytes) -> None:
                 nonlocal size
-                stream.write(data)
+                with _writing(self._path):
+                    stream.write(data)
                 digest.update(data)
                 size += len(data)
 
@@ -112,6 +124,8 @@ class Exporter:
             dataset = await self._rows.dataset(conn, dataset_id)
         if dataset.provider == "external":
             raise BadInput(f"Knowledge base {dataset.name} is external: its content is elsewhere.", id=dataset_id)
+        if path.exists() and not path.is_file():
+            raise BadInput(f"{path} is no file, and stays what it is.", hint="Choose another place.")
         unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             archive = _Zip(unfinished)
@@ -119,7 +133,8 @@ class Exporter:
                 counts = await _Export(self, dataset.searched, archive, files, progress).run()
             finally:
                 archive.close()
-            os.replace(unfinished, path)
+            with _writing(path):
+                os.replace(unfinished, path)
         finally:
             unfinished.unlink(missing_ok=True)
         return counts
