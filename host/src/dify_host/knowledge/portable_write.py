@@ -73,6 +73,12 @@ def _writing(path: Path) -> Iterator[None]:
         raise BadInput(f"{path} cannot be written: {exc.strerror or exc}.", hint="Choose another place.") from exc
 
 
+def _check_replaceable(path: Path) -> None:
+    """BadInput for what would be replaced and is no file: a device, a pipe."""
+    if path.exists() and not path.is_file():
+        raise BadInput(f"{path} is no file, and stays what it is.", hint="Choose another place.")
+
+
 class _Zip:
     """A zip whose entries are counted and hashed as they are written."""
 
@@ -124,8 +130,7 @@ class Exporter:
             dataset = await self._rows.dataset(conn, dataset_id)
         if dataset.provider == "external":
             raise BadInput(f"Knowledge base {dataset.name} is external: its content is elsewhere.", id=dataset_id)
-        if path.exists() and not path.is_file():
-            raise BadInput(f"{path} is no file, and stays what it is.", hint="Choose another place.")
+        _check_replaceable(path)
         unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             archive = _Zip(unfinished)
