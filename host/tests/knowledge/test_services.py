@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from dify_host.apps.tables import app_dataset_joins, apps, tag_bindings, tags
 from dify_host.db.types import new_id
-from dify_host.identity.tables import accounts, tenant_account_joins
+from dify_host.identity.tables import accounts, tenant_account_joins, tenants
 from dify_host.knowledge.access import Person
 from dify_host.knowledge.datasets import DatasetChanges, DatasetService, NewDataset
 from dify_host.knowledge.documents import DocumentOptions, DocumentText
@@ -107,6 +107,17 @@ async def test_high_quality_needs_a_model(house: House) -> None:
     )
     made = await service.create(NewDataset(name="a", indexing_technique="high_quality"), house.user)
     assert (made.embedding_model_provider, made.embedding_model) == ("fake", MODEL)
+
+
+async def test_of_many_that_take_a_name_at_once_one_has_it(any_house: House) -> None:
+    house = any_house
+    async with house.db.write() as conn:
+        await conn.execute(tenants.insert().values(id=house.tenant.id, name="House"))
+    for name in ("Tea", "Milk", "Cocoa", "Juice"):  # the first find the connections closed, and come one by one
+        new = NewDataset(name=name)
+        made = await asyncio.gather(*(house.datasets.create(new, house.user) for _ in range(5)), return_exceptions=True)
+        refused = [type(item) for item in made if isinstance(item, BaseException)]
+        assert refused == [DatasetNameDuplicate] * 4
 
 
 async def test_lists_are_newest_first_filtered_and_paged(any_house: House) -> None:

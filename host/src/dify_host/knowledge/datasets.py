@@ -21,7 +21,7 @@ from dify_host.identity.tables import api_tokens
 from dify_host.knowledge.access import DatasetAccess, Person
 from dify_host.knowledge.dataset_views import DatasetDetail, DatasetViews
 from dify_host.knowledge.emptying import empty_later
-from dify_host.knowledge.errors import DatasetInUse, DatasetNameDuplicate, ProviderNotInitialize
+from dify_host.knowledge.errors import DatasetInUse, ProviderNotInitialize
 from dify_host.knowledge.external import ExternalInfo, ExternalKnowledge, read_external_retrieval
 from dify_host.knowledge.index_writer import IndexWriter
 from dify_host.knowledge.links import Links
@@ -141,7 +141,7 @@ class DatasetService:
         }
         model = await self._embedding_model(new) if new.indexing_technique == "high_quality" else None
         async with self._db.write() as conn:
-            await self._refuse_duplicate(conn, new.name)
+            await self._rows.claim_name(conn, new.name)
             values |= await self.technique_values(conn, new.indexing_technique, model)
             await conn.execute(self._rows.scoped_insert(datasets, values))
         return await self.get(values["id"])
@@ -225,7 +225,7 @@ class DatasetService:
         async with self._db.write() as conn:
             current = await self._rows.dataset(conn, dataset_id, lock=True)
             if "name" in values and values["name"] != current.name:
-                await self._refuse_duplicate(conn, values["name"])
+                await self._rows.claim_name(conn, values["name"])
             if reindex:
                 store = current.index.store if current.index else None
                 wanted = await self.technique_values(conn, technique, model, store=store)
@@ -392,13 +392,6 @@ class DatasetService:
         if (provider, model) == _model_of(before):  # it stays, also while it cannot be called
             return technique, _model_of(before)
         return technique, await self.embedding_model(provider, model)
-
-    async def _refuse_duplicate(self, conn: AsyncConnection, name: str) -> None:
-        query = self._rows.scoped_select(datasets, datasets.c.id).where(datasets.c.name == name).limit(1)
-        if (await conn.execute(query)).one_or_none() is not None:
-            raise DatasetNameDuplicate(
-                "The dataset name already exists.", hint="Please modify your dataset name.", name=name
-            )
 
 
 def _model_of(dataset: Dataset) -> tuple[str, str] | None:

@@ -17,7 +17,7 @@ from dify_host.db.repository import Page
 from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
 from dify_host.identity.tenant_keys import TenantKeys
-from dify_host.knowledge.errors import DatasetNameDuplicate, ExternalApiInUse, ExternalApiNotFound
+from dify_host.knowledge.errors import ExternalApiInUse, ExternalApiNotFound
 from dify_host.knowledge.external_call import ExternalHit, ExternalQuestion, ask_external, check_external
 from dify_host.knowledge.metadata import Conditions
 from dify_host.knowledge.ranking import MOST_HITS
@@ -189,11 +189,7 @@ class ExternalKnowledge(KnowledgeRepository):
             "created_by": user_id,
         }
         async with self.db.write() as conn:
-            taken = self.scoped_select(datasets, datasets.c.id).where(datasets.c.name == name).limit(1)
-            if (await conn.execute(taken)).one_or_none() is not None:
-                raise DatasetNameDuplicate(
-                    "The dataset name already exists.", hint="Please modify your dataset name.", name=name
-                )
+            await self.claim_name(conn, name)
             await conn.execute(self.scoped_insert(datasets, row))
             await self.bind(conn, dataset_id, api_id, knowledge_id, user_id)
         return dataset_id

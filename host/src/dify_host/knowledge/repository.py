@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dify_host.db.repository import TenantRepository, to_struct
-from dify_host.knowledge.errors import DatasetNotFound, DocumentNotFound, SegmentNotFound
+from dify_host.identity.tables import tenants
+from dify_host.knowledge.errors import DatasetNameDuplicate, DatasetNotFound, DocumentNotFound, SegmentNotFound
 from dify_host.knowledge.records import ChildChunk, Dataset, Document, Segment
 from dify_host.knowledge.rules import ProcessRule, read_rule
 from dify_host.knowledge.tables import child_chunks, dataset_process_rules, datasets, document_segments, documents
@@ -40,6 +41,15 @@ class KnowledgeRepository(TenantRepository):
         rows = await conn.execute(self.scoped_select(datasets).where(datasets.c.id.in_(ids)))
         found = {row.id: to_struct(row, Dataset) for row in rows}
         return [found[dataset_id] for dataset_id in dict.fromkeys(ids) if dataset_id in found]
+
+    async def claim_name(self, conn: AsyncConnection, name: str) -> None:
+        """DatasetNameDuplicate when a dataset has the name; else nobody takes it until the transaction ends."""
+        # The lock on the workspace's row makes looking and taking one step for all processes.
+        await conn.execute(sa.select(tenants.c.id).where(tenants.c.id == self.tenant.id).with_for_update())
+        taken = self.scoped_select(datasets, datasets.c.id).where(datasets.c.name == name).limit(1)
+        if (await conn.execute(taken)).first() is not None:
+            hint = "Please modify your dataset name."
+            raise DatasetNameDuplicate("The dataset name already exists.", hint=hint, name=name)
 
     async def document(
         self, conn: AsyncConnection, dataset_id: str, document_id: str, *, lock: bool = False
