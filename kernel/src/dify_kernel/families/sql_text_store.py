@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from dify_kernel.errors import StoreUnavailable
+from dify_kernel.contracts.vector import Record, Space
+from dify_kernel.errors import InvalidQuery, StoreUnavailable, VectorStoreError
 from dify_kernel.families.sql_dialect import Condition
 from dify_kernel.families.sql_faults import Fault
 from dify_kernel.families.sql_settings import WAIT, DatabaseSettings
@@ -59,7 +60,7 @@ class TextVectorStore(SqlVectorStore):
         address = self._address
         # A host that is a path is the socket of a server on this machine.
         socket = {"unix_socket": address.host} if address.host.startswith("/") else {"host": address.host}
-        pool = await client.create_pool(
+        opening = client.create_pool(
             minsize=address.min_connection,
             maxsize=max(address.min_connection, address.max_connection),
             **socket,
@@ -76,7 +77,21 @@ class TextVectorStore(SqlVectorStore):
             program_name="dify",
             **self.options(),
         )
-        return _Connections(pool)
+        try:  # the client's own limit ends with the connection: a server that does not speak first would be waited for
+            return _Connections(await asyncio.wait_for(opening, WAIT))
+        except TimeoutError as exc:
+            raise self._silent() from exc
+
+    async def upsert(self, space: Space, partition: str, records: Sequence[Record]) -> None:
+        try:
+            await super().upsert(space, partition, records)
+        except (InvalidQuery, StoreUnavailable):
+            raise
+        except VectorStoreError as exc:  # these engines have no state of their own for a vector of another dimension
+            dimension = await self._dimension(space)
+            if dimension in (None, space.dimension):
+                raise
+            raise InvalidQuery(f"Space {space.name} exists with dimension {dimension}, not {space.dimension}.") from exc
 
     async def _sharing(self, table: str, key: str, where: Condition, words: list[Any]) -> list[tuple[Any, ...]]:
         # All words of some records at a time: a long list of records has more of them than should be in memory.
@@ -91,6 +106,14 @@ class TextVectorStore(SqlVectorStore):
             )
             found += [(id, lengths[id], self.dialect.held(value, wanted)) for id, value in rows]
         return found
+
+    def _silent(self) -> StoreUnavailable:
+        address = self._address
+        return StoreUnavailable(
+            f"{self.name} at {address.host}:{address.port} does not answer: what listens there says nothing.",
+            hint=f"Check {self.prefix}HOST and {self.prefix}PORT, and that it runs.",
+            setting=f"{self.prefix}HOST",
+        )
 
     def fault(self, exc: Exception) -> Fault | None:
         broken = isinstance(exc, OSError | EOFError)

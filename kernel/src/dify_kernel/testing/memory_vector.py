@@ -71,8 +71,11 @@ class MemoryVectorStore(VectorStore):
         await self._ready()
         check_partition(partition)
         check_records(space, records)
-        if records and space.name not in self._spaces:
+        made = self._spaces.get(space.name)
+        if records and made is None:
             raise InvalidQuery(f"Space {space.name} was not created.", hint="Call create first.")
+        if records and made != space:
+            raise InvalidQuery(f"Space {space.name} exists with another dimension than {space.dimension}.")
         held = self._records.setdefault((space.name, partition), {})
         held.update({record.id: _copied(record) for record in records})
 

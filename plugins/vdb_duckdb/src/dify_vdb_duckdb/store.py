@@ -98,8 +98,7 @@ class DuckdbVectorStore(VectorStore):
         if dimension is None:
             await self._write(create(space), list)
             dimension = await self._dimension(space)
-        if dimension not in (None, space.dimension):
-            raise InvalidQuery(f"Space {space.name} exists with dimension {dimension}, not {space.dimension}.")
+        _check_dimension(space, dimension)
 
     async def drop(self, space: Space) -> None:
         await self._write(f"DROP TABLE IF EXISTS {table_of(space)}", list)
@@ -112,7 +111,14 @@ class DuckdbVectorStore(VectorStore):
         kept = last_by_id(records)
         for start in range(0, len(kept), BATCH):
             batch = kept[start : start + BATCH]
-            if not await self._write(upsert(space), lambda batch=batch: columns(partition, batch)):  # type: ignore[misc]
+            try:
+                written = await self._write(upsert(space), lambda batch=batch: columns(partition, batch))  # type: ignore[misc]
+            except StoreUnavailable:
+                raise
+            except VectorStoreError:
+                _check_dimension(space, await self._dimension(space))  # it may be what the engine refused
+                raise
+            if not written:
                 raise InvalidQuery(f"Space {space.name} was not created.", hint="Call create first.")
 
     async def delete(
@@ -255,6 +261,11 @@ class DuckdbVectorStore(VectorStore):
         if threads is None:
             raise StoreUnavailable("The vector store is not open.", hint="Call open first.")
         return await threads.run(_translated, call)
+
+
+def _check_dimension(space: Space, dimension: int | None) -> None:
+    if dimension not in (None, space.dimension):
+        raise InvalidQuery(f"Space {space.name} exists with dimension {dimension}, not {space.dimension}.")
 
 
 def _translated(call: Callable[[], T]) -> T | None:

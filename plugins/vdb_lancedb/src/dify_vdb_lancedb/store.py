@@ -102,9 +102,7 @@ class LancedbVectorStore(VectorStore):
         if table is None:
             async with self._lines[space.name]:
                 table = await self._table(space) or await self._make(space)
-        dimension = (await self._call(table.schema())).field("vector").type.list_size
-        if dimension != space.dimension:
-            raise InvalidQuery(f"Space {space.name} exists with dimension {dimension}, not {space.dimension}.")
+        await self._check_dimension(space, table)
 
     async def drop(self, space: Space) -> None:
         async with self._lines[space.name]:
@@ -119,6 +117,7 @@ class LancedbVectorStore(VectorStore):
             rows = await asyncio.to_thread(to_table, space, partition, kept[start : start + BATCH])
 
             async def write(table: AsyncTable, rows: Any = rows) -> object:
+                await self._check_dimension(space, table)
                 return (
                     await table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(rows)
                 )
@@ -283,6 +282,11 @@ class LancedbVectorStore(VectorStore):
         if self._opened is None:
             raise StoreUnavailable("The vector store is not open.", hint="Call open first.")
         return self._opened
+
+    async def _check_dimension(self, space: Space, table: AsyncTable) -> None:
+        dimension = (await self._call(table.schema())).field("vector").type.list_size
+        if dimension != space.dimension:
+            raise InvalidQuery(f"Space {space.name} exists with dimension {dimension}, not {space.dimension}.")
 
     async def _table(self, space: Space) -> AsyncTable | None:
         """The newest version of a space's table; opened for every call, because another process may have written."""

@@ -211,3 +211,10 @@ class ScansByOffset(MemoryVectorStore):
 class EncodesEveryPartition(MemoryVectorStore):
     async def count(self, space: Space, partition: str, *, filter: Filter | None = None) -> int:
         return await super().count(space, partition.encode().decode(), filter=filter)
+
+
+@caught_by("test_create_refuses_another_dimension")
+class WritesAnyDimension(MemoryVectorStore):
+    async def upsert(self, space: Space, partition: str, records: Sequence[Record]) -> None:
+        self._spaces[space.name] = space
+        await super().upsert(space, partition, records)

@@ -160,6 +160,8 @@ class Lifecycle(ContractSuite, suite=True):
         await seed(store, record(1))
         with pytest.raises(InvalidQuery):
             await store.create(Space(SPACE.name, 7))
+        with pytest.raises(InvalidQuery):
+            await store.upsert(Space(SPACE.name, 7), P, [record(2, dimension=7)])
         assert await store.count(SPACE, P) == 1
 
     async def test_create_refuses_bad_spaces(self, store: VectorStore) -> None:
