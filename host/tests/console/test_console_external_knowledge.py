@@ -106,6 +106,9 @@ async def test_a_knowledge_base_elsewhere_is_asked(owner: Browser, house: House,
     lost = await owner("POST", f"/datasets/{dataset}/external-hit-testing", {"query": "tea"})
     assert (lost.status_code, lost.json()["code"]) == (502, "external_knowledge_failed")
     assert "The knowledge does not exist" in lost.json()["message"]
+    for technique in ("economy", "high_quality"):
+        kept = await owner.ok("PATCH", f"/datasets/{dataset}", {"name": "Cellar", "indexing_technique": technique})
+        assert (kept["indexing_technique"], kept["index_rebuild"]) == (None, None)
     unknown = await owner("PATCH", f"/datasets/{dataset}", {"external_knowledge_api_id": str(uuid.uuid4())})
     assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
 

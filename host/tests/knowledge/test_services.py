@@ -357,6 +357,17 @@ async def test_child_chunks_are_added_changed_and_deleted(house: House) -> None:
     assert [child.content for child in added[0].child_chunks] == ["Six", "Seven"]
 
 
+async def test_child_chunks_made_at_once_get_different_positions(any_house: House) -> None:
+    house = any_house
+    dataset = await house.dataset(technique="economy")
+    document_id = await house.add(dataset.id, "Text")
+    place = (dataset.id, document_id, (await house.segments.find(dataset.id, document_id)).data[0].id)
+    for _ in range(4):  # the first find the connections closed, and come one by one
+        await asyncio.gather(*(house.segments.create_child(*place, f"Child {n}", house.user) for n in range(5)))
+    children = (await house.segments.find_children(*place, limit=100)).data
+    assert [child.position for child in children] == list(range(1, 21))
+
+
 async def test_documents_made_at_once_get_different_positions(any_house: House) -> None:
     house = any_house
     dataset = await house.dataset(technique="economy")

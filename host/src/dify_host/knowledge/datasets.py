@@ -230,7 +230,7 @@ class DatasetService:
                 store = current.index.store if current.index else None
                 wanted = await self.technique_values(conn, technique, model, store=store)
                 values |= await self._rebuild.begin(conn, current, wanted)
-            elif changes.indexing_technique is not UNSET or changes.embedding_model is not UNSET:
+            elif before.provider != "external" and (changes.indexing_technique or changes.embedding_model):
                 await self._rebuild.again(conn, dataset_id)
             change = self._rows.scoped_update(datasets, {**values, "updated_by": user_id})
             await conn.execute(change.where(datasets.c.id == dataset_id))
@@ -383,7 +383,9 @@ class DatasetService:
         return self._external
 
     async def _new_index(self, before: Dataset, changes: DatasetChanges) -> tuple[str | None, tuple[str, str] | None]:
-        """The technique and model after the changes."""
+        """The technique and model after the changes; an external knowledge base has neither."""
+        if before.provider == "external":
+            return before.indexing_technique, _model_of(before)
         technique = before.indexing_technique if changes.indexing_technique is UNSET else changes.indexing_technique
         if technique != "high_quality":
             return technique, None

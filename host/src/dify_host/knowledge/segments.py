@@ -222,6 +222,7 @@ class SegmentService:
         content = _filled(content)
         async with self._db.write() as conn:
             dataset = await self._rows.dataset(conn, dataset_id)
+            await self._rows.document(conn, dataset_id, document_id, lock=True)  # one position for each
             segment = await self._rows.segment(conn, dataset_id, document_id, segment_id)
             highest = self._rows.scoped_select(child_chunks, sa.func.max(child_chunks.c.position))
             last = (await conn.execute(highest.where(child_chunks.c.segment_id == segment_id))).scalar_one() or 0
