@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from dify_kernel.errors import InvokeBadRequestError
 
 from dify_host.db.repository import to_struct
 from dify_host.db.types import utc_now
@@ -82,7 +83,10 @@ class DocumentRun:
             waiting = [segment.id for segment in segments if segment.status != "indexing"]
             dataset = await self._db.run_write(partial(self._begun, dataset.id, waiting))
             self._dataset = dataset
-            await self._writer.write(dataset, segments)
+            try:
+                await self._writer.write(dataset, segments)
+            except InvokeBadRequestError as exc:
+                await self._db.run_write(partial(self._refused, [segment.id for segment in segments], exc))
         return True
 
     async def finish(self) -> None:
@@ -159,12 +163,16 @@ class DocumentRun:
             document_segments.c.status,
             sa.func.count().label("number"),
             sa.func.sum(document_segments.c.tokens).label("tokens"),
+            sa.func.count(document_segments.c.error).label("faulty"),
             sa.func.min(document_segments.c.error).label("why"),
         ).where(mine)
         by_status = {row.status: row for row in conn.execute(counted.group_by(document_segments.c.status))}
         failed = by_status["error"].number if "error" in by_status else 0
         done = by_status["completed"].number if "completed" in by_status else 0
-        why = f"{failed} of {failed + done} segments have no vector: {by_status['error'].why}" if failed else None
+        told = [f"{failed} of {failed + done} segments have no vector: {by_status['error'].why}"] if failed else []
+        if done and by_status["completed"].faulty:
+            in_part = by_status["completed"]
+            told.append(f"{in_part.faulty} of {failed + done} segments are found in part: {in_part.why}")
         started = self._rows.scoped_select(documents, documents.c.processing_started_at)
         began = conn.execute(started.where(documents.c.id == self._document.id)).scalar_one_or_none()
         now = utc_now()
@@ -172,12 +180,23 @@ class DocumentRun:
             conn,
             ("indexing",),
             "completed" if done else "error",
-            error=why,
+            error=" ".join(told) or None,
             tokens=int(by_status["completed"].tokens) if done else 0,
             completed_at=now if done else None,
             stopped_at=None if done else now,
             indexing_latency=(now - (began or now)).total_seconds(),
         )
+
+    def _refused(self, segment_ids: Sequence[str], error: InvokeBadRequestError, conn: sa.Connection) -> None:
+        """Say in segments that the model refuses their texts; raise when it has taken none of this document before."""
+        mine = self._rows.scoped_select(document_segments, document_segments.c.id).where(
+            document_segments.c.document_id == self._document.id, document_segments.c.status == "completed"
+        )
+        if conn.execute(mine.limit(1)).one_or_none() is None:
+            raise error
+        values = {"status": "error", "error": str(error), "stopped_at": utc_now()}
+        change = self._rows.scoped_update(document_segments, values)
+        conn.execute(change.where(document_segments.c.id.in_(segment_ids)))
 
     async def _pending(self, limit: int) -> list[Segment]:
         """The next segments without an outcome, by position."""

@@ -295,7 +295,9 @@ class DocumentService:
         """Try a failed document again: from its segments where it has them, else from the file, or by its pipeline."""
         async with self._db.write() as conn:
             document = await self._rows.document(conn, dataset_id, document_id, lock=True)
-            failed = document_segments.c.document_id == document_id, document_segments.c.status == "error"
+            # One of which some children have no vector is completed, and says so.
+            faulty = sa.or_(document_segments.c.status == "error", document_segments.c.error.is_not(None))
+            failed = document_segments.c.document_id == document_id, faulty
             fresh = {"status": "waiting", "error": None, "stopped_at": None}
             again = self._rows.scoped_update(document_segments, fresh).where(*failed)
             repeated = (await conn.execute(again)).rowcount

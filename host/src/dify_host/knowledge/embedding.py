@@ -103,7 +103,7 @@ class Embedder:
             calls = [self._embed(batch, refusals) for batch in _batches(missing, size)]
             for answer in await side_by_side(calls):
                 known.update(answer)
-            if refusals and len(refusals) == len(missing):
+            if refusals and len(refusals) == len(set(hashes)):
                 raise refusals[0]
         return [known[key] for key in hashes]
 

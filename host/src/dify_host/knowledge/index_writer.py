@@ -7,9 +7,10 @@ No transaction is open while the model or the store is asked.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -66,6 +67,13 @@ def embedder_of(
     return Embedder(repository.db, models, provider, model, patience=patience, told=told)
 
 
+class _Lost(NamedTuple):
+    """Why segments gave no vector, by their ids: `whole` ones, and those of which some children did."""
+
+    whole: dict[str, str]
+    in_part: dict[str, str]
+
+
 class IndexWriter:
     """Writes for one tenant; calls of model and store are repeated with `patience`, and `told` hears of it."""
 
@@ -93,15 +101,16 @@ class IndexWriter:
     async def write(self, dataset: Dataset, segments: Sequence[Segment]) -> None:
         """Index the segments; afterwards each is `completed`, or `error` when its text gave no usable vector.
 
+        One that has the vectors of some of its children is completed, with an error that counts the others.
         While a new index is made, they go into the old one too, as far as its model lets them. When the dataset got
         another technique or model meanwhile, they stay as they are, for another call.
         """
         serving = dataset.serving
         if serving is not None:
             await self._write_old(serving, segments)
-        failed = {}
+        lost = _Lost({}, {})
         if dataset.indexing_technique == "high_quality":
-            failed = await self._write_vectors(dataset, segments)
+            lost = await self._write_vectors(dataset, segments)
 
         def settled(conn: sa.Connection) -> Dataset:
             current = self._repository.dataset_now(conn, dataset.id, lock=True)
@@ -109,7 +118,7 @@ class IndexWriter:
                 if dataset.indexing_technique != "high_quality":
                     there = {item.id for item in self._repository.by_id(conn, [item.id for item in segments])}
                     self.write_words(conn, dataset, [item for item in segments if item.id in there])
-                self._settle(conn, segments, failed)
+                self._settle(conn, segments, lost)
             return current
 
         current = await self._repository.db.run_write(settled)
@@ -124,9 +133,9 @@ class IndexWriter:
         segment whose text gives no vector is an error from then on.
         """
         nodes = await self._nodes(segments)
-        failed = {}
+        lost = _Lost({}, {})
         if dataset.indexing_technique == "high_quality":
-            failed = await self._write_vectors(dataset, segments, source=dataset.moved_from)
+            lost = await self._write_vectors(dataset, segments, source=dataset.moved_from)
 
         def kept(conn: sa.Connection) -> dict[str, Segment]:
             self._repository.dataset_now(conn, dataset.id, lock=True)
@@ -134,8 +143,8 @@ class IndexWriter:
             held = [segment for segment in segments if segment.id in now]
             if dataset.indexing_technique != "high_quality":
                 self.write_words(conn, dataset, held)
-            if failed:
-                self._settle(conn, [segment for segment in held if segment.id in failed], failed)
+            if touched := [segment for segment in held if segment.id in lost.whole or segment.id in lost.in_part]:
+                self._settle(conn, touched, lost)
             return now
 
         now = await self._repository.db.run_write(kept)
@@ -202,8 +211,8 @@ class IndexWriter:
 
     async def _write_vectors(
         self, dataset: Dataset, segments: Sequence[Segment], *, source: Dataset | None = None
-    ) -> dict[str, str]:
-        """Embed and upsert; return why segments gave no vector, by their ids. What `source` holds is not embedded."""
+    ) -> _Lost:
+        """Embed and upsert; return what gave no vector. What `source` holds is not embedded."""
         nodes = await self._nodes(segments)
         known = await self._held(source, nodes) if source is not None else {}
         rest = [node for node in nodes if node.id not in known]
@@ -216,8 +225,14 @@ class IndexWriter:
             index = await self._with_dimension(dataset, len(usable[0][1]))
             records = [record_of(node, vector) for node, vector in usable]
             await patiently(partial(self._upsert, index, dataset.id, records), self._patience, self._told)
-        lost = [node for node, vector in zip(nodes, vectors, strict=True) if vector is None]
-        return {node.segment.id: embedder.refused.get(node.hash, _NO_VECTOR) for node in lost}
+        without = [node for node, vector in zip(nodes, vectors, strict=True) if vector is None]
+        why = {node.segment.id: embedder.refused.get(node.hash, _NO_VECTOR) for node in without}
+        there = {node.segment.id for node, _ in usable}
+        counts = Counter(node.segment.id for node in without)
+        return _Lost(
+            whole={id: reason for id, reason in why.items() if id not in there},
+            in_part={id: f"Child chunks without a vector: {counts[id]}. {why[id]}" for id in why if id in there},
+        )
 
     async def _held(self, source: Dataset, nodes: Sequence[Node]) -> dict[str, Vector]:
         """The vectors that an index holds for these very texts, by the ids of their nodes."""
@@ -322,13 +337,14 @@ class IndexWriter:
 
     # -- rows --------------------------------------------------------------------------------------------------
 
-    def _settle(self, conn: sa.Connection, segments: Sequence[Segment], failed: dict[str, str]) -> None:
+    def _settle(self, conn: sa.Connection, segments: Sequence[Segment], lost: _Lost) -> None:
         """Record how the segments ended."""
         now = utc_now()
-        finished = [segment.id for segment in segments if segment.id not in failed]
+        finished = [segment.id for segment in segments if segment.id not in lost.whole]
         self._mark(conn, finished, status="completed", completed_at=now, error=None, stopped_at=None)
-        for message in sorted(set(failed.values())):
-            ids = sorted(id for id, why in failed.items() if why == message)
+        for message, ids in _by_reason(lost.in_part):
+            self._mark(conn, ids, error=message)
+        for message, ids in _by_reason(lost.whole):
             self._mark(conn, ids, status="error", stopped_at=now, error=message)
         if self._repository.have_children(conn, segments):
             change = self._repository.scoped_update(child_chunks, {"completed_at": now})
@@ -337,6 +353,11 @@ class IndexWriter:
     def _mark(self, conn: sa.Connection, ids: list[str], **values: Any) -> None:
         change = self._repository.scoped_update(document_segments, values)
         conn.execute(change.where(document_segments.c.id.in_(ids)))
+
+
+def _by_reason(reasons: dict[str, str]) -> list[tuple[str, list[str]]]:
+    """Every reason with its ids, both in order."""
+    return [(why, sorted(id for id in reasons if reasons[id] == why)) for why in sorted(set(reasons.values()))]
 
 
 def _places(dataset: Dataset) -> list[Dataset]:

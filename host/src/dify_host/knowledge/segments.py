@@ -298,7 +298,7 @@ class SegmentService:
         else:
             async with self._db.read() as conn:
                 for now in await self._by_id(conn, [segment.id]):
-                    if now.status == "error" and segment.status != "error":
+                    if now.error and now.error != segment.error:
                         failure = ChildChunkNotIndexed(f"The child chunk is not kept: {now.error}", hint="Change it.")
         if failure is not None:
             async with self._db.write() as conn:
