@@ -48,7 +48,7 @@ def config(*file_ids: str, **more: Any) -> dict[str, Any]:
 async def begun(owner: Browser, house: House, *names: str, **more: Any) -> dict[str, Any]:
     """A knowledge base made of files."""
     files = [await upload(house, name) for name in names or ("parts.txt",)]
-    made: dict[str, Any] = await owner.ok("POST", "/datasets/init", config(*files, **more), status=201)
+    made: dict[str, Any] = await owner.ok("POST", "/datasets/init", config(*files, **more))
     await index_all(house)
     return made
 
@@ -95,16 +95,14 @@ async def test_documents_are_added_replaced_and_looked_after(owner: Browser, hou
     made = await begun(owner, house, "parts.txt")
     path, first = f"/datasets/{made['dataset']['id']}", made["documents"][0]["id"]
     files = [await upload(house, "parts.txt", "The crane lifts ten tons."), await upload(house, "new.txt")]
-    added = await owner.ok("POST", f"{path}/documents", config(*files), status=201)
+    added = await owner.ok("POST", f"{path}/documents", config(*files))
     assert [item["name"] for item in added["documents"]] == ["parts.txt", "new.txt"]
     assert added["documents"][0]["id"] == first  # a file of the same name takes its place
     second = added["documents"][1]["id"]
     await index_all(house)
     status = (await owner.ok("GET", f"{path}/batch/{added['batch']}/indexing-status"))["data"]
     assert {item["id"]: item["indexing_status"] for item in status} == {first: "completed", second: "completed"}
-    beside = await owner.ok(
-        "POST", f"{path}/documents", config(await upload(house, "new.txt"), duplicate=False), status=201
-    )
+    beside = await owner.ok("POST", f"{path}/documents", config(await upload(house, "new.txt"), duplicate=False))
     third = beside["documents"][0]["id"]
     assert third not in (first, second)
     await index_all(house)
@@ -147,7 +145,7 @@ async def test_documents_are_added_replaced_and_looked_after(owner: Browser, hou
 
 async def test_indexing_is_paused_resumed_and_tried_again(owner: Browser, house: House) -> None:
     file = await upload(house, "parts.txt")
-    made = await owner.ok("POST", "/datasets/init", config(file), status=201)
+    made = await owner.ok("POST", "/datasets/init", config(file))
     path, document = f"/datasets/{made['dataset']['id']}", made["documents"][0]["id"]
     await owner.ok("PATCH", f"{path}/documents/{document}/processing/pause", status=204)
     assert (await owner.ok("GET", f"{path}/error-docs"))["total"] == 1
@@ -164,7 +162,7 @@ async def test_indexing_is_paused_resumed_and_tried_again(owner: Browser, house:
     await owner.ok("POST", f"{path}/retry", {"document_ids": [document]}, status=204)
 
     empty = await upload(house, "empty.txt", "\n")
-    added = await owner.ok("POST", f"{path}/documents", config(empty), status=201)
+    added = await owner.ok("POST", f"{path}/documents", config(empty))
     await index_all(house)
     failed = await owner.ok("GET", f"{path}/error-docs")
     assert [(item["id"], item["indexing_status"]) for item in failed["data"]] == [

@@ -54,7 +54,7 @@ async def crawl(owner: Browser, platform: Platform, **options: Any) -> dict[str,
 
 
 async def made(owner: Browser, house: House, platform: Platform, info: dict[str, Any]) -> Base:
-    found = await owner.ok("POST", "/datasets/init", {"data_source": {"info_list": info}, **OPTIONS}, status=201)
+    found = await owner.ok("POST", "/datasets/init", {"data_source": {"info_list": info}, **OPTIONS})
     await work(platform)
     return Base(owner, house, platform, found)
 
@@ -191,7 +191,7 @@ async def test_what_is_in_the_knowledge_base_is_not_added_twice(
     owner: Browser, pages: Base, credential_id: str
 ) -> None:
     body = {"data_source": {"info_list": notion(credential_id, "p1", "p2")}, **OPTIONS}
-    assert (await owner.ok("POST", f"{pages.path}/documents", body, status=201))["documents"] == []
+    assert (await owner.ok("POST", f"{pages.path}/documents", body))["documents"] == []
 
 
 async def test_a_synchronized_workspace_reads_only_what_was_edited(pages: Base, sources: Any) -> None:

@@ -68,7 +68,7 @@ class DatasetController(Controller):
         """Make an empty knowledge base."""
         return dataset_body(await caller.workspace.datasets.create(data.new(), caller.account_id), members=True)
 
-    @post("/init", status_code=201, opt=DATASET_WRITERS)
+    @post("/init", status_code=200, opt=DATASET_WRITERS)
     async def begin(self, data: JSONBody[FirstDocuments], caller: ConsoleAccount) -> dict[str, Any]:
         """Make a knowledge base of uploaded files, and index them."""
         new = NewDataset(

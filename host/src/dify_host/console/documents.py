@@ -71,7 +71,7 @@ class DocumentsController(Controller):
                 item["total_segments"] = known[item["id"]].total_segments
         return body
 
-    @post("/documents", status_code=201, opt=DATASET_WRITERS)
+    @post("/documents", status_code=200, opt=DATASET_WRITERS)
     async def add(
         self, dataset_id: IdInPath, data: JSONBody[NewDocumentsBody], caller: ConsoleAccount
     ) -> dict[str, Any]:
