@@ -128,7 +128,9 @@ async def test_an_embedding_model_that_cannot_be_called_is_refused(house: House,
 
 async def test_a_model_that_is_gone_hinders_no_other_change(house: House, key: Key) -> None:
     dataset = await make(key)
+    assert dataset["embedding_available"] is True
     await house.workspace.providers.remove("openai")
+    assert (await key("GET", f"/datasets/{dataset['id']}")).json()["embedding_available"] is False
     kept = {"indexing_technique": "high_quality", **EMBEDDING}
     changed = await key("PATCH", f"/datasets/{dataset['id']}", {"name": "Renamed", **kept})
     assert (changed.status_code, changed.json()["name"]) == (200, "Renamed"), changed.text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,8 +21,10 @@ from dify_host.knowledge.tables import dataset_metadatas, dataset_permissions, d
 from dify_host.knowledge.tasks import Tasks
 from dify_host.pipelines.of_datasets import PipelinesOfDatasets
 
-__all__ = ["DatasetDetail", "DatasetViews"]
+__all__ = ["DatasetDetail", "DatasetViews", "EmbeddingChoice"]
 
+EmbeddingChoice = Callable[[str | None, str | None], Awaitable[tuple[str, str] | None]]
+"""From (provider, model): these, or an error when they cannot be called; the workspace's default for None, if any."""
 DEFAULT_RETRIEVAL: dict[str, Any] = {
     "search_method": "semantic_search",
     "reranking_enable": False,
@@ -85,13 +87,15 @@ class DatasetViews:
         self._links = links
         self._models = models
 
-    async def with_availability(self, detail: DatasetDetail) -> DatasetDetail:
-        """Tell whether the embedding model can be had."""
+    async def with_availability(self, detail: DatasetDetail, choice: EmbeddingChoice | None) -> DatasetDetail:
+        """Tell whether the embedding model can be called; without a choice, whether there is such a model."""
         if detail.indexing_technique == "high_quality":
+            provider, model = detail.embedding_model_provider or "", detail.embedding_model or ""
             try:
-                await self._models.describe(
-                    detail.embedding_model_provider or "", detail.embedding_model or "", ModelType.TEXT_EMBEDDING
-                )
+                if choice is None:
+                    await self._models.describe(provider, model, ModelType.TEXT_EMBEDDING)
+                else:
+                    await choice(provider, model)
             except DifyError:
                 detail.embedding_available = False
         return detail

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -19,7 +19,7 @@ from dify_host.db.tenant import Tenant
 from dify_host.db.types import new_id
 from dify_host.identity.tables import api_tokens
 from dify_host.knowledge.access import DatasetAccess, Person
-from dify_host.knowledge.dataset_views import DatasetDetail, DatasetViews
+from dify_host.knowledge.dataset_views import DatasetDetail, DatasetViews, EmbeddingChoice
 from dify_host.knowledge.emptying import empty_later
 from dify_host.knowledge.errors import DatasetInUse, ProviderNotInitialize
 from dify_host.knowledge.external import ExternalInfo, ExternalKnowledge, read_external_retrieval
@@ -56,8 +56,6 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
 Description = Annotated[str, msgspec.Meta(max_length=400)]
 Technique = Literal["high_quality", "economy"]
 Permission = Literal["only_me", "all_team_members", "partial_members"]
-EmbeddingChoice = Callable[[str | None, str | None], Awaitable[tuple[str, str] | None]]
-"""From (provider, model): these, or an error when they cannot be called; the workspace's default for None, if any."""
 
 
 class NewDataset(msgspec.Struct, kw_only=True):
@@ -374,7 +372,7 @@ class DatasetService:
         infos = await self._outside.infos(outside) if outside else {}
         for detail in details:
             detail.external_knowledge_info = msgspec.to_builtins(infos.get(detail.id))
-        return [await self._views.with_availability(detail) for detail in details]
+        return [await self._views.with_availability(detail, self._embedding_choice) for detail in details]
 
     @property
     def _outside(self) -> ExternalKnowledge:
