@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 import pytest
 from dify_kernel.errors import SettingsError
-from dify_kernel.settings import Doc, Secret, describe_settings, load_settings, read_env_file
+from dify_kernel.settings import Doc, Secret, describe_settings, load_settings, read_env_file, shown_address
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,3 +66,13 @@ def test_env_files_have_comments_quotes_and_exports(tmp_path: Path) -> None:
     path.write_text("# c\nexport A=1\nB='x # y'\nC=z # note\n\nD=\nnonsense\n")
     assert read_env_file(path) == {"A": "1", "B": "x # y", "C": "z", "D": ""}
     assert read_env_file(tmp_path / "none") == {}
+
+
+def test_an_address_is_shown_without_its_password() -> None:
+    for address, shown in (
+        ("http://user:p@ss@host:1/path", "http://host:1/path"),
+        ("user:secret@host:1", "host:1"),
+        ("https://host", "https://host"),
+        ("", ""),
+    ):
+        assert shown_address(address) == shown

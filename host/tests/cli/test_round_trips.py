@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+from dify_host.cli import round_trips
 from dify_host.cli.round_trips import ChecksFailed, check_version, try_storage, try_vector_store
 from dify_kernel.contracts.engine_version import EngineVersion
 from dify_kernel.contracts.vector import Space
-from dify_kernel.errors import StorageError, StoreUnauthorized
+from dify_kernel.errors import StorageError, StoreUnauthorized, StoreUnavailable
 from dify_kernel.testing.memory_storage import MemoryStorage
 from dify_kernel.testing.memory_vector import MemoryVectorStore
 
@@ -64,6 +66,39 @@ async def test_a_store_that_works_tells_its_version() -> None:
     assert found.startswith("memory 1.0, ")
 
 
+class Failing(MemoryVectorStore):
+    """Fails to open with an error, or never opens."""
+
+    def __init__(self, error: Exception | None) -> None:
+        super().__init__()
+        self._error = error
+
+    async def open(self) -> None:
+        if self._error is None:
+            await asyncio.Event().wait()
+        else:
+            raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "hint"),
+    [
+        (StoreUnavailable("gone", hint="Start it."), "Failed to connect: gone", "Start it."),
+        (StoreUnavailable("gone", setting="ENGINE_URL"), "Failed to connect: gone", "Check ENGINE_URL."),
+        (ValueError("not one value"), "Failed to connect: ValueError: not one value", ""),
+        (None, "Failed to connect: no answer within", ""),
+    ],
+)
+async def test_the_step_that_fails_is_named(
+    error: Exception | None, said: str, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(round_trips, "STEP_SECONDS", 0.01)
+    with pytest.raises(ChecksFailed) as caught:
+        await try_vector_store(Failing(error))
+    assert caught.value.message.startswith(said)
+    assert caught.value.hint == hint
+
+
 class Forgetful(MemoryVectorStore):
     """Finds nothing."""
 
@@ -80,7 +115,7 @@ async def test_a_store_that_does_not_find_what_was_written_fails() -> None:
     ("version", "supported", "said"),
     [
         ("2.4.9", ">=2.5", "not a supported version"),
-        ("", ">=2.5", "is not there"),
+        ("", ">=2.5", "does not say which Engine it is"),
         ("unknown", ">=1", "not a supported"),
     ],
 )

@@ -21,6 +21,7 @@ __all__ = [
     "encode_struct",
     "load_settings",
     "read_env_file",
+    "shown_address",
 ]
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -54,6 +55,12 @@ class Secret:
 
     def __reduce__(self) -> Any:
         raise TypeError("a Secret does not serialise; call reveal() where the clear text is needed")
+
+
+def shown_address(address: str) -> str:
+    """An address as messages may show it: without the user and the password before its host."""
+    scheme, mark, rest = address.rpartition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}"
 
 
 def Doc(text: str, **constraints: Any) -> msgspec.Meta:

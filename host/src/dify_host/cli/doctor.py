@@ -84,14 +84,27 @@ async def _perform(call: Call) -> list[Check]:
         Check("database", lambda: _database(settings), "Check DB_* or DATABASE_URL, and that the server runs."),
         Check("queue and bus", lambda: _redis(settings), "Check REDIS_*, and that the server runs."),
         Check("indexing", lambda: _indexing(settings), "Start a worker: `dify worker`."),
-        Check("storage", lambda: _storage(call, registry, settings), "Check STORAGE_TYPE and its settings."),
-        Check("vector store", lambda: _vectors(call, registry, settings), "Check VECTOR_STORE and its settings."),
+        Check(
+            "storage",
+            lambda: _storage(call, registry, settings),
+            _advice("STORAGE_TYPE", "storage", settings.storage_type),
+        ),
+        Check(
+            "vector store",
+            lambda: _vectors(call, registry, settings),
+            _advice("VECTOR_STORE", "vdb", settings.vector_store),
+        ),
         Check("code sandbox", lambda: _sandbox(settings), "Allow user namespaces, or set CODE_EXECUTION_ENDPOINT."),
         Check("plugins", lambda: _plugins(registry), "Reinstall or upgrade what is broken, or disable it."),
     ]
     for check in checks:
         await check.perform()
     return checks
+
+
+def _advice(variable: str, kind: str, name: str) -> str:
+    """What to do about a plugin of which nothing better is known."""
+    return f"Check {variable}, the settings that `dify plugins show {kind}:{name}` lists, and that the server runs."
 
 
 async def _data_folder(settings: HostSettings) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from dify_kernel.errors import DifyError, StorageError, StoreUnauthorized, VectorStoreError
+from dify_kernel.errors import DifyError, StoreUnauthorized
 
 if TYPE_CHECKING:
     from dify_kernel.contracts.engine_version import EngineVersion
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from dify_kernel.contracts.vector import VectorStore
 
 __all__ = ["ChecksFailed", "check_version", "try_storage", "try_vector_store"]
+
+
+STEP_SECONDS = 12.0
+"""How long a step may take: two that are not answered, and what cleans up, end within the time of a check."""
 
 
 class ChecksFailed(DifyError):
@@ -27,7 +32,10 @@ def check_version(engine: EngineVersion) -> str:
     from packaging.specifiers import SpecifierSet
 
     if not engine.version:
-        raise ChecksFailed(f"{engine.name} is not there.", hint=f"Install {engine.name} {engine.supported}.")
+        raise ChecksFailed(
+            f"What answers does not say which {engine.name} it is.",
+            hint=f"Check the address: {engine.name} {engine.supported} should answer there.",
+        )
     shown = f"{engine.name} {engine.version}"
     if not engine.release or not SpecifierSet(engine.supported).contains(engine.release, prereleases=True):
         raise ChecksFailed(
@@ -37,16 +45,28 @@ def check_version(engine: EngineVersion) -> str:
     return shown
 
 
-@contextmanager
-def _step(what: str) -> Iterator[None]:
+def _look_at(exc: DifyError) -> str:
+    """What to do about an error that does not say so itself: look at the setting that it names, if it does."""
+    setting = exc.where.get("setting")
+    return f"Check {setting}." if setting else ""
+
+
+@asynccontextmanager
+async def _step(what: str) -> AsyncIterator[None]:
     """A step of a round trip; what it raises says where it stopped, and what right is missing when it was refused."""
     try:
-        yield
+        async with asyncio.timeout(STEP_SECONDS):
+            yield
     except StoreUnauthorized as exc:
         hint = exc.hint or f"Check the credentials, and that the account may {what}."
         raise ChecksFailed(f"Refused to {what}: {exc.message}", hint=hint) from exc
-    except (VectorStoreError, StorageError) as exc:
-        raise ChecksFailed(f"Failed to {what}: {exc.message}", hint=exc.hint) from exc
+    except DifyError as exc:
+        message = exc.message if isinstance(exc, ChecksFailed) else f"Failed to {what}: {exc.message}"
+        raise ChecksFailed(message, hint=exc.hint or _look_at(exc)) from exc
+    except TimeoutError as exc:
+        raise ChecksFailed(f"Failed to {what}: no answer within {STEP_SECONDS:g} s.") from exc
+    except Exception as exc:  # a plugin should have said it in its contract's words: at least the step is told
+        raise ChecksFailed(f"Failed to {what}: {type(exc).__name__}: {exc}") from exc
 
 
 async def try_vector_store(store: VectorStore) -> str:
@@ -55,32 +75,32 @@ async def try_vector_store(store: VectorStore) -> str:
 
     from dify_host.db.types import new_id
 
-    with _step("connect"):
+    async with _step("connect"):
         await store.open()
     try:
-        with _step("ask for its version"):
+        async with _step("ask for its version"):
             engine = await store.version()
         found = check_version(engine) if engine is not None else ""
         space, partition, record_id = Space(f"dify_doctor_{new_id().replace('-', '')[:12]}", 3), new_id(), new_id()
         record = Record(id=record_id, text="probe", vector=[1.0, 0.0, 0.0], metadata={"probe": True})
-        with _step("create a collection"):
+        async with _step("create a collection"):
             await store.create(space)
         try:
-            with _step("write a record"):
+            async with _step("write a record"):
                 await store.upsert(space, partition, [record])
-            with _step("search"):
+            async with _step("search"):
                 hits = await store.search(space, partition, [1.0, 0.0, 0.0], top_k=1)
                 if [hit.id for hit in hits] != [record_id]:
                     raise ChecksFailed("What was written is not found.")
-            with _step("read a record"):
+            async with _step("read a record"):
                 if [item.text for item in await store.get(space, partition, [record_id])] != ["probe"]:
                     raise ChecksFailed("What was read is not what was written.")
-            with _step("delete a record"):
+            async with _step("delete a record"):
                 await store.delete(space, partition, ids=[record_id])
                 if await store.count(space, partition):
                     raise ChecksFailed("What was deleted is still there.")
         finally:
-            with _step("drop a collection"):
+            async with _step("drop a collection"):
                 await store.drop(space)
     finally:
         await store.close()
@@ -91,23 +111,23 @@ async def try_storage(storage: Storage) -> str:
     """Connect, and write, list, read and delete an object; what was found."""
     from dify_host.db.types import new_id
 
-    with _step("connect"):
+    async with _step("connect"):
         await storage.open()
     key, data = f"doctor/{new_id()}", b"probe"
     try:
-        with _step("write an object"):
+        async with _step("write an object"):
             await storage.save(key, data)
         try:
-            with _step("read an object"):
+            async with _step("read an object"):
                 if await storage.load(key) != data:
                     raise ChecksFailed("What was read is not what was written.")
-            with _step("list objects"):
+            async with _step("list objects"):
                 if [entry.key async for entry in storage.scan(key)] != [key]:
                     raise ChecksFailed("What was written is not listed.")
         finally:
-            with _step("delete an object"):
+            async with _step("delete an object"):
                 await storage.delete(key)
-        with _step("look for an object"):
+        async with _step("look for an object"):
             if await storage.exists(key):
                 raise ChecksFailed("What was deleted is still there.")
     finally:

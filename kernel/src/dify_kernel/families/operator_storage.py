@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from dify_kernel.contracts.storage import Entry, Storage, StorageCapabilities, check_key
 from dify_kernel.errors import InvalidKey, ObjectNotFound, StorageError, StorageUnavailable
+from dify_kernel.settings import shown_address
 
 __all__ = ["OperatorStorage"]
 
@@ -89,6 +90,11 @@ class OperatorStorage(Storage):
             await asyncio.sleep(0.05)
 
     @property
+    def _where(self) -> str:
+        endpoint = self._options.get("endpoint", "")
+        return f"{self._scheme} at {shown_address(endpoint)}" if endpoint else self._scheme
+
+    @property
     def _dal(self) -> Any:
         if self._operator is None:
             raise StorageUnavailable("The storage is not open.", hint="Call open() first.")
@@ -98,11 +104,19 @@ class OperatorStorage(Storage):
 
     async def save(self, key: str, data: bytes | AsyncIterator[bytes]) -> None:
         self._check(key)
-        if isinstance(data, bytes):
-            with self._translated(key):
-                await self._dal.write(key, data)
-        else:
-            await self._save_pieces(key, data)
+        try:
+            if isinstance(data, bytes):
+                with self._translated(key):
+                    await self._dal.write(key, data)
+            else:
+                await self._save_pieces(key, data)
+        except ObjectNotFound as exc:
+            if not self._network:
+                raise
+            message = (
+                f"Storage ({self._where}) has no place for {key!r}: no such bucket or container, or no such service."
+            )
+            raise StorageError(message, hint=f"Check {self._settings}.", setting=self._settings, key=key) from exc
 
     async def _save_pieces(self, key: str, data: AsyncIterator[bytes]) -> None:
         """Write one request when it is small, else part by part; the object appears when the last one is in."""
@@ -228,8 +242,9 @@ class OperatorStorage(Storage):
             if kind is ObjectNotFound or "Not a directory" in str(exc):
                 # A path below a file comes without a class of its own: the text is all the client gives.
                 raise _absent(key) from exc
-            hint = "Check that the service is up and reachable." if kind is StorageUnavailable else ""
-            raise kind(f"Storage ({self._scheme}) failed on {key!r}: {_first_line(exc)}.", hint=hint, key=key) from exc
+            hint = f"Check {self._settings}" + (", and that the service runs." if kind is StorageUnavailable else ".")
+            message = f"Storage ({self._where}) failed on {key!r}: {_first_line(exc)}{_cause(exc)}."
+            raise kind(message, hint=hint, setting=self._settings, key=key) from exc
 
 
 def _absent(key: str) -> ObjectNotFound:
@@ -239,6 +254,13 @@ def _absent(key: str) -> ObjectNotFound:
 def _first_line(exc: Exception) -> str:
     """The client's sentence without its context, which may hold addresses with signatures."""
     return str(exc).split("\n", 1)[0].rstrip(". ")
+
+
+def _cause(exc: Exception) -> str:
+    """Why a connection failed, as far as the client tells: the end of its source, which holds no address."""
+    _, found, source = str(exc).partition("\nSource:\n")
+    said = source.strip().split("\n", 1)[0]
+    return f" ({said.rpartition('client error ')[2].strip()})" if found and "client error" in said else ""
 
 
 def _error_classes(known: Any, *, network: bool) -> dict[type[Exception], type[StorageError]]:

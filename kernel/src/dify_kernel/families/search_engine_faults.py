@@ -12,7 +12,7 @@ from dify_kernel.errors import (
     VectorStoreError,
 )
 
-__all__ = ["fault_of", "is_taken"]
+__all__ = ["fault_of", "is_taken", "stranger"]
 
 
 def fault_of(status: int, answer: Any, *, engine: str, setting: str, credentials: str) -> VectorStoreError:
@@ -31,6 +31,15 @@ def fault_of(status: int, answer: Any, *, engine: str, setting: str, credentials
     if status in (400, 404, 405, 409, 413, 422):
         return InvalidQuery(said, setting=setting)
     return VectorStoreError(said, setting=setting)
+
+
+def stranger(engine: str, setting: str) -> VectorStoreError:
+    """The error for what answers, and not as a search engine does."""
+    return VectorStoreError(
+        f"{engine} does not answer as a search engine does.",
+        hint=f"Check {setting}: another server may listen there.",
+        setting=setting,
+    )
 
 
 def is_taken(answer: Any) -> bool:

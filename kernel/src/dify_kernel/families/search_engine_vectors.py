@@ -45,7 +45,7 @@ from dify_kernel.contracts.vector_rules import (
     unit,
 )
 from dify_kernel.errors import InvalidQuery, StoreUnavailable
-from dify_kernel.families.search_engine_faults import fault_of, is_taken
+from dify_kernel.families.search_engine_faults import fault_of, is_taken, stranger
 from dify_kernel.families.search_engine_queries import Json, all_of, index_body, routing, to_document, within
 
 __all__ = ["Answer", "Dialect", "Engine", "SearchEngineStore", "cosine_script", "index_path"]
@@ -183,6 +183,8 @@ class SearchEngineStore(VectorStore):
         answer = await self._ask("GET", f"{index_path(space)}/_mapping", absent=None)
         if answer is None:
             return None
+        if not isinstance(answer, dict) or len(answer) != 1:
+            raise stranger(self.engine, self.setting)
         (index,) = answer.values()
         return int((index["mappings"].get("_meta") or {}).get("dimension", 0))
 

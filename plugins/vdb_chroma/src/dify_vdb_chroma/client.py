@@ -17,6 +17,7 @@ from dify_kernel.errors import (
     StoreUnavailable,
     VectorStoreError,
 )
+from dify_kernel.settings import shown_address
 
 from dify_vdb_chroma.settings import ChromaSettings
 
@@ -33,7 +34,7 @@ class Client:
         import httpx
 
         self._http: Any = httpx
-        self._settings = settings
+        self._where = f"Chroma at {shown_address(settings.url)}"
         self._client = httpx.AsyncClient(
             base_url=f"{settings.url}/api/v2/", headers=settings.headers(), timeout=SECONDS, trust_env=False
         )
@@ -50,14 +51,15 @@ class Client:
     async def version(self) -> str:
         """What the server says it is; empty for one without this interface."""
         content = await self._content("GET", "version")
-        return "" if content is None else content.decode().strip().strip('"')
+        told = "" if content is None else content.decode(errors="replace").strip().strip('"')
+        return told if len(told) < 40 else ""  # a page, and no version
 
     async def create(self, body: dict[str, Any]) -> dict[str, Any]:
         """Make a collection, or give the one of that name."""
         made = await self._asked("POST", self._collections, {**body, "get_or_create": True})
         if made is None:
             raise InvalidQuery(
-                f"Chroma at {self._settings.url} has no tenant or database of that name.",
+                f"{self._where} has no tenant or database of that name.",
                 hint="Check CHROMA_TENANT and CHROMA_DATABASE.",
             )
         return made
@@ -79,7 +81,10 @@ class Client:
         content = await self._content(method, path, body)
         if content is None:
             return None
-        return msgspec.json.decode(content, type=dict) if content else {}
+        try:
+            return msgspec.json.decode(content, type=dict) if content else {}
+        except msgspec.DecodeError as exc:
+            raise self._stranger(content.decode(errors="replace")) from exc
 
     async def _content(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes | None:
         """Send a request and repeat it when the connection broke: each of them may be. None for 404."""
@@ -93,7 +98,7 @@ class Client:
                 broken = isinstance(exc, self._http.NetworkError | self._http.RemoteProtocolError)
                 if not broken or self._client.is_closed or attempt == ATTEMPTS - 1:
                     raise StoreUnavailable(
-                        f"Chroma at {self._settings.url} does not answer: {type(exc).__name__}.",
+                        f"{self._where} does not answer: {type(exc).__name__} {exc}".rstrip() + ".",
                         hint="Check CHROMA_HOST and CHROMA_PORT, and that it runs.",
                         setting="CHROMA_HOST",
                     ) from exc
@@ -104,8 +109,15 @@ class Client:
             raise self._fault(response.status_code, response.text)
         return bytes(response.content)
 
+    def _stranger(self, text: str) -> VectorStoreError:
+        return VectorStoreError(
+            f"{self._where} does not answer as Chroma does: {' '.join(text.split())[:80]!r}.",
+            hint="Check CHROMA_HOST and CHROMA_PORT: another server listens there.",
+            setting="CHROMA_HOST",
+        )
+
     def _fault(self, status: int, text: str) -> Exception:
-        where = f"Chroma at {self._settings.url} answers {status}"
+        where = f"{self._where} answers {status}"
         reason = " ".join(text.split())[:300]
         if status in (401, 403):
             return StoreUnauthorized(
@@ -117,4 +129,6 @@ class Client:
             return InvalidQuery(f"{where}: {reason}.")
         if status >= 500:
             return StoreUnavailable(f"{where}: {reason}.", hint="Look at the server's log.")
-        return VectorStoreError(f"{where}: {reason}.")
+        if status < 400:
+            return self._stranger(f"{status} {reason}")
+        return VectorStoreError(f"{where}: {reason}.", setting="CHROMA_HOST")

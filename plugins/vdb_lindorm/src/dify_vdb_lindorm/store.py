@@ -7,9 +7,10 @@ import importlib
 from typing import Any, ClassVar
 
 from dify_kernel.contracts.vector import VectorCapabilities
-from dify_kernel.errors import SettingsError, StoreUnavailable
+from dify_kernel.errors import SettingsError, StoreUnavailable, VectorStoreError
 from dify_kernel.families.search_engine_queries import Json
 from dify_kernel.families.search_engine_vectors import Answer, Engine, SearchEngineStore
+from dify_kernel.settings import shown_address
 
 from dify_vdb_lindorm.settings import LindormSettings
 
@@ -59,6 +60,12 @@ class LindormEngine:
         perform = self._client.transport.perform_request
         try:
             return 200, await perform(method, path, params=params, body=body, headers=headers, timeout=seconds)
+        except self._vendor.SerializationError as exc:
+            raise VectorStoreError(
+                f"{self._name} answers what is no JSON: {' '.join(str(exc).split())[:100]}.",
+                hint="Check LINDORM_URL: another server may listen there.",
+                setting="LINDORM_URL",
+            ) from exc
         except (self._vendor.TransportError, OSError) as exc:
             status = getattr(exc, "status_code", None)
             if isinstance(status, int):
@@ -82,7 +89,7 @@ class LindormVectorStore(SearchEngineStore):
         super().__init__()
         self._settings = settings
         self.dialect = LindormDialect(settings)
-        self.engine = f"Lindorm at {settings.url.rpartition('@')[2]}"
+        self.engine = f"Lindorm at {shown_address(settings.url)}"
 
     async def connect(self) -> Engine:
         settings = self._settings
@@ -91,5 +98,12 @@ class LindormVectorStore(SearchEngineStore):
         vendor = await asyncio.to_thread(importlib.import_module, "opensearchpy")
         key = (settings.username, settings.password.reveal()) if settings.username else None
         retries = {"max_retries": 3, "retry_on_status": (502, 504), "retry_on_timeout": False}
-        client = vendor.AsyncOpenSearch([settings.url], http_auth=key, timeout=60, maxsize=10, **retries)
+        try:
+            client = vendor.AsyncOpenSearch([settings.url], http_auth=key, timeout=60, maxsize=10, **retries)
+        except (TypeError, ValueError) as exc:
+            raise SettingsError(
+                f"LINDORM_URL is no address: {shown_address(settings.url)}.",
+                hint="Write it as http://HOST:PORT.",
+                setting="LINDORM_URL",
+            ) from exc
         return LindormEngine(vendor, client, self.engine, settings.query_timeout)

@@ -10,6 +10,7 @@ from dify_kernel.errors import (
     StoreUnavailable,
     VectorStoreError,
 )
+from dify_kernel.settings import shown_address
 
 from dify_vdb_milvus.settings import MilvusSettings
 
@@ -38,7 +39,7 @@ def translated(exc: Exception, settings: MilvusSettings) -> Exception:
 
     if isinstance(exc, DifyError):
         return exc
-    code, where = _code(exc), f"Milvus at {settings.uri}"
+    code, where = _code(exc), f"Milvus at {shown_address(settings.uri)}"
     text = str(exc)
     for secret in (settings.token.reveal(), settings.password.reveal()):
         text = text.replace(secret, "…") if secret else text
@@ -54,7 +55,7 @@ def translated(exc: Exception, settings: MilvusSettings) -> Exception:
     if code in _WRONG:
         return InvalidQuery(f"{where} refused the call: {reason}.")
     if code in (1, 65535) and isinstance(exc, MilvusException):
-        return VectorStoreError(f"{where}: {reason}.")
+        return VectorStoreError(f"{where}: {reason}.", setting="MILVUS_URI")
     if isinstance(exc, MilvusException | RpcError | OSError | ValueError | RuntimeError):
         return StoreUnavailable(
             f"{where} does not answer: {reason}.", hint="Check MILVUS_URI and that it runs.", setting="MILVUS_URI"

@@ -6,7 +6,7 @@ import asyncio
 import importlib
 from typing import Any
 
-from dify_kernel.errors import SettingsError, StoreUnavailable
+from dify_kernel.errors import SettingsError, StoreUnavailable, VectorStoreError
 from dify_kernel.families.search_engine_vectors import Answer
 
 from dify_vdb_opensearch.settings import OpenSearchSettings
@@ -32,6 +32,12 @@ class OpenSearchEngine:
         perform = self._client.transport.perform_request
         try:
             return 200, await perform(method, path, params=params, body=body, headers=headers)
+        except self._vendor.SerializationError as exc:
+            raise VectorStoreError(
+                f"{self._name} answers what is no JSON: {' '.join(str(exc).split())[:100]}.",
+                hint="Check OPENSEARCH_HOST and OPENSEARCH_PORT: another server may listen there.",
+                setting="OPENSEARCH_HOST",
+            ) from exc
         except (self._vendor.TransportError, OSError) as exc:
             status = getattr(exc, "status_code", None)
             if isinstance(status, int):

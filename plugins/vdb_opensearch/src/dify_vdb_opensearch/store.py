@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from dify_kernel.contracts.vector import VectorCapabilities
 from dify_kernel.families.search_engine_vectors import Dialect, Engine, SearchEngineStore
+from dify_kernel.settings import shown_address
 
 from dify_vdb_opensearch.client import connect
 from dify_vdb_opensearch.dialect import OpenSearchDialect
@@ -27,7 +28,7 @@ class OpenSearchVectorStore(SearchEngineStore):
         self._settings = settings
         signed = settings.auth_method == "aws_managed_iam"
         self.credentials = "OPENSEARCH_AUTH_METHOD" if signed else "OPENSEARCH_USER and OPENSEARCH_PASSWORD"
-        self.engine = f"OpenSearch at {settings.host}:{settings.port}"
+        self.engine = f"OpenSearch at {shown_address(settings.host)}:{settings.port}"
 
     async def connect(self) -> Engine:
         return await connect(self._settings, self.engine)

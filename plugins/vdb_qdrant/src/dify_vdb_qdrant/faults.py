@@ -12,6 +12,7 @@ from dify_kernel.errors import (
     StoreUnavailable,
     VectorStoreError,
 )
+from dify_kernel.settings import shown_address
 
 __all__ = ["is_missing", "translated"]
 
@@ -37,6 +38,7 @@ def translated(exc: Exception, url: str) -> Exception:
     from qdrant_client.http.exceptions import ApiException
 
     where: dict[str, Any] = {"setting": "QDRANT_URL"}
+    local, url = _is_local(url), shown_address(url)
     status = _status(exc)
     if isinstance(exc, DifyError):
         return exc
@@ -48,7 +50,7 @@ def translated(exc: Exception, url: str) -> Exception:
         return StoreRateLimited(f"Qdrant at {url} asks to slow down: {_reason(exc)}.", hint="Try again later.", **where)
     if isinstance(exc, ValueError | AssertionError) or status in (400, 404, 409, 422):
         return InvalidQuery(f"Qdrant at {url} refused the call: {_reason(exc)}.", **where)
-    if isinstance(exc, ApiException | OSError) or _is_grpc(exc) or (isinstance(exc, RuntimeError) and _is_local(url)):
+    if isinstance(exc, ApiException | OSError) or _is_grpc(exc) or (isinstance(exc, RuntimeError) and local):
         return StoreUnavailable(
             f"Qdrant at {url} does not answer: {_reason(exc)}.", hint="Check QDRANT_URL and that it runs.", **where
         )

@@ -17,6 +17,7 @@ from dify_kernel.errors import (
     StoreUnavailable,
     VectorStoreError,
 )
+from dify_kernel.settings import shown_address
 
 from dify_vdb_upstash.settings import UpstashSettings
 
@@ -33,7 +34,7 @@ class Client:
         import httpx
 
         self._http: Any = httpx
-        self._where = f"Upstash at {settings.url}"
+        self._where = f"Upstash at {shown_address(settings.url)}"
         self._client = httpx.AsyncClient(
             base_url=settings.url.rstrip("/"),
             headers={"Authorization": f"Bearer {settings.token.reveal()}", "Content-Type": "application/json"},
@@ -98,7 +99,7 @@ class Client:
                 broken = isinstance(exc, self._http.NetworkError | self._http.RemoteProtocolError)
                 if not broken or self._client.is_closed or attempt == ATTEMPTS - 1:
                     raise StoreUnavailable(
-                        f"{self._where} does not answer: {type(exc).__name__}.",
+                        f"{self._where} does not answer: {type(exc).__name__} {exc}".rstrip() + ".",
                         hint="Check UPSTASH_VECTOR_URL.",
                         setting="UPSTASH_VECTOR_URL",
                     ) from exc
@@ -122,4 +123,5 @@ class Client:
             return InvalidQuery(f"{where}: {reason}.")
         if status >= 500:
             return StoreUnavailable(f"{where}: {reason}.", hint="Look at the status of the service.")
-        return VectorStoreError(f"{where}: {reason}.")
+        hint = "Check UPSTASH_VECTOR_URL: another server may listen there."
+        return VectorStoreError(f"{where}: {reason}.", hint=hint, setting="UPSTASH_VECTOR_URL")

@@ -23,6 +23,7 @@ from dify_kernel.contracts.vector_rules import (
     matches,
 )
 from dify_kernel.errors import InvalidQuery, SettingsError, StoreUnavailable, VectorStoreError
+from dify_kernel.settings import shown_address
 
 from dify_vdb_upstash.client import Client
 from dify_vdb_upstash.filters import expression_of
@@ -60,7 +61,7 @@ class UpstashVectorStore(VectorStore):
             info = await client.info()
             if info.get("sparseIndex") or not info.get("dimension"):
                 raise VectorStoreError(
-                    f"The index of Upstash at {self._settings.url} is not dense.",
+                    f"The index of Upstash at {shown_address(self._settings.url)} is not dense.",
                     hint="Make an index of the type Dense, with no embedding model.",
                     setting="UPSTASH_VECTOR_URL",
                 )

@@ -116,13 +116,18 @@ class Client:
             except (self._httpx.TransportError, RuntimeError) as exc:  # RuntimeError: the client was closed
                 broken = isinstance(exc, self._httpx.NetworkError | self._httpx.RemoteProtocolError)
                 if not broken or self._closed or attempt == ATTEMPTS - 1:
-                    raise silent(self._places.rest, "WEAVIATE_ENDPOINT", type(exc).__name__) from exc
+                    raise silent(
+                        self._places.rest, "WEAVIATE_ENDPOINT", f"{type(exc).__name__} {exc}".rstrip()
+                    ) from exc
                 await asyncio.sleep(0.1 * (attempt + 1))
         if response.status_code in absent:
             return None
         if response.status_code >= 300:
             raise of_status(self._places.rest, response.status_code, response.text)
-        answer = msgspec.json.decode(response.content) if response.content else {}
+        try:
+            answer = msgspec.json.decode(response.content) if response.content else {}
+        except msgspec.DecodeError as exc:
+            raise of_status(self._places.rest, response.status_code, response.text) from exc
         return answer if isinstance(answer, dict) else {}
 
     # -- what is within --------------------------------------------------------------------------------------------

@@ -29,17 +29,18 @@ def silent(where: str, setting: str, how: str) -> StoreUnavailable:
 
 
 def of_status(where: str, status: int, text: str) -> VectorStoreError:
-    """The error for a status of the REST interface, 300 or more."""
+    """The error for a status of the REST interface, 300 or more, or for an answer that is no JSON."""
     at, reason = f"Weaviate at {where} answers {status}", _line(text)
     if status in (401, 403):
         return StoreUnauthorized(f"{at}.", hint="Check WEAVIATE_API_KEY.", setting="WEAVIATE_API_KEY")
     if status == 429:
         return StoreRateLimited(f"{at}: {reason}.", hint="Try again later.")
     if status in (400, 404, 413, 422):
-        return InvalidQuery(f"{at}: {reason}.")
+        return InvalidQuery(f"{at}: {reason}.", setting="WEAVIATE_ENDPOINT")
     if status >= 500:
         return StoreUnavailable(f"{at}: {reason}.", hint="Look at the server's log.")
-    return VectorStoreError(f"{at}: {reason}.")
+    hint = "Check WEAVIATE_ENDPOINT: another server listens there."
+    return VectorStoreError(f"{at}: {reason}.", hint=hint, setting="WEAVIATE_ENDPOINT")
 
 
 def of_code(where: str, code: str, text: str) -> VectorStoreError:
