@@ -81,6 +81,12 @@ async def test_a_named_encoding_is_read_as_browsers_do_and_only_when_it_is_true(
     assert await texts(head + text.encode(encoding), "a.eml") == [f"Subject: x\n\n{text}"]
 
 
+async def test_one_bad_byte_costs_one_letter() -> None:
+    text = "Grüße aus Köln, 知识库让应用根据你的文档回答问题"
+    assert await texts(text.encode() + "知".encode()[:2], "a.txt") == [f"{text}\ufffd"]
+    assert await texts(b"\xff" + f"<p>{text}".encode(), "a.html") == [f"\ufffd\n{text}"]
+
+
 # -- messages --------------------------------------------------------------------------------------------------------
 
 

@@ -31,6 +31,8 @@ _READ_AS = {
     **dict.fromkeys(("gb2312", "gbk"), "gb18030"),
     **{"shift_jis": "cp932", "euc_kr": "cp949", "big5": "cp950", "iso8859-9": "cp1254", "tis-620": "cp874"},
 }
+#: Letters beyond ASCII, and how many of them make up for a fault.
+_BEYOND, _LETTERS_A_FAULT = re.compile(r"[^\x00-\x7f\ufffd]"), 5
 #: Beginnings of those whose letters take several bytes; such bytes may look like UTF-8, and a name is believed.
 _WIDE = ("gb", "big5", "cp932", "cp949", "cp950", "euc", "shift", "iso2022", "hz", "johab", "utf-7")
 #: What a guess may say: encodings that texts without a mark are found in.
@@ -62,7 +64,7 @@ def decode(data: bytes, named: str = "") -> str:
                 return data.decode(encoding)
             except UnicodeError:
                 continue
-    return data.decode(_guess(data[:MAX_SAMPLE]), "replace")
+    return data.decode("utf-8" if _is_damaged_utf8(data[:MAX_SAMPLE]) else _guess(data[:MAX_SAMPLE]), "replace")
 
 
 def encoding_of(data: bytes) -> str:
@@ -70,7 +72,7 @@ def encoding_of(data: bytes) -> str:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return encoding
-    if any(switch in data[:MAX_SAMPLE] for switch in _SWITCHES):
+    if data.isascii() and any(switch in data for switch in _SWITCHES):
         return "iso2022_jp"
     sample = data[:_SHOWN]
     if len(data) % 2 == 0 and 0 in sample:
@@ -109,8 +111,15 @@ def _known(name: str) -> str:
     return _READ_AS.get(found, found)
 
 
+def _is_damaged_utf8(sample: bytes) -> bool:
+    """Whether far more letters beyond ASCII are UTF-8 than are not, as where a text was cut inside of one."""
+    text = sample.decode("utf-8", "replace")
+    bad = text.count("\ufffd")
+    return sum(1 for _ in _BEYOND.finditer(text)) >= _LETTERS_A_FAULT * bad
+
+
 def _guess(sample: bytes) -> str:
     from charset_normalizer import from_bytes
 
     best = from_bytes(sample, cp_isolation=list(_GUESSED)).best()
-    return best.encoding if best else "utf-8"
+    return best.encoding if best else "cp1252"
