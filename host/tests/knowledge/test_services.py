@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 from dify_host.apps.tables import app_dataset_joins, apps, tag_bindings, tags
 from dify_host.db.types import new_id
 from dify_host.identity.tables import accounts, tenant_account_joins, tenants
@@ -25,6 +28,7 @@ from dify_host.knowledge.errors import (
 )
 from dify_host.knowledge.rules import ProcessRule
 from dify_host.knowledge.segments import NewSegment, SegmentChanges
+from dify_host.knowledge.tables import document_segments, documents
 from dify_kernel.errors import BadInput, InvokeAuthorizationError, NotFound
 
 from .house import MODEL, House, custom_rule
@@ -363,6 +367,34 @@ async def test_child_chunks_made_at_once_get_different_positions(any_house: Hous
         await asyncio.gather(*(house.segments.create_child(*place, f"Child {n}", house.user) for n in range(5)))
     children = (await house.segments.find_children(*place, limit=100)).data
     assert [child.position for child in children] == list(range(1, 21))
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("change", ["update", "delete"])
+async def test_who_changes_a_segment_waits_for_its_document_first(any_house: House, change: str) -> None:
+    """Indexing locks them in that order, so that another one would be a deadlock."""
+    house = any_house
+    dataset = await house.dataset(technique="economy")
+    document_id = await house.add(dataset.id, "Text")
+    segment_id = (await house.segments.find(dataset.id, document_id)).data[0].id
+    place = (dataset.id, document_id, segment_id)
+    here = sa.text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with house.db.write() as conn:
+        await conn.execute(sa.select(documents.c.id).where(documents.c.id == document_id).with_for_update())
+        calls: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
+            "update": lambda: house.segments.update(*place, SegmentChanges(content="Other"), house.user),
+            "delete": lambda: house.segments.delete(*place),
+        }
+        waiting = asyncio.ensure_future(calls[change]())
+        while not waiting.done():
+            async with house.db.read() as other:
+                if (await other.execute(here)).scalar_one():
+                    break
+        segment = sa.select(document_segments.c.id).where(document_segments.c.id == segment_id)
+        assert (await conn.execute(segment.with_for_update(nowait=True))).scalar_one() == segment_id
+    await waiting
 
 
 async def test_documents_made_at_once_get_different_positions(any_house: House) -> None:

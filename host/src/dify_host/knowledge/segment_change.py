@@ -70,8 +70,9 @@ class SegmentChange:
         conn.execute(rows.scoped_delete(segment_attachment_bindings).where(mine))
         for start in range(0, len(self.gone), _GROUP):
             group = self.gone[start : start + _GROUP]
-            conn.execute(rows.scoped_delete(child_chunks).where(child_chunks.c.segment_id.in_(group)))
+            # Segments before their children, as whoever indexes them: another order would be a deadlock.
             conn.execute(rows.scoped_delete(document_segments).where(document_segments.c.id.in_(group)))
+            conn.execute(rows.scoped_delete(child_chunks).where(child_chunks.c.segment_id.in_(group)))
         if self._moved:
             place = {"position": sa.bindparam("place"), "updated_at": utc_now()}
             change = rows.scoped_update(document_segments, place)

@@ -159,6 +159,7 @@ class SegmentService:
         """Change a segment; a new content is in the index when the call returns."""
         async with self._db.write() as conn:
             dataset = await self._rows.dataset(conn, dataset_id)
+            await self._rows.document(conn, dataset_id, document_id, lock=True)  # before its segments, as in indexing
             segment = await self._rows.segment(conn, dataset_id, document_id, segment_id)
             _refuse_busy(segment, changes)
             values: dict[str, Any] = {"updated_by": user_id}
@@ -196,9 +197,10 @@ class SegmentService:
         nodes = [node for node in (segment.index_node_id, *(child.index_node_id for child in children)) if node]
         await self._writer.remove_nodes(dataset, nodes, [segment_id])
         async with self._db.write() as conn:
+            await self._rows.document(conn, dataset_id, document_id, lock=True)  # before its segments, as in indexing
+            await conn.execute(self._rows.scoped_delete(document_segments).where(document_segments.c.id == segment_id))
             for table in (segment_attachment_bindings, child_chunks):
                 await conn.execute(self._rows.scoped_delete(table).where(table.c.segment_id == segment_id))
-            await conn.execute(self._rows.scoped_delete(document_segments).where(document_segments.c.id == segment_id))
             await self._count(conn, document_id)
 
     # -- child chunks ----------------------------------------------------------------------------------------
