@@ -15,11 +15,9 @@ from dify_host.db.types import new_id, utc_now
 from dify_host.knowledge.documents import DocumentOptions, DocumentText
 from dify_host.knowledge.errors import DocumentIndexing, DocumentNotFound, InvalidAction
 from dify_host.knowledge.patience import Patience, patiently
-from dify_host.knowledge.retrieval import Asker
-from dify_host.knowledge.rules import read_rule
 from dify_host.knowledge.tables import dataset_keywords, documents, embeddings, knowledge_turns
 from dify_kernel.contracts.model import Embeddings, Usage
-from dify_kernel.errors import BadInput, InvokeAuthorizationError, InvokeBadRequestError, InvokeRateLimitError
+from dify_kernel.errors import BadInput, InvokeAuthorizationError, InvokeRateLimitError
 from dify_kernel.testing.fake_models import word_vector
 
 from .documents import make_docx, make_pdf, make_xlsx
@@ -403,88 +401,6 @@ async def test_what_a_document_waits_for_is_told(house: House) -> None:
     assert "dify worker" in (await reason(ids[1]) or "")
     await house.work()
     assert [await reason(id) for id in ids[1:]] == [None, None]
-
-
-async def test_a_text_that_the_model_refuses_costs_only_itself(house: House) -> None:
-    dataset = await house.dataset()
-    document_id = await house.queue(dataset.id, TEXT)
-    embed = house.models.embed
-
-    async def picky(provider: str, model: str, texts: Sequence[str], **options: Any) -> Embeddings:
-        if LINES[7] in texts:
-            raise InvokeBadRequestError("Input is too long.")
-        return await embed(provider, model, texts, **options)
-
-    house.models.embed = picky  # type: ignore[method-assign]
-    await house.work()
-    document = await house.documents.get(dataset.id, document_id)
-    assert document.indexing_status == "completed"
-    why = "The embedding model refused this text: Input is too long."
-    assert document.error == f"1 of 30 segments have no vector: {why}"
-    (refused,) = (await house.segments.find(dataset.id, document_id, status=["error"])).data
-    assert (refused.content, refused.error) == (LINES[7], why)
-    assert len(await house.vectors(dataset.id)) == 29
-
-
-async def test_a_retry_of_a_refused_text_takes_nothing_from_the_others(house: House) -> None:
-    dataset = await house.dataset()
-    document_id = await house.queue(dataset.id, TEXT)
-    embed, refused = house.models.embed, {LINES[7]}
-
-    async def picky(provider: str, model: str, texts: Sequence[str], **options: Any) -> Embeddings:
-        if refused.intersection(texts):
-            raise InvokeBadRequestError("Input is too long.")
-        return await embed(provider, model, texts, **options)
-
-    house.models.embed = picky  # type: ignore[method-assign]
-    await house.work()
-    for left in (1, 0):
-        refused = {LINES[7]} if left else set()
-        await house.documents.retry(dataset.id, document_id)
-        await house.work()
-        document = await house.documents.get(dataset.id, document_id)
-        assert document.indexing_status == "completed"
-        assert (document.error or "").startswith("1 of 30 segments have no vector") == bool(left)
-        assert len(await house.vectors(dataset.id)) == 30 - left
-
-
-async def test_a_child_that_the_model_refuses_leaves_its_parent_to_be_found(house: House) -> None:
-    dataset = await house.dataset()
-    inner = {"max_tokens": 100, "separator": "\n"}
-    parts = {"segmentation": inner, "parent_mode": "full-doc", "subchunk_segmentation": inner}
-    rule = read_rule("hierarchical", {"pre_processing_rules": [], **parts})
-    document_id = await house.queue(dataset.id, TEXT, doc_form="hierarchical_model", process_rule=rule)
-    embed, refused = house.models.embed, {LINES[7], LINES[9]}
-
-    async def picky(provider: str, model: str, texts: Sequence[str], **options: Any) -> Embeddings:
-        if refused.intersection(texts):
-            raise InvokeBadRequestError("Input is too long.")
-        return await embed(provider, model, texts, **options)
-
-    house.models.embed = picky  # type: ignore[method-assign]
-    await house.work()
-    for left in (2, 1, 0):
-        document = await house.documents.get(dataset.id, document_id)
-        why = "The embedding model refused this text: Input is too long."
-        told = f"1 of 1 segments are found in part: Child chunks without a vector: {left}. {why}" if left else None
-        assert (document.indexing_status, document.error) == ("completed", told)
-        assert len(await house.vectors(dataset.id)) == 30 - left
-        (hit,) = await house.retriever.retrieve(dataset.id, LINES[3], Asker(user_id=house.user))
-        assert hit.document.id == document_id
-        if left:
-            refused.pop()
-            await house.documents.retry(dataset.id, document_id)
-            await house.work()
-    with pytest.raises(InvalidAction):
-        await house.documents.retry(dataset.id, document_id)
-
-
-async def test_a_model_that_refuses_everything_is_the_error_of_the_document(house: House) -> None:
-    dataset = await house.dataset()
-    house.models.error = InvokeBadRequestError("There is no such model.")
-    document_id = await house.add(dataset.id, TEXT)
-    document = await house.documents.get(dataset.id, document_id)
-    assert (document.indexing_status, document.error) == ("error", "There is no such model.")
 
 
 async def test_the_wait_that_a_rate_limit_asks_for_is_kept_and_told(house: House) -> None:
