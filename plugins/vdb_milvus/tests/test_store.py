@@ -1,6 +1,7 @@
 """What the contract does not cover: a file, words without an index, the client's errors, the settings."""
 
 import asyncio
+import os
 import subprocess
 import sys
 
@@ -111,3 +112,11 @@ def test_the_registry_builds_it():
     from dify_kernel.registry import Registry
 
     assert isinstance(Registry().get("vdb", "milvus").build({}), MilvusVectorStore)
+
+
+@pytest.mark.parametrize("told", ["a/milvus.db", "http://127.0.0.1:9", ""])
+def test_the_client_is_imported_whatever_the_environment_names(told):
+    script = "import os; from dify_vdb_milvus.store import _imported; _imported(); print(os.environ['MILVUS_URI'])"
+    environment = {**os.environ, "MILVUS_URI": told}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == told

@@ -67,7 +67,14 @@ class OperatorStorage(Storage):
         client = self._client()
         options = self._options
         if self._prepare is not None:
-            options = await asyncio.to_thread(self._prepare, options)
+            try:
+                options = await asyncio.to_thread(self._prepare, options)
+            except OSError as exc:
+                raise StorageError(
+                    f"The place of the storage ({self._scheme}) cannot be used: {exc}.",
+                    hint=f"Check {self._settings}: it must be a place that can be written.",
+                    setting=self._settings,
+                ) from exc
         self._errors = _error_classes(client.exceptions, network=self._network)
         try:
             operator = client.AsyncOperator(self._scheme, **options)

@@ -21,7 +21,7 @@ def open_local(settings: LocalSettings) -> Storage:
     """The storage of a local folder."""
     from dify_storage_opendal.store import open_storage
 
-    return open_storage("fs", {"root": settings.root()})
+    return open_storage("fs", {"root": settings.root()}, settings="STORAGE_LOCAL_PATH and DIFY_DATA")
 
 
 @hookimpl

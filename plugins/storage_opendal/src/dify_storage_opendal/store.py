@@ -19,14 +19,14 @@ SIGNING = frozenset(("azblob", "cos", "gcs", "obs", "oss", "s3", "tos"))
 STALE_SECONDS = 24 * 3600
 
 
-def open_storage(scheme: str, options: Mapping[str, str]) -> Storage:
+def open_storage(scheme: str, options: Mapping[str, str], *, settings: str = "") -> Storage:
     """The storage of a scheme with the options of its service; nothing is opened yet."""
     local = scheme == "fs"
     return OperatorStorage(
         _client,
         scheme,
         options,
-        settings=f"OPENDAL_SCHEME and the variables OPENDAL_{scheme.upper().replace('-', '_')}_…",
+        settings=settings or f"OPENDAL_SCHEME and the variables OPENDAL_{scheme.upper().replace('-', '_')}_…",
         capabilities=StorageCapabilities(signed_url=scheme in SIGNING, persistent=scheme != "memory"),
         network=scheme not in ("fs", "memory"),
         prepare=_prepare_folder if local else None,

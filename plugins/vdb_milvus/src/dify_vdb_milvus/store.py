@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -71,6 +72,19 @@ WORDED = 500
 """Records that the engine finds by words, of which the best are ranked here."""
 
 
+def _imported() -> Any:
+    """The client, which as it is imported reads MILVUS_URI by itself, also from `.env`, and fails at a file's path."""
+    told = os.environ.get("MILVUS_URI")
+    os.environ["MILVUS_URI"] = ""
+    try:
+        return importlib.import_module("pymilvus")
+    finally:
+        if told is None:
+            del os.environ["MILVUS_URI"]
+        else:
+            os.environ["MILVUS_URI"] = told
+
+
 class MilvusVectorStore(VectorStore):
     """Records in Milvus, on a server or in a file; scores are the engine's cosines, in single precision."""
 
@@ -89,8 +103,10 @@ class MilvusVectorStore(VectorStore):
         async with self._opening:
             if self._opened is not None:
                 return
-            self._vendor = await asyncio.to_thread(importlib.import_module, "pymilvus")
+            self._vendor = await asyncio.to_thread(_imported)
             logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs what it also raises
+            if self._settings.local:  # the server in this process logs each call that it lacks, as a fault of its own
+                logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
             threads = Blocking("milvus", threads=8)
             try:
                 self._opened = await threads.run(self._connect)
