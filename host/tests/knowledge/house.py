@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -108,6 +109,16 @@ class House:
         self.writer.start()
         await self.log.close()
         await self.writer.close()
+
+    async def blocked(self, work: asyncio.Future[Any]) -> None:
+        """Return when somebody waits for a lock, which PostgreSQL tells, or when the work has ended."""
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        while not work.done():
+            async with self.db.read() as conn:
+                if (await conn.execute(sa.text(waiting))).scalar_one():
+                    return
 
     async def dataset(self, name: str = "Handbook", technique: str | None = "high_quality") -> DatasetDetail:
         """A new knowledge base; high quality ones use the word model."""

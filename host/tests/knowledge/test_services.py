@@ -378,9 +378,6 @@ async def test_who_changes_a_segment_waits_for_its_document_first(any_house: Hou
     document_id = await house.add(dataset.id, "Text")
     segment_id = (await house.segments.find(dataset.id, document_id)).data[0].id
     place = (dataset.id, document_id, segment_id)
-    here = sa.text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
     async with house.db.write() as conn:
         await conn.execute(sa.select(documents.c.id).where(documents.c.id == document_id).with_for_update())
         calls: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
@@ -388,10 +385,7 @@ async def test_who_changes_a_segment_waits_for_its_document_first(any_house: Hou
             "delete": lambda: house.segments.delete(*place),
         }
         waiting = asyncio.ensure_future(calls[change]())
-        while not waiting.done():
-            async with house.db.read() as other:
-                if (await other.execute(here)).scalar_one():
-                    break
+        await house.blocked(waiting)
         segment = sa.select(document_segments.c.id).where(document_segments.c.id == segment_id)
         assert (await conn.execute(segment.with_for_update(nowait=True))).scalar_one() == segment_id
     await waiting

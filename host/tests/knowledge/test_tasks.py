@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
 import sqlalchemy as sa
 from dify_host.db.outbox import claim_batch, mark_sent
 from dify_host.db.types import new_id, utc_now
@@ -143,3 +144,19 @@ async def test_what_waits_in_all_workspaces_is_counted(any_house: House) -> None
     assert (found.waiting, found.failed, found.workspaces) == (2, 1, 2)
     assert found.quiet_since is not None
     assert utc_now() - found.quiet_since < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_who_drops_tasks_waits_for_the_slots_first(any_house: House) -> None:
+    """Who takes a task locks them in that order, so that another one would be a deadlock."""
+    house = any_house
+    dataset = await house.dataset(technique="economy")
+    document_id = await house.queue(dataset.id, "Text")
+    async with house.db.write() as conn:
+        await conn.execute(sa.select(knowledge_turns.c.slot).with_for_update())
+        deleted = asyncio.ensure_future(house.documents.delete(dataset.id, document_id))
+        await house.blocked(deleted)
+        task = sa.select(knowledge_tasks.c.target_id).with_for_update(nowait=True)
+        assert (await conn.execute(task)).scalar_one() == document_id
+    await deleted
+    assert await house.tasks() == []

@@ -127,6 +127,9 @@ class Tasks(TenantRepository):
             conditions.append(knowledge_tasks.c.purpose == purpose)
         if waiting:
             conditions.append(knowledge_tasks.c.slot.is_(None))
+        # The slots before the tasks, as whoever takes one locks them: another order would be a deadlock.
+        turns = self.scoped_select(knowledge_turns, knowledge_turns.c.slot).order_by(knowledge_turns.c.slot)
+        await conn.execute(turns.with_for_update())
         await conn.execute(self.scoped_delete(knowledge_tasks).where(*conditions))
 
     async def in_hand(self, conn: AsyncConnection, *, but: str = "", **where: str) -> bool:
