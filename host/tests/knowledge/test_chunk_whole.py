@@ -18,7 +18,7 @@ SEPARATORS = (
 JOINTS = ("", "", "", " ", "\n", "\n\n", "。", ". ", "###", ".*", "[", "|", "\t", "\\", "?", "! ", "\u3000", "😀\u200d")
 LETTER = re.compile("[\u5000-\u9fff]")
 
-texts_of_joints = st.lists(st.lists(st.sampled_from(JOINTS), max_size=120), min_size=1, max_size=3)
+texts_of_joints = st.lists(st.lists(st.sampled_from(JOINTS), min_size=60, max_size=150), min_size=1, max_size=3)
 lengths = st.sampled_from((50, 51, 100, 4000))
 
 
