@@ -76,7 +76,7 @@ async def base(owner: Browser, platform: Platform, service: Service) -> Base:
     chosen = {"provider": service.provider, "job_id": state["job_id"], "urls": [BEES], "only_main_content": True}
     info = {"data_source_type": "website_crawl", "website_info_list": chosen}
     body = {"data_source": {"info_list": info}, "indexing_technique": "economy", "process_rule": RULE}
-    made = await owner.ok("POST", "/datasets/init", {**body, "doc_form": "text_model"}, status=201)
+    made = await owner.ok("POST", "/datasets/init", {**body, "doc_form": "text_model"})
     await work(platform)
     return Base(owner, platform, made)
 
