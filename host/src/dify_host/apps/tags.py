@@ -141,4 +141,4 @@ def _checked(name: str) -> str:
 
 
 def _taken(name: str) -> BadInput:
-    return BadInput("Tag name already exists", hint=f"Use the tag {name!r} that there is.", field="name")
+    return BadInput("Tag name already exists.", hint=f"Use the tag {name!r} that there is.", field="name")
