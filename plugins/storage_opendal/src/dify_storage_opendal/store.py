@@ -20,7 +20,7 @@ STALE_SECONDS = 24 * 3600
 
 
 def open_storage(scheme: str, options: Mapping[str, str], *, settings: str = "") -> Storage:
-    """The storage of a scheme with the options of its service; nothing is opened yet."""
+    """The storage of a scheme with the options of its service; nothing is opened yet. Messages name `settings`."""
     local = scheme == "fs"
     return OperatorStorage(
         _client,
