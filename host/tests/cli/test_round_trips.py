@@ -86,6 +86,11 @@ class Failing(MemoryVectorStore):
         (StoreUnavailable("gone", hint="Start it."), "Failed to connect: gone", "Start it."),
         (StoreUnavailable("gone", setting="ENGINE_URL"), "Failed to connect: gone", "Check ENGINE_URL."),
         (ValueError("not one value"), "Failed to connect: ValueError: not one value", ""),
+        (
+            ModuleNotFoundError("No module named 'engine'", name="engine"),
+            "Failed to connect: the client library engine cannot be loaded",
+            "Install the plugin again, with what it depends on: `dify plugins` names its distribution.",
+        ),
         (None, "Failed to connect: no answer within", ""),
     ],
 )

@@ -65,6 +65,10 @@ async def _step(what: str) -> AsyncIterator[None]:
         raise ChecksFailed(message, hint=exc.hint or _look_at(exc)) from exc
     except TimeoutError as exc:
         raise ChecksFailed(f"Failed to {what}: no answer within {STEP_SECONDS:g} s.") from exc
+    except ImportError as exc:
+        said = f"Failed to {what}: the client library {exc.name or ''} cannot be loaded: {exc}."
+        hint = "Install the plugin again, with what it depends on: `dify plugins` names its distribution."
+        raise ChecksFailed(said.replace("  ", " "), hint=hint) from exc
     except Exception as exc:  # a plugin should have said it in its contract's words: at least the step is told
         raise ChecksFailed(f"Failed to {what}: {type(exc).__name__}: {exc}") from exc
 
