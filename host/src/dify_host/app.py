@@ -19,7 +19,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ControllerRouterHandler, Method, Receive, Scope, Send
 from litestar.types.internal_types import PathParameterDefinition
 
-from dify_host.console import console_routes
+from dify_host.console import console_routes, console_uploads
 from dify_host.http.callers import app_caller, app_route, dataset_caller, dataset_route, require_caller, require_json
 from dify_host.http.console_callers import CONSOLE, console_caller, console_route
 from dify_host.http.cors import Cors, cors_rules
@@ -58,7 +58,7 @@ def create_app(platform: Platform) -> Litestar:
     )
     console = Router(
         CONSOLE,
-        route_handlers=console_routes(),
+        route_handlers=[*console_routes(), _uploads(console_uploads(), platform.settings)],
         guards=[console_route, require_json],
         dependencies={"caller": Provide(console_caller)},
         include_in_schema=False,

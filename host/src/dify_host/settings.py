@@ -93,6 +93,9 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     upload_video_file_size_limit: Annotated[int, Doc("MB of a video.", ge=1)] = 100
     upload_audio_file_size_limit: Annotated[int, Doc("MB of a sound.", ge=1)] = 50
     workflow_file_upload_limit: Annotated[int, Doc("Files of one workflow run.", ge=1)] = 10
+    upload_file_batch_limit: Annotated[int, Doc("Files that the console uploads at once.", ge=1)] = 5
+    image_file_batch_limit: Annotated[int, Doc("Images that the console uploads at once.", ge=1)] = 10
+    batch_upload_limit: Annotated[int, Doc("Files that the console takes for one knowledge base at once.", ge=1)] = 20
     document_converter: Annotated[
         str, Doc("Command that writes doc and ppt anew as {format}, from {input} into {folder}, or says their text.")
     ] = ""

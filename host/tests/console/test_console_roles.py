@@ -28,6 +28,8 @@ TABLE: Final[list[tuple[str, str, set[str]]]] = [
     ("GET", "/account/profile", MEMBER),
     ("GET", "/workspaces", MEMBER),
     ("POST", "/workspaces/current", MEMBER),
+    ("GET", "/workspaces/current/members", MEMBER),
+    ("GET", "/workspaces/current/dataset-operators", MEMBER),
     ("POST", "/workspaces/switch", MEMBER),
     ("GET", "/apps", MEMBER),
     ("POST", "/apps", EDITOR),

@@ -15,6 +15,7 @@ from dify_host.console.apps import ApiKeyController, AppController
 from dify_host.console.draft_runs import DraftRunController
 from dify_host.console.draft_triggers import DraftTriggerController
 from dify_host.console.draft_variables import DraftVariableController
+from dify_host.console.files import ConsoleUploadController
 from dify_host.console.forms import FormController
 from dify_host.console.knowledge import knowledge_routes
 from dify_host.console.login import LoginController
@@ -31,7 +32,7 @@ from dify_host.console.triggers import TriggerController
 from dify_host.console.workflow_runs import RunHistoryController
 from dify_host.console.workflows import WorkflowController
 
-__all__ = ["console_routes"]
+__all__ = ["console_routes", "console_uploads"]
 
 
 def console_routes() -> list[ControllerRouterHandler]:
@@ -64,3 +65,8 @@ def console_routes() -> list[ControllerRouterHandler]:
         TriggerController,
         knowledge_routes(),
     ]
+
+
+def console_uploads() -> list[ControllerRouterHandler]:
+    """Those that take files."""
+    return [ConsoleUploadController]

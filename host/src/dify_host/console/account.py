@@ -11,7 +11,7 @@ from litestar.params import JSONBody
 from dify_host.http.callers import Call, platform_of
 from dify_host.http.console_callers import MEMBERS, ConsoleAccount, ConsoleCaller
 from dify_host.identity.accounts import Accounts
-from dify_host.identity.workspaces import Workspace, Workspaces
+from dify_host.identity.workspaces import Members, Workspace, Workspaces
 from dify_host.platform import Platform
 from dify_host.service.shapes import shown
 
@@ -36,7 +36,7 @@ class AccountController(Controller):
         account = await Accounts(platform_of(request).db).get(caller.account_id)
         hidden = ("status", "last_active_at")
         view: dict[str, Any] = {key: value for key, value in shown(account).items() if key not in hidden}
-        return {**view, "avatar_url": account.avatar if (account.avatar or "").startswith("http") else None}
+        return {**view, "avatar_url": _address(account.avatar)}
 
 
 class WorkspaceController(Controller):
@@ -59,6 +59,17 @@ class WorkspaceController(Controller):
         """The workspace that the account works in."""
         return await _current(platform_of(request), caller)
 
+    @get("/current/members")
+    async def members(self, caller: ConsoleAccount, request: Call) -> dict[str, Any]:
+        """Who belongs to the workspace, in the order of joining."""
+        return {"accounts": await _members(platform_of(request), caller)}
+
+    @get("/current/dataset-operators")
+    async def dataset_operators(self, caller: ConsoleAccount, request: Call) -> dict[str, Any]:
+        """Those who see the knowledge bases that are shared with them, and nothing else."""
+        found = await _members(platform_of(request), caller)
+        return {"accounts": [item for item in found if item["role"] == "dataset_operator"]}
+
     @post("/switch", status_code=200)
     async def switch(self, data: JSONBody[SwitchBody], caller: ConsoleAccount, request: Call) -> dict[str, Any]:
         """Work in another workspace of the account's."""
@@ -66,9 +77,20 @@ class WorkspaceController(Controller):
         return {"result": "success", "new_tenant": _view(found)}
 
 
+async def _members(platform: Platform, caller: ConsoleCaller) -> list[dict[str, Any]]:
+    found = await Members(platform.db, caller.tenant).list()
+    views = [{key: value for key, value in shown(member).items() if key != "tenant_id"} for member in found]
+    return [{**view, "avatar_url": _address(view["avatar"])} for view in views]
+
+
 async def _current(platform: Platform, caller: ConsoleCaller) -> dict[str, Any]:
     found = await Workspaces(platform.db).list(caller.account_id)
     return next((_view(item) for item in found if item.id == caller.tenant.id), {})
+
+
+def _address(avatar: str | None) -> str | None:
+    """Where the picture of an account is, when that is an address."""
+    return avatar if (avatar or "").startswith("http") else None
 
 
 def _view(workspace: Workspace) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from dify_host.console.document_batches import EstimateController
 from dify_host.console.documents import DocumentController, DocumentsController
 from dify_host.console.drives import DriveController
 from dify_host.console.external_knowledge import ExternalApiController, ExternalDatasetController
-from dify_host.console.files import FileFactController
+from dify_host.console.files import ConsoleFileController
 from dify_host.console.segments import (
     ChildChunkController,
     SegmentController,
@@ -52,7 +52,7 @@ def knowledge_routes() -> Router:
             ExternalApiController,
             ExternalDatasetController,
             DataSourceController,
-            FileFactController,
+            ConsoleFileController,
             WebsiteController,
             NotionController,
             DriveController,

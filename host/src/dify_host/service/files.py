@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from dify_kernel.errors import NotFound
@@ -16,8 +15,8 @@ from dify_host.http.callers import AppKey, Call, platform_of
 from dify_host.http.file_headers import file_headers
 from dify_host.runs.message_files import MessageFiles
 from dify_host.service.form_schema import FileForm
-from dify_host.service.shapes import IdInPath, shown
-from dify_host.service.uploads import one_file
+from dify_host.service.shapes import IdInPath
+from dify_host.service.uploads import one_file, uploaded_body
 
 __all__ = ["FileController", "UploadController"]
 
@@ -36,16 +35,7 @@ class UploadController(Controller):
         kept = await caller.workspace.files.upload(
             form.content, form.filename, form.mime_type, created_by_role="end_user", created_by=end_user.id
         )
-        return {
-            **_file_body(kept),
-            "preview_url": None,
-            "source_url": caller.workspace.files.signed_url(kept.id),
-            "original_url": None,
-            "user_id": end_user.id,
-            "tenant_id": caller.tenant.id,
-            "conversation_id": None,
-            "file_key": kept.key,
-        }
+        return uploaded_body(kept, caller.workspace.files.signed_url(kept.id), user_id=end_user.id)
 
 
 class FileController(Controller):
@@ -83,8 +73,3 @@ async def _is_own(app_id: str, file: UploadFile | ToolFile, end_user: Any) -> bo
         return bool((await end_user(file.created_by)).app_id == app_id)
     except NotFound:
         return False
-
-
-def _file_body(file: UploadFile) -> Mapping[str, Any]:
-    names = ("id", "name", "size", "extension", "mime_type", "created_by", "created_at")
-    return {name: shown(getattr(file, name)) for name in names}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from litestar import Request
 from litestar.datastructures import UploadFile
 
 from dify_host.files.errors import FilenameNotExists, NoFileUploaded, TooManyFiles
+from dify_host.files.service import UploadFile as KeptFile
+from dify_host.service.shapes import shown
 
-__all__ = ["UploadedForm", "one_file", "optional_file"]
+__all__ = ["UploadedForm", "one_file", "optional_file", "uploaded_body"]
 
 
 class UploadedForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,3 +46,20 @@ async def optional_file(request: Request[Any, Any, Any]) -> tuple[UploadedForm |
         raise FilenameNotExists("The specified filename does not exist.", field="file")
     content = await file.read()
     return UploadedForm(content=content, filename=file.filename, mime_type=file.content_type, fields=fields), fields
+
+
+_SHOWN: Final = ("id", "name", "size", "extension", "mime_type", "created_by", "created_at")
+
+
+def uploaded_body(kept: KeptFile, source_url: str, *, user_id: str) -> dict[str, Any]:
+    """What the uploader is told of a file."""
+    return {
+        **{name: shown(getattr(kept, name)) for name in _SHOWN},
+        "preview_url": None,
+        "source_url": source_url,
+        "original_url": None,
+        "user_id": user_id,
+        "tenant_id": kept.tenant_id,
+        "conversation_id": None,
+        "file_key": kept.key,
+    }
