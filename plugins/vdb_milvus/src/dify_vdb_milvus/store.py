@@ -61,6 +61,8 @@ from dify_vdb_milvus.settings import MilvusSettings
 __all__ = ["MilvusVectorStore"]
 
 SECONDS = 30.0
+_BEING_MADE = (0.0, 0.1, 0.4, 1.0)
+"""Seconds between looks for a collection that another call is making."""
 MOST = 16_384
 """The longest list of an answer."""
 IDS, READ = 1_000, 200
@@ -150,8 +152,12 @@ class MilvusVectorStore(VectorStore):
                     words=self._settings.enable_hybrid_search,
                     timeout=SECONDS,
                 )
-            except Exception as exc:  # another process may have been faster
-                described = await self._described(space)
+            except Exception as exc:  # another call may have been faster, and not be done yet
+                for pause in _BEING_MADE:
+                    await asyncio.sleep(pause)
+                    described = await self._described(space)
+                    if described is not None:
+                        break
                 if described is None:
                     raise translated(exc, self._settings) from None
             described = described or await self._described(space)
