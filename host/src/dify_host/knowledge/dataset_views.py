@@ -87,18 +87,25 @@ class DatasetViews:
         self._links = links
         self._models = models
 
-    async def with_availability(self, detail: DatasetDetail, choice: EmbeddingChoice | None) -> DatasetDetail:
-        """Tell whether the embedding model can be called; without a choice, whether there is such a model."""
-        if detail.indexing_technique == "high_quality":
-            provider, model = detail.embedding_model_provider or "", detail.embedding_model or ""
-            try:
-                if choice is None:
-                    await self._models.describe(provider, model, ModelType.TEXT_EMBEDDING)
-                else:
-                    await choice(provider, model)
-            except DifyError:
-                detail.embedding_available = False
-        return detail
+    async def tell_availability(self, details: Sequence[DatasetDetail], choice: EmbeddingChoice | None) -> None:
+        """Tell whether embedding models can be called, asking once for each; without a choice, whether they exist."""
+        known: dict[tuple[str, str], bool] = {}
+        for detail in details:
+            if detail.indexing_technique == "high_quality":
+                named = (detail.embedding_model_provider or "", detail.embedding_model or "")
+                if named not in known:
+                    known[named] = await self._is_available(named, choice)
+                detail.embedding_available = known[named]
+
+    async def _is_available(self, named: tuple[str, str], choice: EmbeddingChoice | None) -> bool:
+        try:
+            if choice is None:
+                await self._models.describe(*named, ModelType.TEXT_EMBEDDING)
+            else:
+                await choice(*named)
+        except DifyError:
+            return False
+        return True
 
     async def details(self, conn: AsyncConnection, found: Sequence[Dataset]) -> list[DatasetDetail]:
         """Join what the API shows beside the row, in one query a kind."""

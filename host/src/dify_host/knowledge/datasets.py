@@ -372,7 +372,8 @@ class DatasetService:
         infos = await self._outside.infos(outside) if outside else {}
         for detail in details:
             detail.external_knowledge_info = msgspec.to_builtins(infos.get(detail.id))
-        return [await self._views.with_availability(detail, self._embedding_choice) for detail in details]
+        await self._views.tell_availability(details, self._embedding_choice)
+        return list(details)
 
     @property
     def _outside(self) -> ExternalKnowledge:
