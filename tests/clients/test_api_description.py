@@ -72,6 +72,8 @@ def attempt(operation: Any, mode: GenerationMode, token: str, ids: dict[str, str
     def send(case: Any) -> None:
         case.headers = {**(case.headers or {}), **headers}
         case.path_parameters = _with_ids(case.path_parameters, ids or {})
+        if ids:  # with the ids in place, a parameter that the route does not know would be all that is wrong
+            case.query = {name: value for name, value in (case.query or {}).items() if name in operation.query}
         if (
             mode is GenerationMode.POSITIVE
             and isinstance(case.body, dict)
