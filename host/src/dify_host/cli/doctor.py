@@ -128,11 +128,25 @@ async def _disk_space(settings: HostSettings) -> str:
 async def _database(settings: HostSettings) -> str:
     from dify_host.db import migrate
 
+    if not await _is_set_up(settings):
+        raise ChecksFailed("There are no tables yet.", hint="Run `dify db upgrade`, or `dify up`, which does it too.")
     differences = await migrate.check(settings.database)
     if differences:
         shown = "; ".join(differences[:5])
         raise ChecksFailed(f"{len(differences)} differences: {shown}.", hint="Run `dify db upgrade`.")
     return f"{check_version(await _database_version(settings))}, at {migrate.head()}"
+
+
+async def _is_set_up(settings: HostSettings) -> bool:
+    """Whether there are tables; raises when the database does not answer."""
+    from dify_host.db.engine import Database
+
+    db = Database(settings.database)
+    try:
+        async with db.read():
+            return await db.revision() is not None
+    finally:
+        await db.close()
 
 
 async def _database_version(settings: HostSettings) -> EngineVersion:
@@ -178,6 +192,8 @@ async def _indexing(settings: HostSettings) -> str:
     from dify_host.knowledge.tasks import SILENT
     from dify_host.knowledge.waiting import backlog
 
+    if not await _is_set_up(settings):
+        raise ChecksFailed("Not looked at: there are no tables yet.", hint="Run `dify db upgrade` first.")
     db = Database(settings.database)
     try:
         found = await backlog(db)
