@@ -103,6 +103,12 @@ def test_a_knowledge_base_is_scored_with_a_labelled_set(dify: Dify, tmp_path: Pa
     assert "nDCG@10" in shown
     assert "recall@10" in shown
     assert dify("kb", "eval", "Sky", str(tmp_path), "--setting", "magic", "--json").result["code"] == "invalid_param"
+    (tmp_path / "other.txt").write_text("A comet has a tail of dust.")
+    dify("kb", "create", "Dust", "--economy")
+    dify("kb", "add", "Dust", str(tmp_path / "other.txt"))
+    stranger = dify("kb", "eval", "Dust", str(tmp_path), "--setting", "own", "--json").result
+    assert stranger["code"] == "invalid_param"
+    assert "passage of the set" in stranger["message"]
 
 
 def test_models_are_listed_and_defaults_refused_for_what_is_not_there(dify: Dify) -> None:

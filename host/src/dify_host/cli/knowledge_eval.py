@@ -232,16 +232,24 @@ async def _ask(
     settings: list[dict[str, Any] | None],
     top_k: int,
 ) -> list[list[Scores]]:
-    """The scores of each setting, question by question."""
+    """The scores of each setting, question by question; BadInput when the base holds nothing of the set."""
     from dify_host.knowledge.evaluation import score
 
     scores: list[list[Scores]] = [[] for _ in settings]
+    ids, is_known = {passage.id for passage in labelled.passages}, False
     with _progress(out, "asking", len(labelled.questions)) as advance:
         for question in labelled.questions:
             answers = await asked.ask(question.text, settings)
             for kept, found in zip(scores, answers, strict=True):
-                kept.append(score(_passages(found), labelled.gains[question.id], top_k))
+                passages = _passages(found)
+                is_known = is_known or not ids.isdisjoint(passages)
+                kept.append(score(passages, labelled.gains[question.id], top_k))
             advance()
+    if not is_known:
+        raise BadInput(
+            f"Nothing that {asked.name} found is a passage of the set.",
+            hint="A passage is known by the name of its document: add them under their ids, or use --make.",
+        )
     return scores
 
 
