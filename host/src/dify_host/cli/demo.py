@@ -122,10 +122,10 @@ class _Server:
 async def _demo(call: Call, server: _Server, wanted: Chosen | None) -> dict[str, Any]:
     async with call.workspace(bus=True) as (platform, workspace, owner):
         chosen = await _models(call, platform, workspace, wanted)
-        dataset_id = await _fill(call, platform, workspace, owner)
+        dataset_id, handbook = await _fill(call, platform, workspace, owner)
         apps = await _import(call, workspace, owner, chosen, dataset_id)
         answers = await _ask(call, server, apps["handbook-chatflow.yml"][1])
-    _show_next(call, apps)
+    _show_next(call, apps, handbook)
     return {"dataset_id": dataset_id, "apps": {name: app_id for name, (app_id, _) in apps.items()}, "answers": answers}
 
 
@@ -211,8 +211,8 @@ def examples() -> Path:
     return Path(package.__path__[0])
 
 
-async def _fill(call: Call, platform: Platform, workspace: Workspace, owner: Member) -> str:
-    """A knowledge base with every example document, indexed by the platform's worker."""
+async def _fill(call: Call, platform: Platform, workspace: Workspace, owner: Member) -> tuple[str, str]:
+    """A knowledge base with every example document, indexed by the platform's worker: its id and name."""
     from dify_host.cli.knowledge import follow, upload
     from dify_host.knowledge.datasets import NewDataset
 
@@ -227,7 +227,7 @@ async def _fill(call: Call, platform: Platform, workspace: Workspace, owner: Mem
         if state["indexing_status"] == "error":
             raise DifyError(f"{state['name']} could not be indexed: {state['error']}")
         call.out.done(f"{state['name']}: {state['segments']} pieces")
-    return dataset.id
+    return dataset.id, dataset.name
 
 
 async def _import(
@@ -301,7 +301,7 @@ async def _one_question(call: Call, client: Any, key: str, question: str) -> dic
     return {"question": question, "answer": answer, "sources": [source["document_name"] for source in sources]}
 
 
-def _show_next(call: Call, apps: dict[str, tuple[str, str]]) -> None:
+def _show_next(call: Call, apps: dict[str, tuple[str, str]], handbook: str) -> None:
     if call.out.json:
         return
     from rich.panel import Panel
@@ -310,7 +310,7 @@ def _show_next(call: Call, apps: dict[str, tuple[str, str]]) -> None:
     lines = (
         "dify up                      start the platform again, with what the demo made",
         "dify app list                the three apps",
-        "dify kb search Handbook …    search the documents",
+        f"dify kb search '{handbook}' 'warranty of a robot'",
         "dify run examples/order-workflow.yml -i part='gripper pad' -i amount=2",
         "",
         "While it is up, any client of the Service API works:",
