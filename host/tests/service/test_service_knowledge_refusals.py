@@ -61,6 +61,18 @@ async def test_settings_are_shown_with_every_field(key: Key) -> None:
     assert shown == {**SETTINGS, **rest, "reranking_model": names}
 
 
+async def test_settings_can_be_sent_back_as_they_are_shown(house: House, key: Key) -> None:
+    dataset = await make(key, retrieval_model=SETTINGS)
+    path, shown = f"/datasets/{dataset['id']}", dataset["retrieval_model_dict"]
+    await add_text(key, dataset["id"])
+    await index_all(house)
+    kept = await key("PATCH", path, {"retrieval_model": shown})
+    assert (kept.status_code, kept.json()["retrieval_model_dict"]) == (200, shown)
+    for body in ({"query": "wheel", "retrieval_model": shown}, {"query": "wheel"}):
+        found = await key("POST", f"{path}/retrieve", body)
+        assert (found.status_code, len(found.json()["records"])) == (200, 1), found.text
+
+
 async def test_as_many_hits_as_a_knowledge_base_can_have(house: House, key: Key) -> None:
     path = f"/datasets/{(await make(key))['id']}"
     await add_text(key, path.rpartition("/")[2])

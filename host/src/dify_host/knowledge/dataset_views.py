@@ -174,6 +174,5 @@ def _retrieval(stored: dict[str, Any] | None) -> dict[str, Any]:
     """The settings with every field; the rerank model is an object, also when there is none."""
     if not stored:
         return DEFAULT_RETRIEVAL
-    given = {**dict.fromkeys(DEFAULT_RETRIEVAL), **stored}
     names = dict.fromkeys(DEFAULT_RETRIEVAL["reranking_model"])
-    return {**given, "reranking_model": {**names, **(given["reranking_model"] or {})}}
+    return {**DEFAULT_RETRIEVAL, **stored, "reranking_model": {**names, **(stored.get("reranking_model") or {})}}

@@ -38,18 +38,18 @@ SearchMethod = Literal["semantic_search", "full_text_search", "hybrid_search", "
 
 
 class RerankModel(msgspec.Struct, frozen=True, kw_only=True):
-    """Which model reranks."""
+    """Which model reranks; without a name none does, and clients send back the null that they are shown."""
 
-    reranking_provider_name: str = ""
-    reranking_model_name: str = ""
+    reranking_provider_name: str | None = None
+    reranking_model_name: str | None = None
 
 
 class VectorSetting(msgspec.Struct, frozen=True, kw_only=True):
     """The share of the vector score."""
 
     vector_weight: float = 0.7
-    embedding_provider_name: str = ""
-    embedding_model_name: str = ""
+    embedding_provider_name: str | None = None
+    embedding_model_name: str | None = None
 
 
 class KeywordSetting(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,8 +172,8 @@ async def rerank(models: ModelsPort, model: RerankModel, query: str, candidates:
     if not candidates:
         return []
     hits = await models.rerank(
-        model.reranking_provider_name,
-        model.reranking_model_name,
+        model.reranking_provider_name or "",
+        model.reranking_model_name or "",
         query,
         [candidate.text for candidate in candidates],
         top_n=min(top_k, len(candidates)),
