@@ -106,6 +106,8 @@ def test_a_knowledge_base_is_scored_with_a_labelled_set(dify: Dify, tmp_path: Pa
     (tmp_path / "other.txt").write_text("A comet has a tail of dust.")
     dify("kb", "create", "Dust", "--economy")
     dify("kb", "add", "Dust", str(tmp_path / "other.txt"))
+    assert dify("kb", "search", "Dust", "comet", "--setting", "magic", "--json").result["code"] == "invalid_param"
+    assert dify("kb", "search", "Dust", "comet", "--setting", '{"search_method": "keyword_search"}').status == 0
     # Whatever settings a knowledge base has, a search with them works.
     assert dify("kb", "search", "Dust", "comet", "--json").result["data"][0]["document_name"] == "other.txt"
     stranger = dify("kb", "eval", "Dust", str(tmp_path), "--setting", "own", "--json").result

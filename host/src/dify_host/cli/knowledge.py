@@ -12,7 +12,7 @@ import msgspec
 from dify_kernel.errors import BadInput, DifyError, NotFound
 
 from dify_host.cli.call import Call, takes_call
-from dify_host.cli.knowledge_eval import evaluate
+from dify_host.cli.knowledge_eval import evaluate, read_setting
 from dify_host.cli.knowledge_files import export, import_base
 from dify_host.cli.knowledge_move import move
 
@@ -178,18 +178,25 @@ async def follow(
 @click.argument("base", metavar="NAME|ID")
 @click.argument("query")
 @click.option("--top-k", type=click.IntRange(1, 100), default=4, show_default=True)
+@click.option(
+    "--setting",
+    default="own",
+    show_default=True,
+    help="own, semantic, full-text, hybrid, weights, rerank:PROVIDER/MODEL, or a retrieval_model as JSON.",
+)
 @takes_call
-def search(call: Call, base: str, query: str, top_k: int) -> None:
-    """Search a knowledge base."""
-    call.run(_search(call, base, query, top_k))
+def search(call: Call, base: str, query: str, top_k: int, setting: str) -> None:
+    """Search a knowledge base, as it is set up or in another way."""
+    call.run(_search(call, base, query, top_k, setting))
 
 
-async def _search(call: Call, base: str, query: str, top_k: int) -> None:
+async def _search(call: Call, base: str, query: str, top_k: int, setting: str) -> None:
     from dify_host.knowledge.retrieval import Asker
 
+    chosen = read_setting(setting, top_k)
     async with call.workspace() as (_platform, workspace, owner):
         dataset = await find_base(workspace, base)
-        model = {**dataset.retrieval_model_dict, "top_k": top_k}
+        model = chosen or {**dataset.retrieval_model_dict, "top_k": top_k}
         hits = await workspace.retrieval.retrieve(dataset.id, query, Asker(user_id=owner.id), model)
     rows = [(f"{hit.score:.3f}", hit.document.name, hit.segment.content) for hit in hits]
     call.out.table(f"{len(hits)} hits", ["score", "document", "text"], rows)
