@@ -139,7 +139,7 @@ class Database:
         A transaction that a server ends because of a deadlock is run again: `work` may be called more than once.
         """
         if self.dialect != "sqlite":
-            return await _again_after_deadlock(lambda: self._write_once(work))
+            return await self.write_inline(lambda conn: conn.run_sync(work))
         return await self._in_batch(work)
 
     async def write_inline(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
@@ -163,15 +163,10 @@ class Database:
         async with self.write() as conn:
             return await work(conn)
 
-    async def _write_once(self, work: Callable[[Connection], T]) -> T:
-        async with self.write() as conn:
-            return await conn.run_sync(work)
-
     async def run_read(self, work: Callable[[Connection], T]) -> T:
         """Run statements that read and await nothing: on SQLite a single trip to a thread, as with `run_write`."""
         if self.dialect != "sqlite":
-            async with self.read() as conn:
-                return await conn.run_sync(work)
+            return await self.read_inline(lambda conn: conn.run_sync(work))
         if self._lookups is None:
             self._lookups = _build_direct(self._url, _SQLITE_LOOKUPS).execution_options(**{_WRITES: False})
         return await asyncio.get_running_loop().run_in_executor(self._looking, self._read_here, self._lookups, work)
