@@ -16,17 +16,22 @@ from .house import House
 from .test_indexing import LINES, TEXT
 
 
-async def test_a_text_that_the_model_refuses_costs_only_itself(house: House) -> None:
-    dataset = await house.dataset()
-    document_id = await house.queue(dataset.id, TEXT)
+def refuse(house: House, refused: set[str]) -> None:
+    """Have the model refuse calls that hold any of these texts, as long as they are in the set."""
     embed = house.models.embed
 
     async def picky(provider: str, model: str, texts: Sequence[str], **options: Any) -> Embeddings:
-        if LINES[7] in texts:
+        if refused.intersection(texts):
             raise InvokeBadRequestError("Input is too long.")
         return await embed(provider, model, texts, **options)
 
     house.models.embed = picky  # type: ignore[method-assign]
+
+
+async def test_a_text_that_the_model_refuses_costs_only_itself(house: House) -> None:
+    dataset = await house.dataset()
+    document_id = await house.queue(dataset.id, TEXT)
+    refuse(house, {LINES[7]})
     await house.work()
     document = await house.documents.get(dataset.id, document_id)
     assert document.indexing_status == "completed"
@@ -40,17 +45,12 @@ async def test_a_text_that_the_model_refuses_costs_only_itself(house: House) -> 
 async def test_a_retry_of_a_refused_text_takes_nothing_from_the_others(house: House) -> None:
     dataset = await house.dataset()
     document_id = await house.queue(dataset.id, TEXT)
-    embed, refused = house.models.embed, {LINES[7]}
-
-    async def picky(provider: str, model: str, texts: Sequence[str], **options: Any) -> Embeddings:
-        if refused.intersection(texts):
-            raise InvokeBadRequestError("Input is too long.")
-        return await embed(provider, model, texts, **options)
-
-    house.models.embed = picky  # type: ignore[method-assign]
+    refused = {LINES[7]}
+    refuse(house, refused)
     await house.work()
     for left in (1, 0):
-        refused = {LINES[7]} if left else set()
+        if not left:
+            refused.clear()
         await house.documents.retry(dataset.id, document_id)
         await house.work()
         document = await house.documents.get(dataset.id, document_id)
@@ -65,14 +65,8 @@ async def test_a_child_that_the_model_refuses_leaves_its_parent_to_be_found(hous
     parts = {"segmentation": inner, "parent_mode": "full-doc", "subchunk_segmentation": inner}
     rule = read_rule("hierarchical", {"pre_processing_rules": [], **parts})
     document_id = await house.queue(dataset.id, TEXT, doc_form="hierarchical_model", process_rule=rule)
-    embed, refused = house.models.embed, {LINES[7], LINES[9]}
-
-    async def picky(provider: str, model: str, texts: Sequence[str], **options: Any) -> Embeddings:
-        if refused.intersection(texts):
-            raise InvokeBadRequestError("Input is too long.")
-        return await embed(provider, model, texts, **options)
-
-    house.models.embed = picky  # type: ignore[method-assign]
+    refused = {LINES[7], LINES[9]}
+    refuse(house, refused)
     await house.work()
     for left in (2, 1, 0):
         document = await house.documents.get(dataset.id, document_id)
